@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Thin adapters between the method (`verl_df.core`) and stock verl 0.9.1.
+
+What verl calls, and where each piece hooks in:
+
+| file | verl's extension point |
+| --- | --- |
+| `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with a repair phase after sampling |
+| `repair_server.py` | an extra colocated rollout replica (`RolloutReplica.init_colocated`) |
+| `reward_manager.py` | a reward manager (`reward.reward_manager`), also answers repair requests |
+| `repair_model.py` | verl's single-turn agent loop, pointed at the repair server |
+| `rows.py` | rows of TransferQueue: groups out, repaired rows in |
+| `advantage.py` | `register_adv_est("df_grpo")` |
+| `loss.py` | `register_policy_loss("df_vanilla")` and the worker's `loss_fn` |
+| `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
+| `row_fields.py` | carries the gate past verl's fixed argument lists |
+"""

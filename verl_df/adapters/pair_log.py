@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the error/repair pairs of a run, with their images, for the report and for people."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from PIL import Image
+from qwen_vl_utils import fetch_image
+
+from verl_df.config import DFConfig
+from verl_df.core.feedback import GroupResult
+from verl_df.core.records import PairWriter
+
+PAIRS_FILE = "pairs.jsonl"
+IMAGES_FOLDER = "images"
+
+
+class PairLog:
+    """Appends up to `df.log.pairs_per_step` pairs of a step to `pairs.jsonl`; their images go to `images/`, once
+    each.
+    """
+
+    def __init__(self, folder: Path, pairs_per_step: int):
+        self._folder, self._limit = folder, pairs_per_step
+        self._writer: PairWriter | None = None
+
+    @classmethod
+    def from_config(cls, config: DictConfig, df: DFConfig) -> "PairLog":
+        """The log of a run; nothing is created before the first pair."""
+        return cls(Path(df.log.dir or Path(config.trainer.default_local_dir) / "df"), df.log.pairs_per_step)
+
+    def write(self, results: Sequence[GroupResult], messages: dict[str, list[dict[str, Any]]]) -> None:
+        """Write one step's pairs, the same number from each prompt as far as they go.
+
+        Args:
+            results: the groups of the step.
+            messages: by uid, the prompt's messages with its images.
+        """
+        queues = [list(result.records) for result in results]
+        chosen = []
+        while any(queues) and (self._limit < 0 or len(chosen) < self._limit):
+            chosen += [queue.pop(0) for queue in queues if queue]
+        for record in chosen if self._limit < 0 else chosen[: self._limit]:
+            images = tuple(self._save(item) for item in image_items(messages[record.uid]))
+            self._open().write(dataclasses.replace(record, images=images))
+
+    def _open(self) -> PairWriter:
+        if self._writer is None:
+            self._writer = PairWriter(self._folder / PAIRS_FILE)
+        return self._writer
+
+    def _save(self, item: dict[str, Any]) -> str:
+        picture: Image.Image = fetch_image(item)
+        name = hashlib.sha256(picture.tobytes()).hexdigest()[:16] + ".png"
+        path = self._folder / IMAGES_FOLDER / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(path)
+        return name
+
+
+def image_items(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The image items of a prompt's messages, in order."""
+    contents = [message["content"] for message in messages if isinstance(message["content"], list)]
+    return [item for content in contents for item in content if item["type"] == "image"]
+
+
+def prompt_text(messages: Sequence[dict[str, Any]]) -> str:
+    """A prompt's messages as plain text, `<image>` or `<video>` where media stand."""
+    lines = []
+    for message in messages:
+        content = message["content"]
+        items = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        lines.append("".join(item["text"] if item["type"] == "text" else f"<{item['type']}>" for item in items))
+    return "\n".join(lines)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries per-token fields of ours past verl's fixed argument lists.
+
+verl calls an advantage estimator and a policy loss with arguments of its own choice; a column that it does not know
+never reaches them. The trainer hook (for the estimator) and the worker's `loss_fn` (for the loss) put the columns here
+for the duration of verl's call, and the registered functions read them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+
+GATE = "df_gate"
+IS_REPAIR = "df_is_repair"
+
+
+@dataclass(frozen=True)
+class RowFields:
+    """The columns that DF adds to a batch.
+
+    Attributes:
+        gate: g in [0, 1] of Eq. 20, float32 [rows, response_length], zero on padding.
+        is_repair: 1 on the tokens of repaired rows, int64 [rows, response_length].
+    """
+
+    gate: torch.Tensor
+    is_repair: torch.Tensor
+
+
+_CURRENT: ContextVar[RowFields | None] = ContextVar("verl_df_row_fields", default=None)
+
+
+@contextmanager
+def use_row_fields(fields: RowFields) -> Iterator[None]:
+    """Make `fields` visible to `current_row_fields` inside the block."""
+    token = _CURRENT.set(fields)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_row_fields(caller: str, shape: torch.Size) -> RowFields:
+    """The fields set by the enclosing `use_row_fields`.
+
+    Args:
+        caller: the registered name that asks, for the error text.
+        shape: the [rows, response_length] that the caller works on.
+
+    Raises:
+        RuntimeError: outside a DF trainer, or when the shapes disagree.
+    """
+    fields = _CURRENT.get()
+    if fields is None:
+        raise RuntimeError(
+            f"{caller!r} was called outside a DF trainer, so there is no gate. "
+            "Set trainer.v1.trainer_mode=df_sync and start the run with `python -m recipe.df.main_df`."
+        )
+    if fields.gate.shape != shape:
+        raise RuntimeError(f"{caller!r}: gate of shape {tuple(fields.gate.shape)} for a batch of shape {tuple(shape)}")
+    return fields

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verl's synchronous V1 trainer with a repair phase between sampling and the update."""
+
+import time
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl import DataProto
+from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.config import omega_conf_to_dataclass
+from verl.utils.debug import marked_timer
+from verl.utils.debug.metrics import calculate_debug_metrics
+
+from verl_df.adapters import advantage  # noqa: F401  registers df_grpo in the trainer's process
+from verl_df.adapters.pair_log import PairLog, prompt_text
+from verl_df.adapters.repair_model import end_token_ids
+from verl_df.adapters.repair_server import RepairServer
+from verl_df.adapters.reward_manager import CLIENT, GROUP, GroupRow
+from verl_df.adapters.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.row_metrics import log_prob_metrics, ratio_metrics
+from verl_df.adapters.rows import PromptRows, put_constant_gates, read_prompts, write_groups
+from verl_df.adapters.worker import MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.config import load_df_config
+from verl_df.core.feedback import GroupRequest, GroupResult
+from verl_df.core.group import Rollout
+from verl_df.core.metrics import aggregate
+
+TRAINER_MODE = "df_sync"
+
+
+class _NothingToTrain(Exception):
+    """Every prompt of a batch was skipped: the rest of verl's step has nothing to work on."""
+
+    def __init__(self, batch: KVBatchMeta):
+        super().__init__("every prompt of the batch was skipped")
+        self.batch = batch
+
+
+@register_trainer(TRAINER_MODE)
+class DFTrainer(PPOTrainerSync):
+    """Trains on groups rebuilt by difference feedback (DF-GRPO, section 3.6).
+
+    The only differences from `PPOTrainerSync`: a co-located repair server; a repair phase after sampling; the gate
+    handed to the advantage estimator and to the loss; metrics of repaired rows; a batch without a usable prompt is
+    skipped.
+    """
+
+    def __init__(self, config: DictConfig):
+        self.df = load_df_config(config.df)
+        with open_dict(config):
+            # verl compares the mode with the literal "sync" in six places; any other name would silently get the
+            # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        self._uses_repairs = self.df.group.mode != "off"
+
+    # ---- set-up ------------------------------------------------------------------------------------------------------
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef):
+            if role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(DFActorRolloutRefWorker)
+                self._actor_role = role
+
+    def _setup(self) -> None:
+        super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
+        self._pair_log = PairLog.from_config(self.config, self.df)
+        self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
+        if self._uses_repairs:
+            pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
+            self._repair_server = RepairServer(self.config, self.df.repair, pool)
+
+    # ---- the step ----------------------------------------------------------------------------------------------------
+
+    def _step_once(self, metrics: dict, timing_raw: dict, sample_batch_size: int) -> KVBatchMeta:
+        try:
+            batch = super()._step_once(metrics, timing_raw, sample_batch_size)
+        except _NothingToTrain as nothing:
+            metrics["df/skipped_steps"] = 1
+            return nothing.batch
+        metrics["df/skipped_steps"] = 0
+        return batch
+
+    def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs: Any) -> KVBatchMeta:
+        """verl's first call after sampling, when the policy's replicas are asleep: the place of the repair phase."""
+        if self._uses_repairs:
+            with marked_timer("df", self.timing_raw, color="magenta"):
+                batch = self._difference_feedback(batch, metrics)
+            if not batch.keys:
+                raise _NothingToTrain(batch)
+        else:
+            put_constant_gates(batch, range(len(batch.keys)), 1.0)
+        batch = super()._balance_batch(batch, metrics, **kwargs)
+        # verl copies the first real row into its padding rows, but only the columns that it knows get the right length
+        padding = [position for position, tag in enumerate(batch.tags) if tag.get("is_padding", False)]
+        put_constant_gates(batch, padding, 0.0)
+        return batch
+
+    def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        prompts = read_prompts(batch)
+        start = time.perf_counter()
+        with self._repair_server.awake():
+            results = self._repair(prompts)
+        metrics["df/repair_seconds"] = time.perf_counter() - start
+        metrics.update(aggregate(result.outcome for result in results))
+        self._pair_log.write(results, {prompt.uid: prompt.columns["raw_prompt"] for prompt in prompts})
+        return write_groups(batch, results)
+
+    def _repair(self, prompts: list[PromptRows]) -> list[GroupResult]:
+        """Send each prompt's group to a reward worker; the workers call the repair server and judge the repairs."""
+        rows = np.empty(len(prompts), dtype=object)
+        rows[:] = [self._group_row(prompt) for prompt in prompts]
+        data = DataProto(
+            batch=TensorDict({"dummy": torch.zeros(len(prompts), 1)}, batch_size=len(prompts)),
+            non_tensor_batch={GROUP: rows},
+            meta_info={CLIENT: self._repair_server.client},
+        )
+        workers = self.reward_loop_manager.reward_loop_workers
+        shares = [list(range(start, len(prompts), len(workers))) for start in range(len(workers))]
+        calls = [
+            (share, worker.compute_score_batch.remote(data.select_idxs(share)))
+            for share, worker in zip(shares, workers, strict=True)
+            if share
+        ]
+        # one limit for the whole phase: a repair engine that died must end the run, not hang it
+        answers = ray.get([call for _, call in calls], timeout=2 * self.df.repair.timeout_s)
+        results: dict[int, GroupResult] = {}
+        for (share, _), answer in zip(calls, answers, strict=True):
+            results.update(zip(share, (item[GROUP] for item in answer), strict=True))
+        return [results[position] for position in range(len(prompts))]
+
+    def _group_row(self, prompt: PromptRows) -> GroupRow:
+        rollouts = tuple(
+            Rollout(
+                key=key,
+                token_ids=tuple(response.tolist()),
+                reward=reward,
+                loss_mask=tuple(bool(token) for token in mask.tolist()),
+                finished=bool(len(response)) and int(response[-1]) in self._end_ids,
+            )
+            for key, response, mask, reward in zip(
+                prompt.keys, prompt.responses, prompt.response_masks, prompt.task_rewards, strict=True
+            )
+        )
+        answer = prompt.columns["reward_model"].get("ground_truth")
+        request = GroupRequest(
+            uid=prompt.uid,
+            step=self.global_steps,
+            rollouts=rollouts,
+            answer=None if answer is None else str(answer),
+            seed=f"{self.df.group.reference_seed}-{self.global_steps}-{prompt.columns['index']}",
+            prompt=prompt_text(prompt.columns["raw_prompt"]),
+        )
+        return GroupRow(request=request, messages=list(prompt.columns["raw_prompt"]), columns=prompt.columns)
+
+    # ---- verl's hooks, with the gate ---------------------------------------------------------------------------------
+
+    def _get_required_batch_multiple(self, dp_size: int) -> int:
+        if not self._fixed_mini_batches:
+            return super()._get_required_batch_multiple(dp_size)
+        return dp_size * self._mini_batches
+
+    @property
+    def _fixed_mini_batches(self) -> bool:
+        """Only repair pairs change the number of rows; elsewhere verl's own arithmetic holds as it is."""
+        return self.df.mini_batches == "fixed" and self.df.group.mode == "repair_pairs"
+
+    @property
+    def _mini_batches(self) -> int:
+        return self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)
+        if self.config.actor_rollout_ref.rollout.calculate_log_probs:
+            self._replace_rollout_log_probs(batch, metrics)
+        return batch
+
+    def _replace_rollout_log_probs(self, batch: KVBatchMeta, metrics: dict) -> None:
+        """Repairs have no log-probabilities from the rollout engine: take the policy's, and compare the others only."""
+        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs", IS_REPAIR]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        repaired = [bool(row.any()) for row in data[IS_REPAIR].unbind()]
+        keys = [key for key, is_repair in zip(batch.keys, repaired, strict=True) if is_repair]
+        if not keys:
+            return
+        padded = DataProto(batch=data.to_padded_tensor())
+        metrics.update(calculate_debug_metrics(padded.select_idxs(np.logical_not(repaired))))
+        known = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["old_log_probs"])
+        fields = TensorDict({"rollout_log_probs": known["old_log_probs"]}, batch_size=len(keys))
+        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        fields = [GATE, IS_REPAIR, "response_mask", "old_log_probs", "entropy"]
+        if self.use_reference_policy:
+            fields.append("ref_log_prob")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        data = data.to_padded_tensor()
+        metrics.update(log_prob_metrics(data))
+        with use_row_fields(RowFields(gate=data[GATE], is_repair=data[IS_REPAIR])):
+            return super()._compute_advantage(batch, metrics)
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        if self._fixed_mini_batches:
+            batch.extra_info[MINI_BATCH_ROWS] = len(batch.keys) // self._mini_batches
+        batch = super()._update_actor(batch, metrics)
+        metrics.update(ratio_metrics(metrics))
+        return batch
+
+    # ---- what a run leaves -------------------------------------------------------------------------------------------
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
+    ) -> None:
+        if batch.keys:
+            super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+            return
+        metrics.update({"training/global_step": global_steps, "training/epoch": epoch})
+        metrics.update({f"timing_s/{name}": value for name, value in timing_raw.items()})
+
+    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
+        if batch.keys:
+            super()._log_rollout_data(batch, timing_raw, rollout_data_dir)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry point of the group `verl.plugins`: verl imports this module in every process, first thing.
+
+verl swallows the exception of a plugin that fails to load (a line at DEBUG level), so a broken plugin shows up much
+later as an unknown trainer. `require_loaded` is called by the launcher and by the task runner, and raises the real
+cause.
+
+| name that becomes known to verl | where | registered by |
+| --- | --- | --- |
+| platform `cpu` | `VERL_PLATFORM` | `verl_df.platform.cpu` |
+| trainer `df_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.trainer` |
+| estimator `df_grpo` | `algorithm.adv_estimator` | `verl_df.adapters.advantage` |
+| loss `df_vanilla` | `actor.policy_loss.loss_mode` | `verl_df.adapters.loss` |
+| reward manager `df` | `reward.reward_manager.name` | `verl_df.adapters.reward_manager` |
+"""
+
+import importlib
+import os
+from importlib.metadata import entry_points
+from types import ModuleType
+
+from verl_df import platform
+from verl_df.platform import position_ids
+from verl_df.platform.patching import on_import
+
+GROUP, NAME = "verl.plugins", "verl_df"
+
+
+class PluginError(RuntimeError):
+    """DF's plugin is not active in this process; the message says why and what to do."""
+
+
+def _import_after(module_name: str, ours: str) -> None:
+    """Import `ours` once `module_name` is there: importing verl's trainer now would cost every process seven
+    seconds.
+    """
+
+    def patch(_: ModuleType) -> None:
+        importlib.import_module(ours)
+
+    on_import(module_name, patch)
+
+
+def require_loaded() -> None:
+    """Check that verl loads this plugin, here and in the processes it starts.
+
+    Raises:
+        PluginError: the entry point is not installed, or switched off by `VERL_USE_EXTERNAL_PLUGINS`.
+        Exception: whatever importing one of the plugin's modules raises; verl would have hidden it.
+    """
+    if not any(point.name == NAME for point in entry_points(group=GROUP)):
+        raise PluginError(
+            f"verl_df is importable but its entry point {NAME!r} in the group {GROUP!r} is not installed, so verl's "
+            "workers will not load it: install the project (`bash scripts/setup_env.sh`, or `pip install -e .`)"
+        )
+    policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto").strip().lower()
+    if policy != "auto" and NAME not in [name.strip() for name in policy.split(",")]:
+        raise PluginError(f"VERL_USE_EXTERNAL_PLUGINS={policy!r} keeps verl from loading {NAME!r}: add it, or unset it")
+    importlib.import_module("verl_df.adapters.trainer")
+
+
+platform.register()
+position_ids.apply()
+_import_after("verl.trainer.ppo.v1", "verl_df.adapters.trainer")
+_import_after("verl.experimental.reward_loop.reward_manager", "verl_df.adapters.reward_manager")
