@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of the real thing: stock verl, Ray, FSDP, vLLM and a tiny VLM on the CPU, started by the example's own script."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl_cpu.sh"
+# A run of three steps takes about two minutes on two idle cores, mostly imports; a hung one is ended here.
+RUN_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left. metrics: by step, verl's own `file` logger. pairs: records of `pairs.jsonl`, as dicts."""
+
+    folder: Path
+    log: str
+    metrics: dict[int, dict[str, float]]
+    pairs: list[dict[str, Any]]
+
+    def series(self, name: str) -> list[float]:
+        """Values of a metric over the training steps, in order; a step without it is left out."""
+        return [values[name] for step, values in sorted(self.metrics.items()) if step > 0 and name in values]
+
+
+def start_run(world: Path, folder: Path, *overrides: str, **variables: str) -> Run:
+    """Run the example script to its end and read what it left.
+
+    Raises:
+        AssertionError: it failed or ran past its time limit; the end of its log is in the message.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "WORLD": str(world), "OUT": str(folder), "TIME_LIMIT": str(RUN_SECONDS), **variables}
+    with (folder / "run.log").open("w") as log:
+        # the limit is the script's own (`timeout` ends the whole group); this one is for a script that hangs itself
+        status = subprocess.run(
+            ["bash", str(SCRIPT), *overrides], env=environment, stdout=log, stderr=log, timeout=RUN_SECONDS + 60
+        ).returncode
+    text = (folder / "run.log").read_text(errors="replace")
+    assert status == 0, f"exit status {status}\n{text[-6000:]}"
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    pairs = folder / "pairs.jsonl"
+    return Run(
+        folder=folder,
+        log=text,
+        metrics={entry["step"]: entry["data"] for entry in map(json.loads, lines)},
+        pairs=[json.loads(line) for line in pairs.read_text().splitlines()] if pairs.exists() else [],
+    )
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy world whose policy is barely trained: it writes well-formed responses, some of them right.
+
+    The policy serves as repair model too: it answers again, and is right often enough for repaired rows to exist.
+    """
+    folder = tmp_path_factory.mktemp("world")
+    ready = os.environ.get("VERL_DF_TEST_WORLD")  # a world built before, to save its training while writing tests
+    if ready:
+        return Path(ready)
+    subprocess.run(["bash", str(ROOT / "examples/toy/build_world.sh"), str(folder)], check=True, timeout=RUN_SECONDS)
+    shutil.copytree(folder / "policy", folder / "repair", dirs_exist_ok=True)
+    return folder

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: DF-GRPO with real vLLM, what it trains on, what it leaves, and where the checkpoint can go."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from tests.e2e.conftest import Run, start_run
+from verl_df.core.records import read_records
+
+STEPS = 3
+MERGE_SECONDS = 120
+VLLM_SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return start_run(
+        world,
+        tmp_path_factory.mktemp("df_grpo"),
+        "data.val_max_samples=32",
+        "df.log.pairs_per_step=-1",
+        STEPS=str(STEPS),
+        PROMPTS="8",
+        ROLLOUTS="8",
+        LR="1e-3",
+    )
+
+
+@pytest.fixture(scope="module")
+def merged(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained policy as a Hugging Face folder, made by verl's own tool."""
+    target = tmp_path_factory.mktemp("merged")
+    checkpoint = run.folder / f"checkpoints/global_step_{STEPS}/actor"
+    command = ["merge", "--backend", "fsdp", "--local_dir", str(checkpoint), "--target_dir", str(target)]
+    subprocess.run([sys.executable, "-m", "verl.model_merger", *command], check=True, timeout=MERGE_SECONDS)
+    return target
+
+
+def test_groups_hold_wrong_rollouts_and_their_repairs(run: Run) -> None:
+    assert len(run.series("df/rows/repair")) == STEPS
+    assert sum(run.series("df/rows/repair")) > 0
+    for step in range(1, STEPS + 1):
+        values = run.metrics[step]
+        assert values["df/rollouts"] == 64
+        assert values["df/rows/repair"] == values["df/repaired"] <= values["df/asked"] <= values["df/erroneous"]
+        assert values["df/rows/error"] == values["df/asked"]  # rollouts of skipped prompts left, infeasible ones stayed
+        assert values["df/error_rate"] == pytest.approx(values["df/erroneous"] / 64)
+
+
+def test_gate_is_the_mask_and_repairs_are_right(run: Run) -> None:
+    records = list(read_records(run.folder / "pairs.jsonl"))
+    repaired = [record for record in records if record.repair is not None]
+    assert len(repaired) == sum(run.series("df/repaired")) > 0
+    assert len(records) == sum(run.series("df/asked"))
+    for record in repaired:
+        for side in (record.error, record.repair):
+            assert list(side.gate) == [float(marked) for marked in side.mask]
+        assert record.error.reward < 1 <= record.repair.reward
+        assert record.error.token_ids != record.repair.token_ids
+        assert any(record.error.mask) and any(record.repair.mask) and record.edit_distance >= 1
+        assert all((run.folder / "images" / name).is_file() for name in record.images) and record.images
+    unrepaired = [record for record in records if record.repair is None]
+    assert all(set(record.error.gate) == {1.0} for record in unrepaired)  # df.group.on_infeasible=keep
+
+
+def test_repaired_rows_are_trained_on_under_the_policy(run: Run) -> None:
+    for step in (step for step in range(1, STEPS + 1) if run.metrics[step]["df/rows/repair"]):
+        values = run.metrics[step]
+        assert values["df/repaired/old_log_prob"] < 0 and values["df/repaired/entropy"] > 0
+        # one optimiser step per batch: the ratio is the old log-probability against itself
+        assert values["df/repaired/ratio"] == pytest.approx(1.0, abs=1e-4)
+        assert values["actor/grad_norm"] > 0
+
+
+def test_weight_sync_on_the_cpu(run: Run) -> None:
+    """The rollout engine's probabilities follow the actor's through the updates.
+
+    Without oneDNN's packing switched off the engine keeps its first weights, and the difference grows to percents.
+    """
+    assert run.series("training/rollout_probs_diff_max")[-1] < 1e-3
+    assert run.series("training/rollout_actor_probs_pearson_corr")[-1] > 0.9999
+
+
+def test_masks_are_scored_against_the_truth(run: Run) -> None:
+    scores = run.series("df/mask_truth/precision") + run.series("df/mask_truth/recall")
+    assert scores and all(0 <= score <= 1 for score in scores)
+
+
+def test_weights_changed_and_merged_checkpoint_loads_in_transformers(world: Path, merged: Path) -> None:
+    before, after = load_file(world / "policy/model.safetensors"), load_file(merged / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[name], after[name].to(before[name].dtype)) for name in before)
+    model = AutoModelForImageTextToText.from_pretrained(merged)
+    assert sum(parameter.numel() for parameter in model.parameters()) == sum(value.numel() for value in before.values())
+    assert AutoProcessor.from_pretrained(merged).tokenizer.eos_token == "<|im_end|>"
+
+
+def test_merged_checkpoint_answers_in_vllm(world: Path, merged: Path) -> None:
+    """In a process of its own: vLLM keeps its engine's processes until the interpreter ends."""
+    script = Path(__file__).with_name("vllm_answer.py")
+    command = [sys.executable, str(script), str(merged), str(world / "data/val.parquet")]
+    answer = subprocess.run(command, check=True, timeout=VLLM_SECONDS, capture_output=True, text=True).stdout
+    assert "\\boxed{" in answer.splitlines()[-1]
