@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs of the real thing: stock verl, Ray, FSDP, vLLM and a tiny VLM on the CPU, started by the example's own script."""
+"""Runs of the real thing: stock verl, Ray, FSDP, vLLM and a tiny VLM on the CPU, started by the example's own
+script.
+"""
 
 import json
 import os
@@ -12,14 +14,16 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl_cpu.sh"
+SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
 # A run of three steps takes about two minutes on two idle cores, mostly imports; a hung one is ended here.
 RUN_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a finished run left. metrics: by step, verl's own `file` logger. pairs: records of `pairs.jsonl`, as dicts."""
+    """What a finished run left. metrics: by step, verl's own `file` logger. pairs: records of `pairs.jsonl`, as
+    dicts.
+    """
 
     folder: Path
     log: str
@@ -54,6 +58,29 @@ def start_run(world: Path, folder: Path, *overrides: str, **variables: str) -> R
         metrics={entry["step"]: entry["data"] for entry in map(json.loads, lines)},
         pairs=[json.loads(line) for line in pairs.read_text().splitlines()] if pairs.exists() else [],
     )
+
+
+STEPS = 3
+# Of the recorded run, and of every run that replays it: verl finds recorded rollouts by these.
+SIZES = {"STEPS": str(STEPS), "PROMPTS": "8", "ROLLOUTS": "8", "LR": "1e-3"}
+
+
+def rollout_record(folder: Path) -> list[str]:
+    """Overrides with which verl keeps what it sampled in `folder`, or reads it from there if it is there already."""
+    return [
+        "skip.rollout_tq.enable=True",
+        f"skip.rollout_tq.dump_dir={folder}",
+        f"skip.rollout_tq.steps={list(range(1, STEPS + 1))}".replace(" ", ""),
+        "trainer.experiment_name=recorded",
+    ]
+
+
+@pytest.fixture(scope="session")
+def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """The main job: three steps of DF-GRPO, and the folder that holds what its policy sampled."""
+    rollouts = tmp_path_factory.mktemp("rollouts")
+    settings = ["data.val_max_samples=32", "df.log.pairs_per_step=-1", *rollout_record(rollouts)]
+    return start_run(world, tmp_path_factory.mktemp("df_grpo"), *settings, **SIZES), rollouts
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load a model folder in vLLM and answer the first row of a parquet file: `vllm_answer.py MODEL FILE`; prints one line."""
+"""Load a model folder in vLLM and answer the first row of a parquet file: `vllm_answer.py MODEL FILE`; prints one
+line.
+"""
 
 import sys
 from io import BytesIO

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# DF-GRPO on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL, on a CPU.
+# DF-GRPO on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL,
+# on two CPU cores.
 # Needs the outputs of examples/toy/build_world.sh. Any key of verl or of `df:` can be appended:
-#   bash examples/toy/run_toy_qwen2_5_vl_cpu.sh df.gate.kind=soft
+#   bash examples/toy/run_toy_qwen2_5_vl.sh df.gate.kind=soft
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
-#   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl_cpu.sh
+#   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
 ALGO=${ALGO:-df_grpo}                       # df_grpo, or grpo: stock verl
+PYTHON=${PYTHON:-.venv/bin/python}
 WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/ of build_world.sh
 OUT=${OUT:-$WORLD/$ALGO}                    # metrics, pairs, checkpoints
 POLICY=${POLICY:-$WORLD/policy}
@@ -61,17 +63,17 @@ ROLLOUT=(
     actor_rollout_ref.rollout.n="$ROLLOUTS"
     actor_rollout_ref.rollout.temperature=1.0
     actor_rollout_ref.rollout.dtype=float32
+    +actor_rollout_ref.rollout.enable_sleep_mode=False                  # vLLM cannot sleep on a CPU
+    +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_memory_bytes=134217728
     actor_rollout_ref.rollout.tensor_model_parallel_size=1
     actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True
     actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=8192
     actor_rollout_ref.rollout.calculate_log_probs=True                  # rollout against actor probabilities, every step
     actor_rollout_ref.rollout.enforce_eager=True
-    +actor_rollout_ref.rollout.enable_sleep_mode=False                  # vLLM cannot sleep on a CPU
     actor_rollout_ref.rollout.max_model_len=512
     actor_rollout_ref.rollout.max_num_batched_tokens=2048
     actor_rollout_ref.rollout.max_num_seqs=64
     actor_rollout_ref.rollout.gpu_memory_utilization=0.1
-    +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_memory_bytes=134217728
     +actor_rollout_ref.rollout.engine_kwargs.vllm.skip_mm_profiling=True
     actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=16
     actor_rollout_ref.rollout.agent.num_workers=1
@@ -110,7 +112,7 @@ TRAINER=(
     trainer.experiment_name="toy_$ALGO"
     trainer.logger='[console,file,tensorboard]'
     trainer.nnodes=1
-    trainer.n_gpus_per_node="$WORKERS"      # of the stand-in resource, see scripts/cpu_env.sh
+    trainer.n_gpus_per_node="$WORKERS"      # of a stand-in: Ray is told below that it has so many GPUs
     trainer.device=cpu
     trainer.val_before_train=True
     trainer.test_freq=10
@@ -132,5 +134,5 @@ RUNTIME=(
 mkdir -p "$OUT"
 export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
-exec timeout --kill-after=30 "$TIME_LIMIT" .venv/bin/python -u -m "$MAIN" \
+exec timeout --kill-after=30 "$TIME_LIMIT" "$PYTHON" -u -m "$MAIN" \
     "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${TRAINER[@]}" "${RUNTIME[@]}" "$@"
