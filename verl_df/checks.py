@@ -14,14 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
+from pyarrow import ArrowInvalid
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_df.config import ConfigError, DFConfig, load_df_config
+from verl_df.config import ConfigError, DFConfig, load_df_config, nearest
 from verl_df.prompts import load_template
 
 ESTIMATORS = ("df_grpo",)
 LOSSES = ("df_vanilla",)
 _ROWS_AT_ONCE = 256
+_NOT_LOCAL = ("http://", "https://", "data:image")
 
 
 def check_run(config: DictConfig) -> DFConfig:
@@ -35,10 +37,11 @@ def check_run(config: DictConfig) -> DFConfig:
     """
     df = load_df_config(config.df)
     check_choices(config, df)
-    policy = check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
+    model = config.actor_rollout_ref.model
+    policy = check_model_path("actor_rollout_ref.model.path", model.path)
     if df.group.mode != "off":
         repair = check_model_path("df.repair.model_path", df.repair.model_path)
-        check_same_tokenizer(policy, repair)
+        check_same_tokenizer(model.tokenizer_path or policy, repair, model.trust_remote_code)
         _check_template(df.repair.prompt_template)
     for key in ("train_files", "val_files"):
         for file in _as_list(config.data[key]):
@@ -73,8 +76,25 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     if df.group.mode != "off" and rollout.n < 2:
         raise ConfigError(f"actor_rollout_ref.rollout.n={rollout.n}: a group needs at least 2 rollouts per prompt")
+    if (config.get("distillation") or {}).get("enabled", False):
+        raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
+    if df.group.mode != "off":
+        _check_repair_rollout(df.repair.rollout, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
+
+
+def _check_repair_rollout(changes: dict[str, Any], rollout: DictConfig) -> None:
+    for key in changes:
+        if key not in rollout:
+            raise ConfigError(
+                f"unknown key 'df.repair.rollout.{key}': not in actor_rollout_ref.rollout; {nearest(key, rollout)}"
+            )
+    if changes.get("full_determinism", rollout.full_determinism):
+        raise ConfigError(
+            "rollout.full_determinism=True gives all requests of one prompt the same id, and the samples of a repair "
+            "are requests of their own: set df.repair.rollout.full_determinism=False"
+        )
 
 
 def _check_repaired_rows(config: DictConfig) -> None:
@@ -89,8 +109,6 @@ def _check_repaired_rows(config: DictConfig) -> None:
             "actor_rollout_ref.rollout.enable_rollout_routing_replay=True replays the engine's expert choices, and a "
             "repaired row has none: set it to False, or use df.group.mode=gate_only"
         )
-    if (config.get("distillation") or {}).get("enabled", False):
-        raise ConfigError("distillation.enabled=True: repaired rows have no teacher log-probabilities; set it to False")
 
 
 def _require(key: str, value: str, allowed: Sequence[str]) -> None:
@@ -118,19 +136,27 @@ def check_model_path(key: str, path: str | None) -> str:
     return path
 
 
-def check_same_tokenizer(policy: str, repair: str) -> None:
+def check_same_tokenizer(policy: str, repair: str, trust_remote_code: bool = False) -> None:
     """Repairs are aligned with rollouts token by token, so both models must cut text in the same way.
 
     Raises:
-        ConfigError: the two tokenizers differ, with the first difference.
+        ConfigError: the two tokenizers differ, with the first difference, or one cannot be loaded.
     """
-    ours, theirs = (AutoTokenizer.from_pretrained(path, trust_remote_code=True) for path in (policy, repair))
+    ours = _load_tokenizer("actor_rollout_ref.model", policy, trust_remote_code)
+    theirs = _load_tokenizer("df.repair.model_path", repair, trust_remote_code)
     difference = tokenizer_difference(ours, theirs)
     if difference:
         raise ConfigError(
             f"df.repair.model_path={repair}: its tokenizer is not the policy's ({policy}): {difference}. Repairs are "
             "aligned with rollouts token by token; train the repair model from the policy"
         )
+
+
+def _load_tokenizer(key: str, path: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key}: no tokenizer could be loaded from {path}: {error}") from error
 
 
 def tokenizer_difference(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> str | None:
@@ -187,7 +213,10 @@ def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode
         raise ConfigError(f"{key}: no such file {file}")
     if path.suffix != ".parquet":
         return
-    table = pq.ParquetFile(path)
+    try:
+        table = pq.ParquetFile(path)
+    except ArrowInvalid as error:
+        raise ConfigError(f"{key}: {file} is no readable parquet file: {error}") from error
     for column in (prompt_key, image_key, "reward_model", "data_source"):
         if column not in table.schema_arrow.names:
             raise ConfigError(
@@ -219,12 +248,14 @@ def _image_problem(images: Iterable[Any] | None) -> str | None:
     for number, image in enumerate(images):
         source = image if isinstance(image, str) else image.get("path") or image.get("image")
         content = None if isinstance(image, str) else image.get("bytes")
+        if content is None and str(source).startswith(_NOT_LOCAL):
+            continue  # left to verl, which fetches it at every visit
         try:
             with Image.open(
                 BytesIO(content) if content is not None else str(source).removeprefix("file://")
             ) as picture:
                 picture.load()
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return f"image {number} cannot be read: {error}"
     return None
 

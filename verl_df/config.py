@@ -185,7 +185,8 @@ def check_override_names(arguments: Iterable[str]) -> None:
     """
     for argument in arguments:
         key = argument.split("=", 1)[0].lstrip("+~")
-        if "=" in argument and key.split(".")[0] == "df":
+        is_override = "=" in argument or argument.startswith("~")
+        if is_override and key.split(".")[0] == "df":
             _check_path(key)
 
 
@@ -254,6 +255,12 @@ def _check_values(config: DFConfig) -> None:
         raise ConfigError(
             f"df.repair.n={config.repair.n} greedy repairs would all be the same: set a temperature or n=1"
         )
+    if not 0 < config.repair.top_p <= 1:
+        raise ConfigError(f"df.repair.top_p={config.repair.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
+    if config.repair.timeout_s <= 0:
+        raise ConfigError(f"df.repair.timeout_s={config.repair.timeout_s}: seconds, more than 0")
+    if config.repair.max_prompt_length is not None and config.repair.max_prompt_length < 1:
+        raise ConfigError(f"df.repair.max_prompt_length={config.repair.max_prompt_length}: tokens, or null")
     if not 0 < config.group.reward_threshold <= 1:
         raise ConfigError(f"df.group.reward_threshold={config.group.reward_threshold}: r_task is in [0, 1], use (0, 1]")
     if config.alignment.method == "lcs" and config.alignment.backend == "python-levenshtein":

@@ -9,6 +9,7 @@
 # ends the build with exit code 124.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source scripts/cpu_env.sh
 
 out="${1:-outputs/toy}"
 python="${PYTHON:-.venv/bin/python}"

@@ -5,8 +5,8 @@ script.
 
 import json
 import os
-import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
 # A run of three steps takes about two minutes on two idle cores, mostly imports; a hung one is ended here.
 RUN_SECONDS = 600
+STAGE_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,10 @@ def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy world whose policy is barely trained: it writes well-formed responses, some of them right.
-
-    The policy serves as repair model too: it answers again, and is right often enough for repaired rows to exist.
-    """
-    folder = tmp_path_factory.mktemp("world")
-    ready = os.environ.get("VERL_DF_TEST_WORLD")  # a world built before, to save its training while writing tests
-    if ready:
-        return Path(ready)
-    subprocess.run(["bash", str(ROOT / "examples/toy/build_world.sh"), str(folder)], check=True, timeout=RUN_SECONDS)
-    shutil.copytree(folder / "policy", folder / "repair", dirs_exist_ok=True)
+def world() -> Path:
+    """The toy world of the quickstart: data, base policy, repair model. Kept in outputs/toy between runs."""
+    folder = ROOT / "outputs/toy"
+    for stage in ("model", "data", "policy", "repair-data", "repair"):
+        command = [sys.executable, "-m", "verl_df.toy", stage, "--out", str(folder)]
+        subprocess.run(command, check=True, cwd=ROOT, timeout=STAGE_SECONDS)
     return folder

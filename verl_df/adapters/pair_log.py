@@ -33,6 +33,13 @@ class PairLog:
         """The log of a run; nothing is created before the first pair."""
         return cls(Path(df.log.dir or Path(config.trainer.default_local_dir) / "df"), df.log.pairs_per_step)
 
+    def set_aside_earlier(self) -> None:
+        """Rename the pairs of an earlier run in the same folder: a run from step 0 must not be mixed with them."""
+        path = self._folder / PAIRS_FILE
+        if path.exists():
+            taken = len(list(self._folder.glob("pairs.*.jsonl")))
+            path.rename(self._folder / f"pairs.{taken + 1}.jsonl")
+
     def write(self, results: Sequence[GroupResult], messages: dict[str, list[dict[str, Any]]]) -> None:
         """Write one step's pairs, the same number from each prompt as far as they go.
 

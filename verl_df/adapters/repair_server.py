@@ -48,6 +48,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
         top_p=repair.top_p,
     )
     OmegaConf.set_struct(rollout, True)
+    OmegaConf.set_struct(rollout.engine_kwargs, False)  # free: the engine knows its own keys
     config.actor_rollout_ref.rollout = OmegaConf.merge(rollout, repair.rollout)
     config.actor_rollout_ref.model = OmegaConf.create(
         {

@@ -129,12 +129,13 @@ def feedback_config(df: DFConfig) -> FeedbackConfig:
 
 
 def task_reward(result: dict[str, Any]) -> float:
-    """r_task in [0, 1] out of verl's result: `score` of a reward function that returns a dict, else the reward itself.
+    """r_task out of verl's result: what the reward function calls `acc`, else its `score`, else the reward itself.
 
-    verl's managers copy the function's dict into `reward_extra_info` before they add a penalty for length.
+    verl's managers put the function's values into `reward_extra_info` before they add a penalty for length. `acc` comes
+    first: it says right or wrong where `score` has another scale (verl's `math_dapo` scores -1 and 1).
     """
     info = result["reward_extra_info"]
-    value = info.get("score", info.get("acc", result["reward_score"]))
+    value = info.get("acc", info.get("score", result["reward_score"]))
     return float(value)
 
 

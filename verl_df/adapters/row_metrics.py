@@ -18,8 +18,9 @@ def log_prob_metrics(data: TensorDict) -> dict[str, float]:
     """Means over tokens of `df/repaired/*` and `df/policy/*`, before the update.
 
     Args:
-        data: padded [rows, response_length] tensors response_mask, old_log_probs, entropy, df_gate, df_is_repair, and
-            ref_log_prob where there is a reference model.
+        data: padded [rows, response_length] tensors response_mask, old_log_probs, df_gate, df_is_repair; entropy
+            (absent where verl bypasses the policy's own log-probabilities) and ref_log_prob (absent without a
+            reference model).
 
     Returns:
         old_log_prob (the policy's, all tokens), gated_log_prob (tokens with a gate above zero), entropy, and
@@ -30,7 +31,8 @@ def log_prob_metrics(data: TensorDict) -> dict[str, float]:
     for name, rows in (("repaired", mask & is_repair), ("policy", mask & ~is_repair)):
         _put_mean(metrics, f"df/{name}/old_log_prob", data["old_log_probs"], rows)
         _put_mean(metrics, f"df/{name}/gated_log_prob", data["old_log_probs"], rows & (data[GATE] > 0))
-        _put_mean(metrics, f"df/{name}/entropy", data["entropy"], rows)
+        if "entropy" in data:
+            _put_mean(metrics, f"df/{name}/entropy", data["entropy"], rows)
         if "ref_log_prob" in data:
             _put_mean(metrics, f"df/{name}/ref_kl", data["old_log_probs"] - data["ref_log_prob"], rows)
     return metrics

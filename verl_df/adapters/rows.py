@@ -22,6 +22,10 @@ from verl_df.core.group import GroupMember
 
 # Written by the reward manager for every rollout: the task reward before any shaping for length.
 TASK_REWARD = "r_task"
+# Rollouts count their sessions from 0, repairs from here. verl reads a session as a number when it sorts keys.
+FIRST_REPAIR_SESSION = 1_000_000
+# Inputs with one entry per token of the sequence: those of a rollout do not fit its repair.
+PER_TOKEN_INPUTS = ("mm_token_type_ids", "token_type_ids")
 
 PROMPT_FIELDS = ("raw_prompt", "data_source", "reward_model", "extra_info", "index")
 ROLLOUT_FIELDS = ("uid", "responses", "response_mask", "extra_fields")
@@ -107,22 +111,22 @@ def write_groups(batch: KVBatchMeta, results: Sequence[GroupResult]) -> KVBatchM
         results: one per prompt.
 
     Returns:
-        the batch of all groups, in the order of `results`; it may be empty.
+        the batch of all groups, in the order of `results`; it may be empty. A group's rows stay together: mini-batches
+        are cut in this order, and errors without their repairs would be a step on negative advantages alone.
     """
     tags = dict(zip(batch.keys, batch.tags, strict=True))
-    kept = [member for result in results for member in result.members if member.kind != "repair"]
     repaired = [(result, member) for result in results for member in result.members if member.kind == "repair"]
-    new_keys, new_tags = _put_repairs(batch.partition_id, repaired, tags)
-    keys = [member.key for member in kept] + new_keys
-    left = sorted(tags.keys() - set(keys))
+    tags |= _put_repairs(batch.partition_id, repaired, tags)
+    members = {_row_key(member): member for result in results for member in result.members}
+    left = sorted(tags.keys() - members.keys())
     if left:
         tq.kv_clear(keys=left, partition_id=batch.partition_id)
-    if keys:
-        put_gates(batch.partition_id, keys, [*kept, *(member for _, member in repaired)])
+    if members:
+        put_gates(batch.partition_id, list(members), list(members.values()))
     return KVBatchMeta(
         partition_id=batch.partition_id,
-        keys=keys,
-        tags=[tags[member.key] for member in kept] + new_tags,
+        keys=list(members),
+        tags=[tags[key] for key in members],
         fields=None,
         extra_info=batch.extra_info,
     )
@@ -154,24 +158,29 @@ def put_constant_gates(batch: KVBatchMeta, positions: Sequence[int], value: floa
 
 def _put_repairs(
     partition_id: str, repaired: Sequence[tuple[GroupResult, GroupMember]], tags: dict[str, dict]
-) -> tuple[list[str], list[dict]]:
+) -> dict[str, dict]:
+    """Write the rows of repairs; returns their tags by key."""
     if not repaired:
-        return [], []
+        return {}
     sources = tq.kv_batch_get(keys=[member.key for _, member in repaired], partition_id=partition_id)
-    keys, rows, new_tags = [], [], []
+    rows, new_tags = [], {}
     for position, (result, member) in enumerate(repaired):
         row = repair_row(sources[position], member, result.repair_rewards[member.key])
-        keys.append(repair_key(member.key))
         rows.append(row)
-        new_tags.append(_repair_tag(tags[member.key], row))
-    tq.kv_batch_put(keys=keys, partition_id=partition_id, fields=list_of_dict_to_tensordict(rows), tags=new_tags)
-    return keys, new_tags
+        new_tags[_row_key(member)] = _repair_tag(tags[member.key], row)
+    fields = list_of_dict_to_tensordict(rows)
+    tq.kv_batch_put(keys=list(new_tags), partition_id=partition_id, fields=fields, tags=list(new_tags.values()))
+    return new_tags
+
+
+def _row_key(member: GroupMember) -> str:
+    return repair_key(member.key) if member.kind == "repair" else member.key
 
 
 def repair_key(source_key: str) -> str:
     """Key of the repair of a rollout: the same uid, a session that no rollout has, index 0."""
     uid, session, _ = source_key.rsplit("_", 2)
-    return f"{uid}_r{session}_0"
+    return f"{uid}_{FIRST_REPAIR_SESSION + int(session)}_0"
 
 
 def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[str, Any]:
@@ -181,8 +190,18 @@ def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[s
     log-probabilities are computed by the policy afterwards, like those of every row. A rollout engine's
     log-probabilities do not exist: the repair was sampled from p_phi under another prompt. They are zero here and
     replaced when the policy's are known.
+
+    Raises:
+        NotImplementedError: the model takes inputs per token besides ids and positions.
+        ValueError: as `extend_position_ids`.
     """
     row = {key: copy.deepcopy(source[key]) for key in source.keys()}
+    per_token = [name for name in PER_TOKEN_INPUTS if name in row.get("multi_modal_inputs", {})]
+    if per_token:
+        raise NotImplementedError(
+            f"this model's processor gives inputs per token ({', '.join(per_token)}), which a repaired row of another "
+            "length cannot take over: use df.group.mode=gate_only"
+        )
     responses = torch.tensor(member.token_ids, dtype=torch.int64)
     mask = torch.ones_like(responses)
     scores = torch.zeros(len(responses), dtype=torch.float32)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """verl's synchronous V1 trainer with a repair phase between sampling and the update."""
 
+import logging
+import os
 import time
 from typing import Any
 
@@ -33,11 +35,18 @@ from verl_df.core.feedback import GroupRequest, GroupResult
 from verl_df.core.group import Rollout
 from verl_df.core.metrics import aggregate
 
+logger = logging.getLogger(__name__)
+logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
+
 TRAINER_MODE = "df_sync"
+SKIPPED = "df/skipped_steps"
 
 
 class _NothingToTrain(Exception):
-    """Every prompt of a batch was skipped: the rest of verl's step has nothing to work on."""
+    """Every prompt of a batch was skipped: the rest of verl's step has nothing to work on.
+
+    batch: the sampled rows. verl's `fit` clears them at the end of the step, and cannot clear an empty batch.
+    """
 
     def __init__(self, batch: KVBatchMeta):
         super().__init__("every prompt of the batch was skipped")
@@ -74,10 +83,13 @@ class DFTrainer(PPOTrainerSync):
     def _setup(self) -> None:
         super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
         self._pair_log = PairLog.from_config(self.config, self.df)
+        if self.global_steps == 0:  # not resumed
+            self._pair_log.set_aside_earlier()
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
             self._repair_server = RepairServer(self.config, self.df.repair, pool)
+            logger.info("repair engine ready")
 
     # ---- the step ----------------------------------------------------------------------------------------------------
 
@@ -85,18 +97,19 @@ class DFTrainer(PPOTrainerSync):
         try:
             batch = super()._step_once(metrics, timing_raw, sample_batch_size)
         except _NothingToTrain as nothing:
-            metrics["df/skipped_steps"] = 1
+            metrics[SKIPPED] = 1
             return nothing.batch
-        metrics["df/skipped_steps"] = 0
+        metrics[SKIPPED] = 0
         return batch
 
     def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs: Any) -> KVBatchMeta:
         """verl's first call after sampling, when the policy's replicas are asleep: the place of the repair phase."""
         if self._uses_repairs:
             with marked_timer("df", self.timing_raw, color="magenta"):
-                batch = self._difference_feedback(batch, metrics)
-            if not batch.keys:
+                groups = self._difference_feedback(batch, metrics)
+            if groups is None:
                 raise _NothingToTrain(batch)
+            batch = groups
         else:
             put_constant_gates(batch, range(len(batch.keys)), 1.0)
         batch = super()._balance_batch(batch, metrics, **kwargs)
@@ -105,7 +118,8 @@ class DFTrainer(PPOTrainerSync):
         put_constant_gates(batch, padding, 0.0)
         return batch
 
-    def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+    def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta | None:
+        """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
         prompts = read_prompts(batch)
         start = time.perf_counter()
         with self._repair_server.awake():
@@ -113,7 +127,7 @@ class DFTrainer(PPOTrainerSync):
         metrics["df/repair_seconds"] = time.perf_counter() - start
         metrics.update(aggregate(result.outcome for result in results))
         self._pair_log.write(results, {prompt.uid: prompt.columns["raw_prompt"] for prompt in prompts})
-        return write_groups(batch, results)
+        return write_groups(batch, results) if any(result.members for result in results) else None
 
     def _repair(self, prompts: list[PromptRows]) -> list[GroupResult]:
         """Send each prompt's group to a reward worker; the workers call the repair server and judge the repairs."""
@@ -220,12 +234,8 @@ class DFTrainer(PPOTrainerSync):
     def _compute_metrics(
         self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
     ) -> None:
-        if batch.keys:
+        if not metrics[SKIPPED]:
             super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
             return
         metrics.update({"training/global_step": global_steps, "training/epoch": epoch})
         metrics.update({f"timing_s/{name}": value for name, value in timing_raw.items()})
-
-    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict, rollout_data_dir: str) -> None:
-        if batch.keys:
-            super()._log_rollout_data(batch, timing_raw, rollout_data_dir)

@@ -56,7 +56,8 @@ class GroupRequest:
 class GroupResult:
     """The optimised group G with its gates, what happened, and the pairs for the log.
 
-    rewards: shaped reward of each repair by the key of the rollout it repairs; r_task alone when there is no shaping.
+    members: empty when the prompt is not trained on. repair_rewards: shaped reward of each repair by the key of the
+    rollout it repairs; r_task alone when there is no shaping.
     """
 
     uid: str
@@ -147,6 +148,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         group_mode=config.mode,
         steps=models.steps,
     )
+    members = _comparable(members, request, config.mode)
     known = {attempt.rollout.key: models.true_errors(attempt.rollout.token_ids) for attempt in attempts}
     truths = {key: truth for key, truth in known.items() if truth is not None}
     outcome = summarize_group(
@@ -186,6 +188,16 @@ async def _judge(sample: RepairSample, models: Models) -> tuple[Candidate, Judge
         return unscored, None
     judgement = await models.judge(sample.token_ids)
     return Candidate(sample.token_ids, judgement.r_task, sample.finished, sample.contains_placeholder), judgement
+
+
+def _comparable(members: tuple[GroupMember, ...], request: GroupRequest, mode: str) -> tuple[GroupMember, ...]:
+    """Leave out what is left of a group when it is a single member.
+
+    Our reading: rewards are normalised within a group, and one reward has nothing to be compared with; verl would take
+    it, raw, for the advantage. A prompt that was sampled once and is only gated stays: nothing was taken from it.
+    """
+    sampled_alone = mode == "gate_only" and len(request.rollouts) == 1
+    return members if len(members) != 1 or sampled_alone else ()
 
 
 def _reference_text(plan: GroupPlan, models: Models) -> str:

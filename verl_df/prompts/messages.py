@@ -25,20 +25,34 @@ def repair_messages(
         new messages with the same media in the same order; `messages` is left as it was.
 
     Raises:
-        ValueError: no user message at the end, or content of another type than text, image and video.
+        ValueError: no user message at the end, content of another type than text, image and video, or a text that
+            holds a marker (`<image>`, `<video>`) to which no media belong.
     """
     if not messages or messages[-1]["role"] != "user":
         raise ValueError("the last message of a prompt must be the user's: there is no question to repair an answer to")
     content = messages[-1]["content"]
+    response, reference = _without_markers(response), _without_markers(reference)
     if isinstance(content, str):
         return [*messages[:-1], {"role": "user", "content": render_repair(content, response, reference, template)}]
     media = [item for item in content if item["type"] != "text"]
     question = "".join(_as_text(item) for item in content)
     rendered = render_repair(question, response, reference, template)
     parts = [part for part in _SPLIT.split(rendered) if part]
+    markers = sum(part in _MARKERS.values() for part in parts)
+    if markers != len(media):
+        raise ValueError(
+            f"the repair prompt has {markers} of the markers {', '.join(_MARKERS.values())} for {len(media)} media: "
+            "take the markers out of the question's text and out of df.repair.prompt_template"
+        )
     remaining = iter(media)
     items = [next(remaining) if part in _MARKERS.values() else {"type": "text", "text": part} for part in parts]
     return [*messages[:-1], {"role": "user", "content": items}]
+
+
+def _without_markers(text: str) -> str:
+    while _SPLIT.search(text):  # again, for taking one out may leave another behind: <im<image>age>
+        text = _SPLIT.sub("", text)
+    return text
 
 
 def _as_text(item: dict[str, Any]) -> str:
