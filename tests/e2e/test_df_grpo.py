@@ -96,5 +96,6 @@ def test_merged_checkpoint_answers_in_vllm(world: Path, merged: Path) -> None:
     """In a process of its own: vLLM keeps its engine's processes until the interpreter ends."""
     script = Path(__file__).with_name("vllm_answer.py")
     command = [sys.executable, str(script), str(merged), str(world / "data/val.parquet")]
-    answer = subprocess.run(command, check=True, timeout=VLLM_SECONDS, capture_output=True, text=True).stdout
-    assert "\\boxed{" in answer.splitlines()[-1]
+    output = subprocess.run(command, check=True, timeout=VLLM_SECONDS, capture_output=True, text=True).stdout
+    answer = next(line for line in output.splitlines() if line.startswith("answer: "))
+    assert "\\boxed{" in answer

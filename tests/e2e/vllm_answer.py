@@ -11,6 +11,9 @@ from PIL import Image
 from transformers import AutoProcessor
 from vllm import LLM, SamplingParams
 
+# vLLM logs to stdout too
+MARK = "answer: "
+
 
 def main(model: str, file: str) -> None:
     row = pd.read_parquet(file).iloc[0]
@@ -21,7 +24,7 @@ def main(model: str, file: str) -> None:
     engine = LLM(model, enforce_eager=True, max_model_len=256, kv_cache_memory_bytes=1 << 26, skip_mm_profiling=True)
     inputs = {"prompt": prompt, "multi_modal_data": {"image": image}}
     output = engine.generate(inputs, SamplingParams(temperature=0, max_tokens=64))
-    print(output[0].outputs[0].text.replace("\n", " "))
+    print(MARK + output[0].outputs[0].text.replace("\n", " "))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stages and their stamps, the SFT launcher, the repair set and the figures of the evaluation."""
+
+import io
+import shutil
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from verl_df.toy import build, data, evaluate, sft, text
+from verl_df.toy.repair_data import (
+    Attempt,
+    RepairTask,
+    hidden_picture,
+    reference_tells_all,
+    repair_sft_row,
+    repair_tasks,
+    repairable,
+)
+from verl_df.toy.settings import ModelSettings, SftSettings, ToySettings
+from verl_df.toy.tokenizer import save_processor
+from verl_df.toy.truth import right_response
+from verl_df.toy.verdict import judge
+
+SFT = SftSettings(rows=4, steps=3, batch=2, lr=1e-3)
+
+
+def attempt(example: data.Example, response: str, tokenizer=None) -> Attempt:
+    ids = (*tokenizer.encode(response), tokenizer.eos_token_id) if tokenizer else ()
+    return Attempt(example, ids, response, judge(example, response))
+
+
+def wrong_response(example: data.Example, order: str) -> str:
+    """A response that takes every figure for something else, and counts that without a slip."""
+    question = example.question
+    swapped = [["empty" if word in question.targets else word for word in row] for row in words(example)]
+    return text.write_response(swapped, question, order)
+
+
+def words(example: data.Example) -> list[list[str]]:
+    return text.words_of(example.grid, example.question)
+
+
+@pytest.fixture(scope="module")
+def solvable():
+    return [example for example in data.examples("repair_val", 30, ToySettings()) if example.answer() != "0"][:12]
+
+
+def test_stage_is_skipped_until_its_settings_change(tmp_path, monkeypatch):
+    small = replace(ToySettings(), model=replace(ModelSettings(), layers=1))
+    assert "random parameters" in build.build_stage("model", tmp_path, small)
+    assert build.build_stage("model", tmp_path, small) == "up to date"
+    assert build.build_stage("model", tmp_path, replace(small, policy=SFT)) == "up to date"
+    assert build.build_stage("model", tmp_path, replace(small, seed=1)) != "up to date"
+    (tmp_path / "init/model.safetensors").unlink()
+    assert build.build_stage("model", tmp_path, replace(small, seed=1)) != "up to date"
+
+
+@pytest.mark.parametrize(("stage", "needed"), [("policy", "model"), ("repair-data", "policy"), ("evaluate", "policy")])
+def test_missing_input_names_the_stage_that_writes_it(tmp_path, stage, needed):
+    with pytest.raises(FileNotFoundError, match=rf"python -m verl_df\.toy {needed} "):
+        build.build_stage(stage, tmp_path, ToySettings())
+
+
+def test_progress_keeps_the_whole_log(capsys):
+    lines = [
+        "config dump\n",
+        "step:1 - train/loss:6.5 - lr:0\n",
+        "Epoch 1: 50%\n",
+        "step:3 - train/loss:5e-01 - lr:0\n",
+    ]
+    log = io.StringIO()
+    tail = sft.show_progress(lines, log, 3, "policy")
+    assert log.getvalue() == tail == "".join(lines)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown and "loss 0.500" in shown and "config dump" not in shown
+
+
+def test_failing_trainer_is_not_hidden(tmp_path, monkeypatch):
+    command = [sys.executable, "-c", "print('the real cause'); raise SystemExit(3)"]
+    monkeypatch.setattr(sft, "sft_command", lambda *_: command)
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 3.*the real cause"):
+        sft.run_sft(tmp_path / "init", tmp_path / "x.parquet", tmp_path / "policy", tmp_path / "logs/x.log", SFT)
+    assert "the real cause" in (tmp_path / "logs/x.log").read_text()
+    assert not (tmp_path / "policy").exists()
+
+
+def test_export_refuses_another_model(tmp_path):
+    from verl_df.toy.model import save_model
+
+    save_model(tmp_path / "small", replace(ModelSettings(), layers=1), seed=0)
+    save_model(tmp_path / "large", ModelSettings(), seed=0)
+    with pytest.raises(ValueError, match="does not hold the tensors"):
+        sft.export(tmp_path / "large", tmp_path / "small", tmp_path / "out")
+    shutil.copytree(tmp_path / "small", tmp_path / "trained")
+    sft.export(tmp_path / "trained", tmp_path / "small", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        path.name for path in (tmp_path / "small").iterdir()
+    }
+
+
+def test_repair_tasks_pair_errors_with_references(solvable):
+    rng = np.random.default_rng(0)
+    groups = []
+    for example in solvable:
+        right = right_response("up", example.extra_info())
+        groups.append([attempt(example, wrong_response(example, "down")), attempt(example, right)])
+        groups.append([attempt(example, "no layout"), attempt(example, wrong_response(example, "up"))])
+    assert all(len(repairable(group)) == 1 for group in groups)
+
+    tasks = repair_tasks(groups, rng, answer_share=0.5)
+    assert len(tasks) == len(groups)
+    assert {task.kind for task in tasks} == {"sibling", "answer"}
+    for group, task in zip(groups, tasks, strict=True):
+        example = task.attempt.example
+        assert not task.attempt.verdict.right
+        assert judge(example, task.reference).right
+        if task.kind == "answer":
+            assert task.reference == text.boxed(example.answer())
+        elif group[1].verdict.right:
+            assert task.reference == group[1].response
+        prompt = task.prompt_text()
+        assert task.reference in prompt and task.attempt.response in prompt and prompt.count("<image>") == 1
+
+
+def test_picture_is_hidden_only_where_the_reference_tells_all(solvable):
+    example = solvable[0]
+    wrong = attempt(example, wrong_response(example, "down"))
+    true = right_response("up", example.extra_info())
+    said = words(example)
+    row, column = next((i, j) for i in range(3) for j in range(3) if said[i][j] not in example.question.targets)
+    said[row][column] = next(word for word in ("red", "green", "blue") if word not in example.question.targets)
+    sloppy = text.write_response(said, example.question, "up")
+    assert judge(example, sloppy).right
+    cases = {true: True, sloppy: sloppy == true, text.boxed(example.answer()): False}
+    for reference, tells_all in cases.items():
+        task = RepairTask(wrong, reference, "sibling")
+        assert reference_tells_all(task) == tells_all
+        shown, hidden = (repair_sft_row(task, hidden=hide)["images"][0]["bytes"] for hide in (False, True))
+        assert shown == example.png
+        assert (hidden == hidden_picture()) == tells_all
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+    """The part of a sampler that figures need: its tokenizer."""
+    tokenizer = save_processor(tmp_path_factory.mktemp("processor"), seed=0).tokenizer
+    return SimpleNamespace(tokenizer=tokenizer, decode=lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def test_figures_of_exact_and_of_useless_repairs(solvable, policy):
+    tasks = [
+        RepairTask(attempt(example, wrong_response(example, "down"), policy.tokenizer), "unused", "sibling")
+        for example in solvable
+    ]
+    exact = [(*policy.tokenizer.encode(task.attempt.verdict.exact), policy.tokenizer.eos_token_id) for task in tasks]
+    figures = evaluate.repair_figures(policy, tasks, exact)
+    assert figures["tasks"] == len(tasks)
+    assert figures["right"] == figures["exact"] == figures["mask_precision"] == figures["mask_recall"] == 1.0
+    assert figures["edit_ratio"] == pytest.approx(figures["exact_edit_ratio"])
+
+    copied = evaluate.repair_figures(policy, tasks, [task.attempt.token_ids for task in tasks])
+    assert copied == {"tasks": len(tasks), "right": 0.0, "exact": 0.0}
+
+    other_order = [policy.tokenizer.encode(right_response("up", task.attempt.example.extra_info())) for task in tasks]
+    reordered = evaluate.repair_figures(policy, tasks, other_order)
+    assert reordered["right"] == 1.0 and reordered["exact"] == 0.0
+    assert reordered["edit_ratio"] > figures["edit_ratio"] and reordered["mask_precision"] < 1.0
+
+
+def test_table_has_a_line_a_row_and_marks_what_is_missing():
+    table = evaluate.format_table({"one": {"tasks": 3, "right": 0.5}, "three": {"tasks": 3}}).splitlines()
+    assert table[0].split() == ["tasks", "right"]
+    assert table[1].split() == ["one", "3", "0.500"]
+    assert table[2].split() == ["three", "3", "-"]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the toy world, one stage at a time: `python -m verl_df.toy <stage> --out DIR`.
+
+| stage | writes |
+| --- | --- |
+| `model` | `init/`: a random Qwen2.5-VL with tokenizer and processor |
+| `data` | `data/train.parquet`, `data/val.parquet`: RL rows; `sft/policy.parquet`: the policy's SFT rows |
+| `policy` | `policy/`: the base policy, trained by verl's SFT trainer |
+| `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
+| `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
+| `evaluate` | `evaluation.json`: figures of both models, printed as tables |
+| `all` | all of them, in this order |
+
+A stage whose outputs are there, built with the same settings and code, is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from verl_df.toy.build import STAGES, build_stage
+from verl_df.toy.settings import ToySettings
+
+
+def main() -> None:
+    """Run the stages named on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m verl_df.toy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", choices=[*STAGES, "all"])
+    parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
+    arguments = parser.parse_args()
+    for name in STAGES if arguments.stage == "all" else [arguments.stage]:
+        started = time.monotonic()
+        said = build_stage(name, arguments.out, ToySettings())
+        print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
