@@ -8,8 +8,6 @@ computed by torch on the same rows in the same order, and equality is exact.
 
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.conftest import SIZES, STEPS, Run, rollout_record, start_run
 
 COMPARED = (
@@ -24,7 +22,6 @@ COMPARED = (
 )
 
 
-@pytest.mark.timeout(1500)
 def test_df_off_equals_stock_verl_bit_for_bit(world: Path, recorded: tuple[Run, Path], tmp_path: Path) -> None:
     shared = (
         *rollout_record(recorded[1]),

@@ -4,14 +4,12 @@
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from tests.e2e.conftest import start_run
 
 PROMPTS = 8
 
 
-@pytest.mark.timeout(900)
 def test_two_workers_and_a_batch_without_a_correct_rollout(world: Path, tmp_path: Path) -> None:
     rows = pd.read_parquet(world / "data/train.parquet").head(2 * PROMPTS)
     for row in range(PROMPTS):
