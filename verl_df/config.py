@@ -7,12 +7,12 @@ can override them. "Our reading" marks a place where the paper is silent; the re
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_df.core.alignment import BACKENDS, METHODS
+from verl_df.core.checks import did_you_mean
 from verl_df.core.gates import SEPARATORS, GateConfig
 from verl_df.core.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT
 
@@ -158,8 +158,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for an unknown name: the nearest known one, or all of them."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return did_you_mean(name, known) or f"known: {', '.join(known)}"
 
 
 def load_df_config(block: DictConfig | Mapping[str, Any]) -> DFConfig:

@@ -20,6 +20,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
 from verl.utils.debug.metrics import calculate_debug_metrics
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from verl_df.adapters import advantage  # noqa: F401  registers df_grpo in the trainer's process
 from verl_df.adapters.pair_log import PairLog, prompt_text
@@ -208,9 +209,9 @@ class DFTrainer(PPOTrainerSync):
             return
         padded = DataProto(batch=data.to_padded_tensor())
         metrics.update(calculate_debug_metrics(padded.select_idxs(np.logical_not(repaired))))
-        known = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["old_log_probs"])
-        fields = TensorDict({"rollout_log_probs": known["old_log_probs"]}, batch_size=len(keys))
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=fields)
+        known = dict(zip(batch.keys, data["old_log_probs"].unbind(), strict=True))
+        rows = list_of_dict_to_tensordict([{"rollout_log_probs": known[key]} for key in keys])
+        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=rows)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         fields = [GATE, IS_REPAIR, "response_mask", "old_log_probs", "entropy"]

@@ -10,9 +10,14 @@ def check_choice(key: str, value: object, allowed: Sequence[str]) -> None:
     """Raise ValueError unless `value` is one of `allowed`; the message names `key`, the choices and the nearest one."""
     if value in allowed:
         return
-    close = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"{key}={value!r} is not one of {', '.join(map(repr, allowed))}{hint}")
+    hint = did_you_mean(str(value), allowed)
+    raise ValueError(f"{key}={value!r} is not one of {', '.join(map(repr, allowed))}{hint and '; ' + hint}")
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """A question that offers the known name nearest to `name`, or an empty string where none is near."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def check_reward(owner: str, reward: float) -> None:

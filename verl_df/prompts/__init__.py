@@ -40,9 +40,15 @@ def render_repair(question: str, response: str, reference: str, template: str | 
     """
     values = {
         "question": question,
-        "response": _VISION_MARKERS.sub("", response),
-        "reference": _VISION_MARKERS.sub("", reference),
+        "response": _without_markers(response),
+        "reference": _without_markers(reference),
     }
     # One pass over the template, so that braces in a value (\boxed{3}) are never read as a placeholder.
     pattern = "|".join(rf"\{{{name}\}}" for name in PLACEHOLDERS)
     return re.sub(pattern, lambda match: values[match.group(0)[1:-1]], template or load_template())
+
+
+def _without_markers(text: str) -> str:
+    while _VISION_MARKERS.search(text):  # again, for taking one out may leave another behind: <im<image>age>
+        text = _VISION_MARKERS.sub("", text)
+    return text

@@ -31,7 +31,6 @@ def repair_messages(
     if not messages or messages[-1]["role"] != "user":
         raise ValueError("the last message of a prompt must be the user's: there is no question to repair an answer to")
     content = messages[-1]["content"]
-    response, reference = _without_markers(response), _without_markers(reference)
     if isinstance(content, str):
         return [*messages[:-1], {"role": "user", "content": render_repair(content, response, reference, template)}]
     media = [item for item in content if item["type"] != "text"]
@@ -47,12 +46,6 @@ def repair_messages(
     remaining = iter(media)
     items = [next(remaining) if part in _MARKERS.values() else {"type": "text", "text": part} for part in parts]
     return [*messages[:-1], {"role": "user", "content": items}]
-
-
-def _without_markers(text: str) -> str:
-    while _SPLIT.search(text):  # again, for taking one out may leave another behind: <im<image>age>
-        text = _SPLIT.sub("", text)
-    return text
 
 
 def _as_text(item: dict[str, Any]) -> str:
