@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from PIL import Image
 from pyarrow import ArrowInvalid
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_df.config import ConfigError, DFConfig, load_df_config, nearest
+from verl_df.config import ConfigError, DFConfig, RepairConfig, load_df_config, nearest
+from verl_df.core.checks import did_you_mean
+from verl_df.core.gates import TOKEN_MEANS
+from verl_df.objectives import ESTIMATORS, LOSSES
 from verl_df.prompts import load_template
 
-ESTIMATORS = ("df_grpo",)
-LOSSES = ("df_vanilla",)
+_FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
+_FROM_YAML = "the default of df_trainer.yaml"
 _ROWS_AT_ONCE = 256
 _NOT_LOCAL = ("http://", "https://", "data:image")
 
@@ -40,9 +43,12 @@ def check_run(config: DictConfig) -> DFConfig:
     model = config.actor_rollout_ref.model
     policy = check_model_path("actor_rollout_ref.model.path", model.path)
     if df.group.mode != "off":
-        repair = check_model_path("df.repair.model_path", df.repair.model_path)
-        check_same_tokenizer(model.tokenizer_path or policy, repair, model.trust_remote_code)
+        repair = check_repair_model(df.repair)
+        key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
+        check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
         _check_template(df.repair.prompt_template)
+    if config.critic.enable:
+        check_model_path("critic.model.path", config.critic.model.path)
     for key in ("train_files", "val_files"):
         for file in _as_list(config.data[key]):
             check_data_file(f"data.{key}", file, config.data.image_key, config.data.prompt_key, df.check.images)
@@ -59,29 +65,109 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         ConfigError: the contradiction.
     """
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    _require("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",))
-    _require("algorithm.adv_estimator", config.algorithm.adv_estimator, ESTIMATORS)
-    _require("actor_rollout_ref.actor.policy_loss.loss_mode", actor.policy_loss.loss_mode, LOSSES)
-    _require("reward.reward_manager.name", config.reward.reward_manager.name, ("df",))
+    loss = actor.policy_loss.loss_mode
+    _require("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",), _FROM_YAML)
+    _require("algorithm.adv_estimator", config.algorithm.adv_estimator, tuple(ESTIMATORS), _FROM_OBJECTIVE)
+    _require("actor_rollout_ref.actor.policy_loss.loss_mode", loss, LOSSES, _FROM_OBJECTIVE)
+    _require("reward.reward_manager.name", config.reward.reward_manager.name, ("df",), _FROM_YAML)
+    _check_estimator(config, df)
+    _check_critic(config, df)
+    _check_dynamic_sampling(config, df)
+    _check_overlong_buffer(config, df)
+    if df.gate.normalizer == "gated" and actor.loss_agg_mode not in TOKEN_MEANS:
+        raise ConfigError(
+            f"df.gate.normalizer=gated takes a mean over gated tokens, and actor_rollout_ref.actor.loss_agg_mode="
+            f"{actor.loss_agg_mode} has no mean over tokens: set it to {' or '.join(TOKEN_MEANS)}"
+        )
     if not config.trainer.use_v1:
         raise ConfigError("trainer.use_v1=False: DF runs on verl's V1 trainer; leave it true")
     if config.reward.reward_model.enable:
         raise ConfigError(
             "reward.reward_model.enable=True: verl's reward model is not supported with DF; use a reward function"
         )
-    batch, mini = config.data.train_batch_size, actor.ppo_mini_batch_size
-    if batch % mini:
+    _check_mini_batches(config, df)
+    alone = df.group.mode == "gate_only" and df.group.on_no_correct == "annotated_answer"
+    if df.group.mode != "off" and rollout.n < 2 and not alone:
         raise ConfigError(
-            f"data.train_batch_size={batch} is not a multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}"
+            f"actor_rollout_ref.rollout.n={rollout.n}: a wrong rollout has no right sibling to be repaired after; "
+            "sample at least 2 per prompt, or gate only (df.group.mode=gate_only) with "
+            "df.group.on_no_correct=annotated_answer"
         )
-    if df.group.mode != "off" and rollout.n < 2:
-        raise ConfigError(f"actor_rollout_ref.rollout.n={rollout.n}: a group needs at least 2 rollouts per prompt")
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
     if df.group.mode != "off":
         _check_repair_rollout(df.repair.rollout, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
+
+
+def _check_mini_batches(config: DictConfig, df: DFConfig) -> None:
+    actor, batch = config.actor_rollout_ref.actor, config.data.train_batch_size
+    if batch % actor.ppo_mini_batch_size:
+        raise ConfigError(
+            f"data.train_batch_size={batch} is not a multiple of "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size}"
+        )
+    if actor.shuffle and df.mini_batches == "fixed" and df.group.mode == "repair_pairs":
+        raise ConfigError(
+            "actor_rollout_ref.actor.shuffle=True parts wrong rollouts from their repairs, and may leave mini-batches "
+            "of verl's empty rows alone: set it to False, or df.mini_batches=verl"
+        )
+
+
+def _check_estimator(config: DictConfig, df: DFConfig) -> None:
+    estimator = config.algorithm.adv_estimator
+    modes = ESTIMATORS[estimator]
+    if df.group.mode not in modes:
+        raise ConfigError(
+            f"algorithm.adv_estimator={estimator} is not for df.group.mode={df.group.mode} (no repaired row is trained "
+            f"on there): set the mode to {' or '.join(modes)}, or choose another objective"
+        )
+    if config.algorithm.use_pf_ppo:
+        raise ConfigError(
+            "algorithm.use_pf_ppo=True: verl reweights the rows for its own `gae` only, so the setting would be "
+            "ignored; set it to False"
+        )
+
+
+def _check_critic(config: DictConfig, df: DFConfig) -> None:
+    if config.algorithm.adv_estimator == "df_gae" and not config.critic.enable:
+        raise ConfigError(
+            f"critic.enable={config.critic.enable}: algorithm.adv_estimator=df_gae needs a critic; set it to True"
+        )
+    if not config.critic.enable or df.group.mode == "off":
+        return
+    if df.group.mode == "repair_pairs":
+        raise ConfigError(
+            "critic.enable=True with df.group.mode=repair_pairs: a critic is trained on sampled rollouts, not on "
+            "repairs; use df.group.mode=gate_only or off, or critic.enable=False"
+        )
+    if df.group.on_infeasible == "drop":
+        raise ConfigError(
+            "df.group.on_infeasible=drop takes rows out of the batch that the critic learns from: use keep or zero"
+        )
+
+
+def _check_dynamic_sampling(config: DictConfig, df: DFConfig) -> None:
+    if not config.algorithm.filter_groups.enable or df.group.mode == "off":
+        return
+    if df.group.on_no_correct == "annotated_answer":
+        raise ConfigError(
+            "algorithm.filter_groups.enable=True replaces prompts whose rollouts are all wrong before DF sees them, so "
+            "df.group.on_no_correct=annotated_answer would have no effect: set it to skip, or switch the filter off"
+        )
+
+
+def _check_overlong_buffer(config: DictConfig, df: DFConfig) -> None:
+    buffer = OmegaConf.select(config, "reward.reward_kwargs.overlong_buffer_cfg")
+    if df.reward_manager != "dapo" or not buffer or not buffer.enable:
+        return
+    limit = config.data.max_response_length
+    if not 0 < buffer.len < limit:
+        raise ConfigError(
+            f"reward.reward_kwargs.overlong_buffer_cfg.len={buffer.len}: tokens, more than 0 and fewer than "
+            f"data.max_response_length={limit}; the DAPO paper takes a fifth of the limit, here {max(1, limit // 5)}"
+        )
 
 
 def _check_repair_rollout(changes: dict[str, Any], rollout: DictConfig) -> None:
@@ -111,9 +197,9 @@ def _check_repaired_rows(config: DictConfig) -> None:
         )
 
 
-def _require(key: str, value: str, allowed: Sequence[str]) -> None:
+def _require(key: str, value: str, allowed: Sequence[str], where: str) -> None:
     if value not in allowed:
-        raise ConfigError(f"{key}={value}: DF needs {' or '.join(allowed)} (the default of df_trainer.yaml)")
+        raise ConfigError(f"{key}={value}: DF needs {' or '.join(allowed)} ({where})")
 
 
 # ---- models ----------------------------------------------------------------------------------------------------------
@@ -136,18 +222,44 @@ def check_model_path(key: str, path: str | None) -> str:
     return path
 
 
-def check_same_tokenizer(policy: str, repair: str, trust_remote_code: bool = False) -> None:
+def check_repair_model(repair: RepairConfig) -> str:
+    """The repair model's path: `df.repair.model_path`, or the variant's folder in `df.repair.models_dir`.
+
+    Raises:
+        ConfigError: neither is set, no such folder, or no model folder of the variant's name in it.
+    """
+    if not repair.path:
+        raise ConfigError(
+            "df.repair.model_path is not set: give a Hugging Face folder or hub name, or in df.repair.models_dir a "
+            "folder with one repair model per variant"
+        )
+    if not repair.models_dir:
+        return check_model_path("df.repair.model_path", repair.path)
+    folder = Path(repair.models_dir).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"df.repair.models_dir={repair.models_dir}: no such folder")
+    found = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if repair.variant not in found:
+        hint = did_you_mean(repair.variant, found)
+        raise ConfigError(
+            f"df.repair.variant={repair.variant}: no model folder of that name in df.repair.models_dir={folder}, which "
+            f"has {', '.join(found) or 'none'}{hint and '; ' + hint}"
+        )
+    return repair.path
+
+
+def check_same_tokenizer(policy: str, repair: str, repair_key: str, trust_remote_code: bool = False) -> None:
     """Repairs are aligned with rollouts token by token, so both models must cut text in the same way.
 
     Raises:
         ConfigError: the two tokenizers differ, with the first difference, or one cannot be loaded.
     """
     ours = _load_tokenizer("actor_rollout_ref.model", policy, trust_remote_code)
-    theirs = _load_tokenizer("df.repair.model_path", repair, trust_remote_code)
+    theirs = _load_tokenizer(repair_key, repair, trust_remote_code)
     difference = tokenizer_difference(ours, theirs)
     if difference:
         raise ConfigError(
-            f"df.repair.model_path={repair}: its tokenizer is not the policy's ({policy}): {difference}. Repairs are "
+            f"{repair_key}: the tokenizer of {repair} is not the policy's ({policy}): {difference}. Repairs are "
             "aligned with rollouts token by token; train the repair model from the policy"
         )
 

@@ -7,6 +7,7 @@ can override them. "Our reading" marks a place where the paper is silent; the re
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +16,13 @@ from verl_df.core.alignment import BACKENDS, METHODS
 from verl_df.core.checks import did_you_mean
 from verl_df.core.gates import SEPARATORS, GateConfig
 from verl_df.core.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT
+
+# Config groups of `recipe/df/config`: a folder of files each, one of which is chosen with GROUP=NAME.
+CONFIG_GROUPS = ("objective", "preset")
+# What makes Hydra look for them elsewhere too.
+_OTHER_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath")
+# The repair model of both stages with every component (paper, table 2, last row).
+FULL = "full"
 
 
 class ConfigError(ValueError):
@@ -27,6 +35,9 @@ class RepairConfig:
 
     Attributes:
         model_path: Hugging Face folder or hub name of the repair model; same tokenizer as the policy's.
+        models_dir: instead of `model_path`, a folder with one repair model per variant (tables 2 and 3 compare policies
+            whose repair models were trained differently).
+        variant: the folder of `models_dir` to use: `full`, `sft`, `no_edit_penalty`, `no_c1`, `lambda_0.2`, ...
         n: independent repair samples per wrong rollout (Eq. 5; paper: 2).
         temperature: sampling temperature of the repairs. Our reading: the rollout's, 1.0 here as in verl.
         top_p: nucleus of the repairs.
@@ -39,6 +50,8 @@ class RepairConfig:
     """
 
     model_path: str | None = None
+    models_dir: str | None = None
+    variant: str = FULL
     n: int = 2
     temperature: float = 1.0
     top_p: float = 1.0
@@ -47,6 +60,11 @@ class RepairConfig:
     repair_truncated: bool = True
     timeout_s: float = 600.0
     rollout: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str | None:
+        """The repair model to load: `model_path`, or the variant's folder in `models_dir`; None if neither is set."""
+        return str(Path(self.models_dir).expanduser() / self.variant) if self.models_dir else self.model_path
 
 
 @dataclass(frozen=True)
@@ -189,6 +207,34 @@ def check_override_names(arguments: Iterable[str]) -> None:
             _check_path(key)
 
 
+def check_config_groups(arguments: Iterable[str], folder: Path) -> None:
+    """Refuse `objective=` or `preset=` with a name that has no file, before Hydra's own error of many lines.
+
+    Args:
+        arguments: the command line. With a search path of its own (`--config-dir`, `hydra.searchpath`) the names are
+            left to Hydra.
+        folder: the config folder, with a folder of `NAME.yaml` files for each group.
+
+    Raises:
+        ConfigError: names the nearest right name.
+    """
+    arguments = list(arguments)
+    if any(argument.startswith(_OTHER_FOLDERS) for argument in arguments):
+        return
+    for argument in arguments:
+        group, separator, value = argument.lstrip("+").partition("=")
+        if not separator or group not in CONFIG_GROUPS:
+            continue
+        for name in value.split(","):  # of a sweep
+            _check_group_name(group, name.strip("'\""), folder)
+
+
+def _check_group_name(group: str, name: str, folder: Path) -> None:
+    known = [path.stem for path in (folder / group).glob("*.yaml")]
+    if name not in known:
+        raise ConfigError(f"{group}={name}: no such {group}; {nearest(name, known)}")
+
+
 def _check_path(key: str) -> None:
     node: Any = DFConfig
     for depth, part in enumerate(key.split(".")[1:], start=1):
@@ -246,6 +292,7 @@ def _check_values(config: DFConfig) -> None:
             value = getattr(value, part)
         if value not in choices:
             raise ConfigError(f"{path}={value!r}; {nearest(value, choices)}")
+    _check_repair_source(config.repair)
     if config.repair.n < 1:
         raise ConfigError(f"df.repair.n={config.repair.n}: at least one repair per wrong rollout")
     if config.repair.temperature < 0:
@@ -264,3 +311,21 @@ def _check_values(config: DFConfig) -> None:
         raise ConfigError(f"df.group.reward_threshold={config.group.reward_threshold}: r_task is in [0, 1], use (0, 1]")
     if config.alignment.method == "lcs" and config.alignment.backend == "python-levenshtein":
         raise ConfigError("df.alignment.backend=python-levenshtein has no LCS: use rapidfuzz")
+
+
+def _check_repair_source(repair: RepairConfig) -> None:
+    if repair.model_path and repair.models_dir:
+        raise ConfigError(
+            f"df.repair.model_path={repair.model_path} and df.repair.models_dir={repair.models_dir}: give one of them, "
+            "a repair model or a folder with one per variant"
+        )
+    if not repair.variant:
+        raise ConfigError(f"df.repair.variant is empty: write the name of a folder in df.repair.models_dir, or {FULL}")
+    if repair.variant != FULL and not repair.models_dir:
+        why = "it is the name of a folder in df.repair.models_dir, which is not set"
+        if repair.model_path:
+            why = f"the variant would be ignored: df.repair.model_path={repair.model_path} is one model"
+        raise ConfigError(
+            f"df.repair.variant={repair.variant}: {why}. Give df.repair.models_dir, a folder with one repair model per "
+            "variant, and no df.repair.model_path"
+        )

@@ -9,9 +9,10 @@ cause.
 | --- | --- | --- |
 | platform `cpu` | `VERL_PLATFORM` | `verl_df.platform.cpu` |
 | trainer `df_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.trainer` |
-| estimator `df_grpo` | `algorithm.adv_estimator` | `verl_df.adapters.advantage` |
-| loss `df_vanilla` | `actor.policy_loss.loss_mode` | `verl_df.adapters.loss` |
+| estimators `df_*` | `algorithm.adv_estimator` | `verl_df.adapters.advantage` |
+| losses `df_*` | `actor.policy_loss.loss_mode` | `verl_df.adapters.loss` |
 | reward manager `df` | `reward.reward_manager.name` | `verl_df.adapters.reward_manager` |
+| critics of vision-language models | `critic.model.path` | `verl_df.adapters.value_model` |
 """
 
 import importlib
@@ -41,6 +42,16 @@ def _import_after(module_name: str, ours: str) -> None:
     on_import(module_name, patch)
 
 
+def _patch_value_model_loader(verl_model: ModuleType) -> None:
+    """Critics of vision-language models. transformers, which the import below needs, is loaded by then."""
+    importlib.import_module("verl_df.adapters.value_model").patch_loader(verl_model)
+
+
+def _register_value_models(_: ModuleType) -> None:
+    """The same for `python -m verl.model_merger`, which loads no critic before it asks for the class."""
+    importlib.import_module("verl_df.adapters.value_model").register_families()
+
+
 def require_loaded() -> None:
     """Check that verl loads this plugin, here and in the processes it starts.
 
@@ -63,3 +74,5 @@ platform.register()
 position_ids.apply()
 _import_after("verl.trainer.ppo.v1", "verl_df.adapters.trainer")
 _import_after("verl.experimental.reward_loop.reward_manager", "verl_df.adapters.reward_manager")
+on_import("verl.utils.model", _patch_value_model_loader)
+on_import("verl.model_merger.base_model_merger", _register_value_models)

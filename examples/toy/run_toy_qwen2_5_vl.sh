@@ -1,26 +1,29 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# DF-GRPO on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL,
-# on two CPU cores.
-# Needs the outputs of examples/toy/build_world.sh. Any key of verl or of `df:` can be appended:
+# DF on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL, on two
+# CPU cores.
+# Needs the outputs of examples/toy/build_world.sh. Any key of verl or of `df:`, and any preset, can be appended:
 #   bash examples/toy/run_toy_qwen2_5_vl.sh df.gate.kind=soft
+#   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh preset=df_n4
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
 #   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
-ALGO=${ALGO:-df_grpo}                       # df_grpo, or grpo: stock verl
+ALGO=${ALGO:-df_grpo}                       # a file of recipe/df/config/objective, or grpo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
 WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/ of build_world.sh
 OUT=${OUT:-$WORLD/$ALGO}                    # metrics, pairs, checkpoints
 POLICY=${POLICY:-$WORLD/policy}
-REPAIR=${REPAIR:-$WORLD/repair}
+REPAIR=${REPAIR:-$WORLD/repair}             # the repair model
+REPAIRS=${REPAIRS:-}                        # instead: a folder with one per variant, for presets such as df_no_c1
 STEPS=${STEPS:-20}
 PROMPTS=${PROMPTS:-16}                      # prompts per step
 ROLLOUTS=${ROLLOUTS:-8}                     # rollouts per prompt
 LR=${LR:-3e-4}
 WORKERS=${WORKERS:-1}                       # FSDP workers, each with its own vLLM replicas; 2 on two cores works too
+MAIN=${MAIN:-recipe.df.main_df}             # entry point of all but grpo
 TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray worker can hang a run for good
 #######################################################################
 
@@ -55,7 +58,6 @@ ACTOR=(
     actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
     actor_rollout_ref.actor.fsdp_config.model_dtype=fp32
     '+actor_rollout_ref.actor.fsdp_config.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'   # bf16 is slower on a CPU
-    actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean           # Eq. 22
 )
 
 ROLLOUT=(
@@ -87,23 +89,43 @@ REWARD=(
     reward.custom_reward_function.name=compute_score
 )
 
+if [[ $ALGO == grpo ]]; then
+    MAIN=verl.trainer.main_ppo
+    ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean)
+elif [[ -f recipe/df/config/objective/$ALGO.yaml ]]; then
+    # estimator, loss, clip, aggregation and group mode are the objective's: nothing above or below sets them
+    ALGORITHM=(
+        objective="$ALGO"
+        df.truth.path=pkg://verl_df.toy.truth                           # the toy knows which tokens are wrong: score the masks
+        df.log.dir="$OUT"
+    )
+    if [[ -n $REPAIRS ]]; then
+        ALGORITHM+=(df.repair.models_dir="$REPAIRS")
+    else
+        ALGORITHM+=(df.repair.model_path="$REPAIR")
+    fi
+else
+    names=$(cd recipe/df/config/objective && echo *.yaml)
+    echo "ALGO=$ALGO: write grpo (stock verl) or one of ${names//.yaml/}" >&2
+    exit 2
+fi
+
 case "$ALGO" in
-    df_grpo)
-        MAIN=recipe.df.main_df
-        ALGORITHM=(
-            algorithm.adv_estimator=df_grpo
-            df.repair.model_path="$REPAIR"
-            df.truth.path=pkg://verl_df.toy.truth                       # the toy knows which tokens are wrong: score the masks
-            df.log.dir="$OUT"
+    *dapo*)
+        ALGORITHM+=(reward.reward_kwargs.overlong_buffer_cfg.len=16)    # of 64 tokens
+        ;;
+    df_ppo)
+        ALGORITHM+=(
+            critic.strategy=fsdp2
+            critic.optim.lr="$LR"
+            +critic.ppo_infer_max_token_len_per_gpu=8192                # verl takes this for the critic's updates too
+            critic.model.use_remove_padding=False
+            critic.model.enable_gradient_checkpointing=False
+            +critic.model.override_config.attn_implementation=sdpa
+            critic.fsdp.use_torch_compile=False
+            critic.fsdp.model_dtype=fp32
+            '+critic.fsdp.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'
         )
-        ;;
-    grpo)
-        MAIN=verl.trainer.main_ppo
-        ALGORITHM=(algorithm.adv_estimator=grpo)
-        ;;
-    *)
-        echo "ALGO=$ALGO: write df_grpo or grpo" >&2
-        exit 2
         ;;
 esac
 

@@ -5,6 +5,7 @@ verl's `main_ppo` with DF's config, and with everything that can be known to be 
 """
 
 import sys
+from pathlib import Path
 
 import hydra
 import ray
@@ -16,7 +17,10 @@ from verl.utils.device import auto_set_device
 
 from verl_df import plugin
 from verl_df.checks import check_run
-from verl_df.config import ConfigError, check_override_names
+from verl_df.config import ConfigError, check_config_groups, check_override_names
+
+# Absolute: Hydra then finds it also when this module is imported by another entry point.
+CONFIG_FOLDER = Path(__file__).resolve().with_name("config")
 
 
 class DFTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
@@ -27,7 +31,7 @@ class DFTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
         super().run(config)
 
 
-@hydra.main(config_path="config", config_name="df_trainer", version_base=None)
+@hydra.main(config_path=str(CONFIG_FOLDER), config_name="df_trainer", version_base=None)
 def train(config: DictConfig) -> None:
     """Check the run, then hand it to verl."""
     try:
@@ -43,6 +47,7 @@ def train(config: DictConfig) -> None:
 def main() -> None:
     """Run; a wrong setting is one line on stderr, not a traceback."""
     try:
+        check_config_groups(sys.argv[1:], CONFIG_FOLDER)
         check_override_names(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")

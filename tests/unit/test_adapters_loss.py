@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registered loss against verl's `vanilla`, and the worker's `loss_fn` against verl's `ppo_loss`."""
+"""The registered losses against verl's, and the worker's `loss_fn` against verl's `ppo_loss`."""
 
 import numpy as np
 import pytest
@@ -7,18 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
-from verl.trainer.ppo.core_algos import compute_policy_loss_vanilla, get_policy_loss_fn
+from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.utils import tensordict_utils as tu
 from verl.utils.metric import AggregationType, Metric, reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
-from verl_df.adapters.loss import RATIO_SUMS, df_ppo_loss, df_vanilla_loss
+from verl_df.adapters.loss import RATIO_SUMS, df_gspo_loss, df_ppo_loss, df_vanilla_loss
 from verl_df.adapters.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.row_metrics import ratio_metrics
 
 AGGREGATIONS = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
+LOSSES = {"df_vanilla": "vanilla", "df_gspo": "gspo"}
 GLOBAL_INFO = ({}, {"dp_size": 2, "batch_num_tokens": 37, "global_batch_size": 8, "loss_scale_factor": None})
 
 
@@ -47,16 +48,19 @@ def fields(given: dict[str, torch.Tensor], repaired: tuple[int, ...] = ()) -> Ro
     return RowFields(gate=torch.ones_like(given["advantages"]), is_repair=is_repair)
 
 
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @pytest.mark.parametrize("info", GLOBAL_INFO)
 @settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), weighted=st.booleans())
-def test_the_loss_and_its_gradient_are_verls_bit_for_bit(mode: str, info: dict, seed: int, weighted: bool) -> None:
+def test_the_loss_and_its_gradient_are_verls_bit_for_bit(
+    name: str, mode: str, info: dict, seed: int, weighted: bool
+) -> None:
     given_tensors, config = tensors(seed), actor_config()
     config.global_batch_info.update(info)
     weights = torch.rand(given_tensors["log_prob"].shape) if weighted else None
     results = []
-    for loss_fn in (compute_policy_loss_vanilla, df_vanilla_loss):
+    for loss_fn in (get_policy_loss_fn(LOSSES[name]), get_policy_loss_fn(name)):
         log_prob = given_tensors["log_prob"].clone().requires_grad_()
         with use_row_fields(fields(given_tensors, repaired=(1,))):
             loss, metrics = loss_fn(
@@ -73,39 +77,35 @@ def test_the_loss_and_its_gradient_are_verls_bit_for_bit(mode: str, info: dict, 
     assert {name: metrics[name] for name in base_metrics} == base_metrics
 
 
-def test_it_is_registered() -> None:
+def test_they_are_registered() -> None:
     assert get_policy_loss_fn("df_vanilla") is df_vanilla_loss
+    assert get_policy_loss_fn("df_gspo") is df_gspo_loss
 
 
-def test_gated_tokens_get_no_gradient() -> None:
-    given_tensors = tensors(0)
-    gate = (torch.arange(7) == 2).float()
-    log_prob = given_tensors["log_prob"].requires_grad_()
-    changes = {"log_prob": log_prob, "advantages": given_tensors["advantages"] * gate}
-    with use_row_fields(fields(given_tensors)):
-        loss, _ = df_vanilla_loss(**(given_tensors | changes), config=actor_config(clip_ratio=10.0, clip_ratio_c=20.0))
-    loss.backward()
-    assert (log_prob.grad[0] != 0).tolist() == [False, False, True, False, False, False, False]
-    assert not log_prob.grad[:, [0, 1, 3, 4, 5, 6]].any()
+def log_ratios_that_are_clipped(name: str, given_tensors: dict[str, torch.Tensor], row: int) -> list[float]:
+    """Of the response tokens of a row: each token's own, or in GSPO their mean for each of them."""
+    mask = given_tensors["response_mask"][row].tolist()
+    log_ratios = (given_tensors["log_prob"] - given_tensors["old_log_prob"])[row].tolist()
+    own = [one for one, trained in zip(log_ratios, mask, strict=True) if trained]
+    return [sum(own) / len(own) for _ in own] if name == "df_gspo" else own
 
 
+@pytest.mark.parametrize("name", LOSSES)
 @settings(max_examples=30)
-@given(st.integers(0, 2**31), st.lists(st.integers(0, 3), max_size=4))
-def test_ratio_sums_against_a_plain_loop(seed: int, repaired: list[int]) -> None:
+@given(seed=st.integers(0, 2**31), repaired=st.sets(st.integers(0, 3)))
+def test_ratio_sums_against_a_plain_loop(name: str, seed: int, repaired: set[int]) -> None:
     given_tensors, config = tensors(seed), actor_config(clip_ratio=0.2, clip_ratio_low=0.1, clip_ratio_high=0.3)
+    given_tensors["response_mask"][0, 2] = False  # a tool's token
     with use_row_fields(fields(given_tensors, tuple(repaired))):
-        _, metrics = df_vanilla_loss(**given_tensors, config=config)
-    expected = {f"df/{name}/{key}": 0.0 for name in ("repaired", "policy") for key in RATIO_SUMS}
+        _, metrics = get_policy_loss_fn(name)(**given_tensors, config=config)
+    expected = {f"df/{rows}/{key}": 0.0 for rows in ("repaired", "policy") for key in RATIO_SUMS}
     for row in range(4):
-        name = "repaired" if row in repaired else "policy"
-        for token in range(7):
-            if not given_tensors["response_mask"][row, token]:
-                continue
-            log_ratio = float(given_tensors["log_prob"][row, token] - given_tensors["old_log_prob"][row, token])
+        rows = "repaired" if row in repaired else "policy"
+        for log_ratio in log_ratios_that_are_clipped(name, given_tensors, row):
             values = (1.0, np.exp(log_ratio), log_ratio, float(not 0.9 <= np.exp(log_ratio) <= 1.3))
             for key, value in zip(RATIO_SUMS, values, strict=True):
-                expected[f"df/{name}/{key}"] += value
-    assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-4)
+                expected[f"df/{rows}/{key}"] += value
+    assert {one: metrics[one] for one in expected} == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 # ---- the worker's loss_fn --------------------------------------------------------------------------------------------
@@ -143,14 +143,15 @@ def micro_batch(seed: int, lengths: list[tuple[int, int]]) -> tuple[TensorDict, 
     return data, *outputs
 
 
+@pytest.mark.parametrize("ours, verls", LOSSES.items())
 @pytest.mark.parametrize("mode", AGGREGATIONS)
 @pytest.mark.parametrize("lengths", [[(3, 5), (2, 2), (4, 1)], [(3, 4), (3, 4)]])
 @pytest.mark.parametrize("use_kl_loss", [False, True])
 def test_with_a_gate_of_ones_the_workers_loss_is_verls_bit_for_bit(
-    mode: str, lengths: list[tuple[int, int]], use_kl_loss: bool
+    ours: str, verls: str, mode: str, lengths: list[tuple[int, int]], use_kl_loss: bool
 ) -> None:
     results = []
-    for name, loss_fn in (("vanilla", ppo_loss), ("df_vanilla", df_ppo_loss)):
+    for name, loss_fn in ((verls, ppo_loss), (ours, df_ppo_loss)):
         config = actor_config(
             policy_loss=PolicyLossConfig(loss_mode=name),
             loss_agg_mode=mode,
@@ -165,8 +166,8 @@ def test_with_a_gate_of_ones_the_workers_loss_is_verls_bit_for_bit(
         loss, metrics = loss_fn(config=config, model_output=output, data=data)
         loss.backward()
         results.append((loss.detach(), values.grad, metrics))
-    (base, base_gradient, base_metrics), (ours, gradient, metrics) = results
-    assert torch.equal(base, ours)
+    (base, base_gradient, base_metrics), (loss, gradient, metrics) = results
+    assert torch.equal(base, loss)
     assert torch.equal(base_gradient, gradient)
     for name, metric in base_metrics.items():
         if isinstance(metric, Metric):

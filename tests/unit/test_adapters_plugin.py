@@ -16,6 +16,10 @@ import sys
 import verl
 assert "verl_df.plugin" in sys.modules, "verl did not load the plugin"
 assert "verl.trainer.ppo.v1" not in sys.modules, "the plugin imports verl's trainer too early"
+assert "transformers.modeling_utils" not in sys.modules, "the plugin imports transformers' models too early"
+from verl.utils.model import load_valuehead_model
+print(load_valuehead_model.__code__.co_filename)
+assert "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl" not in sys.modules, "the critics are built too early"
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 print(get_reward_manager_cls("df"))
 from verl.trainer.ppo.v1 import get_trainer_cls
@@ -29,8 +33,19 @@ def test_verl_finds_the_names_in_a_process_that_never_names_us() -> None:
     command = [sys.executable, "-c", FRESH_PROCESS]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=110)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    for name in ("DFRewardManager", "DFTrainer", "df_grpo_advantage", "df_vanilla_loss"):
+    for name in ("DFRewardManager", "DFTrainer", "df_grpo_advantage", "df_vanilla_loss", "adapters/value_model.py"):
         assert name in finished.stdout
+
+
+def test_the_model_merger_knows_critics_of_vision_language_models() -> None:
+    program = """
+import verl.model_merger.base_model_merger
+from transformers import AutoModelForTokenClassification, Qwen2_5_VLConfig
+print(AutoModelForTokenClassification._model_mapping[Qwen2_5_VLConfig])
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=110)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert "Qwen2_5_VLForTokenClassification" in finished.stdout
 
 
 def test_the_trainer_is_verls_synchronous_one() -> None:

@@ -42,6 +42,11 @@ def test_the_repair_engine_sees_the_runs_config_with_its_own_model_and_lengths()
     assert (rollout.name, rollout.odd) == (policy.name, 1)
 
 
+def test_the_repair_engine_loads_the_variant_of_a_folder_of_models() -> None:
+    repair = RepairConfig(models_dir="models", variant="no_c1")
+    assert repair_run_config(composed(*LENGTHS), repair).actor_rollout_ref.model.path == "models/no_c1"
+
+
 def test_verl_accepts_the_repair_engines_config() -> None:
     rollout = repair_run_config(composed(*LENGTHS), RepairConfig(model_path="repair")).actor_rollout_ref.rollout
     assert isinstance(omega_conf_to_dataclass(rollout), RolloutConfig)

@@ -88,8 +88,11 @@ def sampled(queue: Any, responses: dict[str, tuple[list[int], float]], axes: int
     return KVBatchMeta(keys=list(responses), tags=tags, partition_id=PARTITION, extra_info={"temperature": 0.7})
 
 
-def member(kind: str, key: str, ids: list[int], reward: float, gate: list[float]) -> GroupMember:
-    return GroupMember(kind, key, tuple(ids), reward, np.array(gate, dtype=np.float32), None)
+def member(
+    kind: str, key: str, ids: list[int], reward: float, gate: list[float], loss_mask: tuple[bool, ...] | None = None
+) -> GroupMember:
+    mask = loss_mask or (True,) * len(ids)
+    return GroupMember(kind, key, tuple(ids), reward, np.array(gate, dtype=np.float32), None, mask)
 
 
 def result(uid: str, *members: GroupMember, rewards: dict[str, float] | None = None) -> GroupResult:
@@ -325,6 +328,21 @@ def test_a_repaired_row_keeps_the_prompt_and_replaces_the_response() -> None:
     assert row["rm_scores"].tolist() == [0, 0, 0.75]  # the shaped reward trains
     assert row["extra_fields"]["reward_extra_info"] == {"r_task": 1.0}  # nothing of the wrong rollout's score stays
     assert row["rollout_log_probs"].tolist() == [0, 0, 0]  # never p_phi's, never the wrong rollout's
+
+
+def test_observation_tokens_of_a_repaired_row_are_read_but_not_trained_on() -> None:
+    source = source_row("u", 1, [1, 3, 3, END], 0.0)
+    source |= {"attention_mask": torch.ones(8, dtype=torch.int64), "response_mask": torch.tensor([1, 0, 0, 1])}
+    source["loss_mask"] = source["response_mask"].clone()
+    kept = (True, True, False, False, True)
+    made = member("repair", "u_1_0", [1, 2, 3, 3, END], 1.0, [0, 1, 0, 0, 0], kept)
+    row = repair_row(row_of(source), made, 1.0)
+    assert row["response_mask"].tolist() == row["loss_mask"].tolist() == [1, 1, 0, 0, 1]
+    assert row["response_mask"].dtype == row["loss_mask"].dtype == torch.int64
+    assert row["attention_mask"].tolist() == [1] * 9
+    assert row["rm_scores"].tolist() == [0, 0, 0, 0, 1]
+    row["loss_mask"][0] = 7
+    assert row["response_mask"].tolist() == [1, 1, 0, 0, 1]  # no memory in common
 
 
 def test_a_repaired_row_shares_nothing_with_its_source() -> None:

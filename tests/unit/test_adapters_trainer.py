@@ -25,7 +25,7 @@ from verl_df.adapters.pair_log import PairLog
 from verl_df.adapters.reward_manager import DFRewardManager
 from verl_df.adapters.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.trainer import DFTrainer, _NothingToTrain
-from verl_df.adapters.worker import MINI_BATCH_ROWS
+from verl_df.adapters.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.core.feedback import RepairSample
 from verl_df.core.records import read_records
 
@@ -162,6 +162,12 @@ def test_it_is_a_synchronous_trainer_whatever_its_name(monkeypatch: pytest.Monke
     assert one.parameter_sync_step == 1
 
 
+def test_dynamic_sampling_looks_at_the_task_reward() -> None:
+    objective = ("objective=df_dapo", "data.max_response_length=8192")
+    assert DFTrainer(composed(*BASE, *objective)).replay_buffer.filter_groups_metric == rows.TASK_REWARD
+    assert DFTrainer(composed(*BASE)).replay_buffer.filter_groups_metric is None
+
+
 def test_the_actors_workers_are_dfs_and_the_roles_are_verls() -> None:
     one = DFTrainer(composed(*BASE))
     one._init_resource_pool_mgr()
@@ -217,6 +223,15 @@ def test_without_repairs_the_batch_is_verls_with_gates_of_ones(queue, tmp_path, 
     assert sorted(real) == sorted(sample.keys)
     assert all(set(gate) == {1.0} for gate in column(queue, real, GATE))
     assert one._repair_server.history == []
+
+
+@pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
+def test_several_outputs_of_one_rollout_are_refused(queue, tmp_path, monkeypatch, mode: str) -> None:
+    one = made(composed(*BASE, f"df.group.mode={mode}"), tmp_path, monkeypatch)
+    sample = sampled(queue, {"u": (RIGHT, WRONG)})
+    sample.keys[1] = "u_0_1"
+    with pytest.raises(NotImplementedError, match="'u_0_1'.: use an agent loop with a single output"):
+        one._balance_batch(sample, {})
 
 
 def test_a_response_without_end_token_is_unfinished(queue, tmp_path, monkeypatch) -> None:
@@ -307,28 +322,46 @@ def test_a_step_with_work_is_not_counted_as_skipped(monkeypatch) -> None:
         (("df.mini_batches=fixed",), 2, 4),  # 8 / 4 mini-batches, over 2 ranks
         (("df.mini_batches=fixed", "actor_rollout_ref.actor.ppo_mini_batch_size=8"), 2, 2),
         (("df.mini_batches=verl",), 2, 8),  # 4 prompts x 2 rollouts
-        (("df.mini_batches=fixed", "df.group.mode=gate_only"), 2, 8),
+        (("df.mini_batches=fixed", "df.group.mode=gate_only"), 2, 4),  # rows may leave: df.group.on_infeasible=drop
+        (("df.mini_batches=fixed", "df.group.mode=gate_only", "critic.enable=True"), 2, 8),
         (("df.mini_batches=fixed", "df.group.mode=off"), 2, 8),
     ],
 )
 def test_rows_are_padded_to_whole_mini_batches(overrides: tuple, dp_size: int, multiple: int) -> None:
     one = DFTrainer(composed(*BASE, *overrides))
-    one.global_steps = 1
+    one.global_steps, one._rows = 1, 12
     assert one._get_required_batch_multiple(dp_size) == multiple
 
 
-@pytest.mark.parametrize(("mode", "rows_per_mini_batch"), [("repair_pairs", 6), ("gate_only", None), ("off", None)])
+def test_no_mini_batch_is_empty(queue, tmp_path, monkeypatch) -> None:
+    """Three rows for four mini-batches: three steps. Five rows on two ranks: the empty rows are spread."""
+    overrides = ("data.train_batch_size=8", "actor_rollout_ref.actor.ppo_mini_batch_size=2")
+    one = made(composed(*BASE, *overrides, "df.group.on_infeasible=keep"), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    assert (len(batch.keys), one._mini_batches) == (2, 2)
+
+    two = made(composed(*BASE, *overrides), tmp_path, monkeypatch, dp_size=2)
+    batch = two._balance_batch(sampled(queue, {"v": (RIGHT, WRONG), "w": (WRONG, RIGHT, WRONG)}), {})
+    assert (len(batch.keys), two._rows, two._mini_batches) == (8, 6, 4)
+    real = [not tag.get("is_padding", False) for tag in batch.tags]
+    assert all(real[mini] or real[4 + mini] for mini in range(4))
+
+
+@pytest.mark.parametrize(("mode", "rows_per_mini_batch"), [("repair_pairs", 6), ("gate_only", 6), ("off", None)])
 def test_the_number_of_mini_batches_stays_whatever_the_number_of_rows(
     mode: str, rows_per_mini_batch: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = DFTrainer(composed(*BASE, f"df.group.mode={mode}"))
+    one._rows = 11  # and one that verl appended
     batch = KVBatchMeta(keys=[f"u_{place}_0" for place in range(12)], tags=[{}] * 12, partition_id="train")
     names = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
     sums = {f"actor/df/{name}/{key}": 0.0 for name in ("repaired", "policy") for key in names}
     monkeypatch.setattr(PPOTrainerSync, "_update_actor", lambda _, batch, metrics: metrics.update(sums) or batch)
     metrics: dict = {}
-    assert one._update_actor(batch, metrics).extra_info.get(MINI_BATCH_ROWS) == rows_per_mini_batch
-    assert metrics == {}
+    sent = one._update_actor(batch, metrics).extra_info
+    assert sent.get(MINI_BATCH_ROWS) == rows_per_mini_batch
+    assert sent.get(MEAN_ROWS) == (None if mode == "off" else 5.5)
+    assert metrics == ({} if mode == "off" else {"df/mini_batches": 2})
 
 
 # ---- log-probabilities and advantages --------------------------------------------------------------------------------
@@ -380,18 +413,34 @@ def test_advantages_are_gated_through_verls_own_hook(queue, tmp_path, monkeypatc
     assert (metrics["df/repaired/old_log_prob"], metrics["df/policy/entropy"]) == (-2.0, 0.5)
 
 
-@pytest.mark.parametrize("overrides", [(), ("algorithm.norm_adv_by_std_in_grpo=False",)])
-def test_switched_off_the_advantages_are_those_of_verls_trainer(queue, tmp_path, monkeypatch, overrides) -> None:
-    one = made(composed(*BASE, "df.group.mode=off", *overrides), tmp_path, monkeypatch)
+@pytest.mark.parametrize(
+    ("ours", "base", "overrides"),
+    [
+        ("df_grpo", "grpo", ()),
+        ("df_grpo", "grpo", ("algorithm.norm_adv_by_std_in_grpo=False",)),
+        ("df_rloo", "rloo", ()),
+        ("df_reinforce_plus_plus", "reinforce_plus_plus", ("algorithm.gamma=0.9",)),
+        ("df_gae", "gae", ("critic.enable=True", "algorithm.gamma=0.9", "algorithm.lam=0.95")),
+    ],
+)
+@pytest.mark.parametrize("normalizer", ["response", "gated"])
+def test_switched_off_the_advantages_are_those_of_verls_trainer(
+    queue, tmp_path, monkeypatch, ours, base, overrides, normalizer
+) -> None:
+    mine = (f"algorithm.adv_estimator={ours}", "df.group.mode=off", f"df.gate.normalizer={normalizer}")
+    one = made(composed(*BASE, *overrides, *mine), tmp_path, monkeypatch)
     batch = one._balance_batch(sampled(queue, TWO_PROMPTS), {})
-    with_log_probs(queue, batch.keys)
+    with_log_probs(queue, batch.keys, values=0.3)
     one._compute_advantage(batch, {})
-    ours = column(queue, batch.keys, "advantages")
+    # verl's `gae` leaves values on its own empty rows, which no loss looks at
+    keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    gated = [column(queue, keys, name) for name in ("advantages", "returns")]
 
-    base = PPOTrainerSync(composed(*BASE, *overrides, "trainer.v1.trainer_mode=sync", "algorithm.adv_estimator=grpo"))
-    base._compute_advantage(batch, {})
-    assert column(queue, batch.keys, "advantages") == ours
-    assert any(any(values) for values in ours)
+    theirs = ("trainer.v1.trainer_mode=sync", f"algorithm.adv_estimator={base}")
+    stock = PPOTrainerSync(composed(*BASE, *overrides, *theirs))
+    stock._compute_advantage(batch, {})
+    assert [column(queue, keys, name) for name in ("advantages", "returns")] == gated
+    assert any(any(values) for values in gated[0])
 
 
 def test_gating_works_with_the_engines_log_probabilities(queue, tmp_path, monkeypatch) -> None:

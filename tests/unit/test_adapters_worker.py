@@ -12,7 +12,7 @@ from verl.workers.config import ActorConfig
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from verl_df.adapters.loss import df_ppo_loss
-from verl_df.adapters.worker import MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.adapters.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 
 
 def worker(role: str) -> DFActorRolloutRefWorker:
@@ -42,17 +42,17 @@ def test_a_reference_model_alone_has_no_loss(monkeypatch: pytest.MonkeyPatch) ->
     assert one.losses == []
 
 
-@pytest.mark.parametrize(("rows", "expected"), [(6, (6, 6)), (None, (16, 16))])
+@pytest.mark.parametrize(("rows", "expected"), [(6, (6, 5.5)), (None, (16, 16))])
 def test_mini_batches_follow_the_trainer_where_it_asks(
-    rows: int | None, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    rows: int | None, expected: tuple[int, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     monkeypatch.setattr(ActorRolloutRefWorker, "update_actor", lambda _, data: seen.append(data))
     data = TensorDict({"responses": torch.zeros(12, 2)}, batch_size=12)
     tu.assign_non_tensor(data, mini_batch_size=16, global_batch_size=16)
     if rows is not None:
-        tu.assign_non_tensor(data, **{MINI_BATCH_ROWS: rows})
+        tu.assign_non_tensor(data, **{MINI_BATCH_ROWS: rows, MEAN_ROWS: 5.5})
     worker("actor_rollout").update_actor(data)
     (given,) = seen
     assert (tu.get(given, "mini_batch_size"), tu.get(given, "global_batch_size")) == expected
-    assert MINI_BATCH_ROWS not in given
+    assert MINI_BATCH_ROWS not in given and MEAN_ROWS not in given

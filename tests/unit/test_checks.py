@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from adapters_support import composed
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from verl_df import checks
 from verl_df.checks import check_choices, check_data_file, check_run, tokenizer_difference
 from verl_df.config import ConfigError, load_df_config
+from verl_df.objectives import ESTIMATORS
 
 VOCABULARY = {"a": 0, "b": 1, "ab": 2, "<end>": 3, "<pad>": 4}
 
@@ -91,19 +92,30 @@ def test_a_good_run_passes(run) -> None:
 
 def test_without_repairs_no_repair_model_is_asked_for(run) -> None:
     check_run(run({"df.group.mode": "off", "df.repair.model_path": None, "actor_rollout_ref.rollout.n": 1}))
+    check_run(run({"df.group.mode": "off", "df.repair.model_path": "/nowhere"}))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trainer.v1.trainer_mode": "sync"}, "trainer.v1.trainer_mode=sync: DF needs df_sync"),
-        ({"algorithm.adv_estimator": "grpo"}, "algorithm.adv_estimator=grpo: DF needs df_grpo"),
-        ({"actor_rollout_ref.actor.policy_loss.loss_mode": "vanilla"}, "loss_mode=vanilla: DF needs df_vanilla"),
+        (
+            {"trainer.v1.trainer_mode": "sync"},
+            "trainer.v1.trainer_mode=sync: DF needs df_sync (the default of df_trainer.yaml)",
+        ),
+        (
+            {"algorithm.adv_estimator": "grpo"},
+            "adv_estimator=grpo: DF needs df_grpo or df_rloo or df_reinforce_plus_plus or df_gae (choose it with",
+        ),
+        (
+            {"actor_rollout_ref.actor.policy_loss.loss_mode": "vanilla"},
+            "loss_mode=vanilla: DF needs df_vanilla or df_gspo (choose it with objective=NAME",
+        ),
         ({"reward.reward_manager.name": "naive"}, "reward.reward_manager.name=naive: DF needs df"),
         ({"trainer.use_v1": False}, "trainer.use_v1=False"),
         ({"reward.reward_model.enable": True}, "reward.reward_model.enable=True"),
         ({"data.train_batch_size": 6}, "data.train_batch_size=6 is not a multiple of actor_rollout_ref.actor.ppo_mini"),
-        ({"actor_rollout_ref.rollout.n": 1}, "actor_rollout_ref.rollout.n=1: a group needs at least 2"),
+        ({"actor_rollout_ref.rollout.n": 1}, "actor_rollout_ref.rollout.n=1: a wrong rollout has no right sibling"),
+        ({"actor_rollout_ref.actor.shuffle": True}, "actor.shuffle=True parts wrong rollouts from their repairs"),
         ({"algorithm.rollout_correction.bypass_mode": True}, "use df.group.mode=gate_only"),
         ({"actor_rollout_ref.rollout.enable_rollout_routing_replay": True}, "use df.group.mode=gate_only"),
         ({"distillation.enabled": True}, "distillation.enabled=True"),
@@ -119,6 +131,83 @@ def test_without_repairs_no_repair_model_is_asked_for(run) -> None:
 def test_contradicting_settings_are_refused(run, changes: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         check_run(run(changes))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
+def test_an_estimator_is_refused_outside_its_group_modes(run, estimator: str, mode: str) -> None:
+    config = run({"algorithm.adv_estimator": estimator, "df.group.mode": mode, "critic.enable": estimator == "df_gae"})
+    df = load_df_config(config.df)
+    if mode in ESTIMATORS[estimator]:
+        check_choices(config, df)
+        return
+    message = f"algorithm.adv_estimator={estimator} is not for df.group.mode={mode} .* set the mode to gate_only or off"
+    with pytest.raises(ConfigError, match=message):
+        check_choices(config, df)
+
+
+PPO = {"algorithm.adv_estimator": "df_gae", "critic.enable": True, "df.group.mode": "gate_only"}
+FILTER = {"algorithm.filter_groups.enable": True}
+ANSWER = {"df.group.on_no_correct": "annotated_answer"}
+GATED = {"df.gate.normalizer": "gated"}
+AGGREGATION = "actor_rollout_ref.actor.loss_agg_mode"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (PPO | {"critic.enable": None}, "critic.enable=None: algorithm.adv_estimator=df_gae needs a critic"),
+        (PPO | {"critic.enable": False}, "critic.enable=False: algorithm.adv_estimator=df_gae needs a critic"),
+        ({"critic.enable": True}, "critic.enable=True with df.group.mode=repair_pairs"),
+        (PPO | {"df.group.on_infeasible": "drop"}, "df.group.on_infeasible=drop takes rows out of the batch"),
+        ({"algorithm.use_pf_ppo": True}, "algorithm.use_pf_ppo=True"),
+        (PPO | {"algorithm.use_pf_ppo": True}, "algorithm.use_pf_ppo=True"),
+        (PPO | {"actor_rollout_ref.rollout.n": 1}, "with df.group.on_no_correct=annotated_answer"),
+        (ANSWER | {"actor_rollout_ref.rollout.n": 1}, "actor_rollout_ref.rollout.n=1"),
+        (FILTER | ANSWER, "df.group.on_no_correct=annotated_answer would have no effect"),
+        (GATED | {AGGREGATION: "seq-mean-token-sum"}, "loss_agg_mode=seq-mean-token-sum has no mean over tokens"),
+    ],
+)
+def test_what_an_objective_cannot_do_is_refused(run, changes: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_run(run(changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        PPO,
+        PPO | ANSWER | {"actor_rollout_ref.rollout.n": 1},
+        PPO | {"actor_rollout_ref.actor.shuffle": True},
+        {"df.mini_batches": "verl", "actor_rollout_ref.actor.shuffle": True},
+        PPO | {"df.group.on_infeasible": "zero"},
+        PPO | {"df.group.on_infeasible": "drop", "df.group.mode": "off"},
+        {"df.group.on_infeasible": "drop"},
+        FILTER,
+        ANSWER,
+        FILTER | ANSWER | {"df.group.mode": "off"},
+        GATED,
+        GATED | {AGGREGATION: "token-mean"},
+        {AGGREGATION: "seq-mean-token-sum"},
+    ],
+)
+def test_what_an_objective_can_do_passes(run, changes: dict) -> None:
+    config = run(changes)
+    check_choices(config, load_df_config(config.df))
+
+
+@pytest.mark.parametrize("length", [-1, 0, 1, 99, 100, 4096])
+@pytest.mark.parametrize(("manager", "enable"), [("dapo", True), ("dapo", False), ("naive", True)])
+def test_the_buffer_for_overlong_responses_fits_into_a_response(run, length: int, manager: str, enable: bool) -> None:
+    config = run({"df.reward_manager": manager, "data.max_response_length": 100})
+    shaping = {"overlong_buffer_cfg": {"enable": enable, "len": length}}
+    OmegaConf.update(config, "reward.reward_kwargs", shaping, force_add=True)
+    df = load_df_config(config.df)
+    if manager == "dapo" and enable and length not in (1, 99):
+        with pytest.raises(ConfigError, match=f"overlong_buffer_cfg.len={length}: .*=100; .* a fifth .* here 20$"):
+            check_choices(config, df)
+    else:
+        check_choices(config, df)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +249,41 @@ def test_model_paths_that_hold_no_model_are_refused(run, tmp_path: Path, key: st
             check_run(run({key: path}))
 
 
+def test_a_critics_model_is_checked_like_the_policys(run, tmp_path: Path) -> None:
+    check_run(run(PPO | {"critic.model.path": str(tmp_path / "policy")}))
+    nowhere = {"critic.model.path": "/nowhere/model"}
+    check_run(run(nowhere))  # no critic, so never looked at
+    with pytest.raises(ConfigError, match="critic.model.path=/nowhere/model: no such folder"):
+        check_run(run(PPO | nowhere))
+
+
+def test_a_variant_is_a_model_folder_in_the_folder_of_variants(run, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    changes = {"df.repair.model_path": None, "df.repair.models_dir": str(folder)}
+    with pytest.raises(ConfigError, match=f"df.repair.models_dir={folder}: no such folder"):
+        check_run(run(changes))
+    (folder / "notes").mkdir(parents=True)
+    with pytest.raises(
+        ConfigError, match=f"variant=full: no model folder of that name in .*={folder}, which has none$"
+    ):
+        check_run(run(changes))
+    model_folder(folder / "full")
+    model_folder(folder / "lambda_0.2")
+    assert check_run(run(changes)).repair.path == str(folder / "full")
+    assert check_run(run(changes | {"df.repair.variant": "lambda_0.2"})).repair.path == str(folder / "lambda_0.2")
+    has = f"no model folder of that name in df.repair.models_dir={folder}, which has full, lambda_0.2"
+    for variant, hint in (("lambda_0.3", "; did you mean 'lambda_0.2'?"), ("notes", ""), ("../models/full", "")):
+        message = f"df.repair.variant={variant}: {has}{hint}"
+        with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+            check_run(run(changes | {"df.repair.variant": variant}))
+
+
+def test_a_variant_must_have_the_policys_tokenizer_too(run, tmp_path: Path) -> None:
+    other = model_folder(tmp_path / "models/full", vocabulary=VOCABULARY | {"a": 1, "b": 0})
+    with pytest.raises(ConfigError, match=f"df.repair.models_dir: the tokenizer of {other} is not the policy's"):
+        check_run(run({"df.repair.model_path": None, "df.repair.models_dir": str(tmp_path / "models")}))
+
+
 def test_a_hub_name_is_left_to_the_loader() -> None:
     assert checks.check_model_path("model", "Qwen/Qwen2.5-VL-7B-Instruct") == "Qwen/Qwen2.5-VL-7B-Instruct"
 
@@ -174,7 +298,7 @@ def test_a_model_folder_without_tokenizer_is_refused(run, tmp_path: Path) -> Non
 
 def test_another_tokenizer_is_refused_with_the_first_difference(run, tmp_path: Path) -> None:
     other = model_folder(tmp_path / "other", vocabulary=VOCABULARY | {"a": 1, "b": 0})
-    with pytest.raises(ConfigError, match="its tokenizer is not the policy's .* token 'a' has id 0 against 1"):
+    with pytest.raises(ConfigError, match="the tokenizer of .* is not the policy's .* token 'a' has id 0 against 1"):
         check_run(run({"df.repair.model_path": other}))
 
 

@@ -3,6 +3,7 @@
 
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from adapters_support import CONFIG_FOLDER, composed
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from verl_df.config import CHOICES, ConfigError, DFConfig, check_override_names, load_df_config
+from verl_df.config import (
+    CHOICES,
+    CONFIG_GROUPS,
+    ConfigError,
+    DFConfig,
+    check_config_groups,
+    check_override_names,
+    load_df_config,
+)
 
 YAML = CONFIG_FOLDER / "df_trainer.yaml"
 
@@ -121,6 +130,20 @@ def test_every_choice_is_accepted(path: str) -> None:
         ({"gate": {"kind": "sofft"}}, "df.gate: kind='sofft' is not one of 'binary', 'soft'; did you mean 'soft'?"),
         ({"gate": {"alpha": -1.0}}, "df.gate: alpha=-1.0"),
         ({"repair": {"n": 0}}, "df.repair.n=0"),
+        (
+            {"repair": {"model_path": "m", "models_dir": "d"}},
+            "df.repair.model_path=m and df.repair.models_dir=d: give one",
+        ),
+        (
+            {"repair": {"model_path": "m", "variant": "sft"}},
+            "the variant would be ignored: df.repair.model_path=m is one",
+        ),
+        (
+            {"repair": {"variant": "sft"}},
+            "df.repair.variant=sft: it is the name of a folder in df.repair.models_dir, which",
+        ),
+        ({"repair": {"models_dir": "d", "variant": ""}}, "df.repair.variant is empty"),
+        ({"gate": {"normalizer": "gate"}}, "did you mean 'gated'?"),
         ({"repair": {"temperature": -0.1}}, "df.repair.temperature=-0.1"),
         ({"repair": {"temperature": 0.0}}, "df.repair.n=2 greedy repairs would all be the same"),
         ({"repair": {"top_p": 0.0}}, "df.repair.top_p=0.0"),
@@ -135,6 +158,20 @@ def test_every_choice_is_accepted(path: str) -> None:
 def test_impossible_values_are_refused(block: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_df_config(block)
+
+
+@pytest.mark.parametrize(
+    ("block", "path"),
+    [
+        ({}, None),
+        ({"model_path": "Qwen/model"}, "Qwen/model"),
+        ({"model_path": "m", "variant": "full"}, "m"),
+        ({"models_dir": "d"}, "d/full"),
+        ({"models_dir": "~/d/", "variant": "lambda_0.2"}, str(Path.home() / "d/lambda_0.2")),
+    ],
+)
+def test_the_repair_model_is_a_path_or_a_variant_of_a_folder(block: dict, path: str | None) -> None:
+    assert load_df_config({"repair": block}).repair.path == path
 
 
 def test_one_greedy_repair_is_fine() -> None:
@@ -180,3 +217,40 @@ def test_unknown_names_on_the_command_line_are_refused(argument: str, message: s
 @given(st.sampled_from(sorted(leaves(asdict(DFConfig())))), st.sampled_from(["", "+", "++", "~"]))
 def test_every_key_may_be_overridden(key: str, sign: str) -> None:
     check_override_names([f"{sign}{key}=1"])
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> Path:
+    """A config folder with two files in each group."""
+    for group in CONFIG_GROUPS:
+        (tmp_path / group).mkdir()
+        for name in ("alpha", "beta"):
+            (tmp_path / group / f"{name}.yaml").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize("group", CONFIG_GROUPS)
+@pytest.mark.parametrize(
+    "choice", ["{}=alpha", "+{}=beta", "{}='alpha'", "{}=alpha,beta", "~{}", "df.{}=x", "{}s=x", "{}.x=y"]
+)
+def test_known_choices_of_a_group_pass_the_check_of_the_command_line(groups: Path, group: str, choice: str) -> None:
+    check_config_groups(["trainer.total_epochs=1", choice.format(group)], groups)
+
+
+@pytest.mark.parametrize("group", CONFIG_GROUPS)
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("{}=alhpa", "{}=alhpa: no such {}; did you mean 'alpha'?"),
+        ("+{}=beta2", "{}=beta2: no such {}; did you mean 'beta'?"),
+        ("{}=alpha,bta", "{}=bta: no such {}; did you mean 'beta'?"),
+        ("{}=null", "{}=null: no such {}; known: alpha, beta"),
+        ("{}=", "{}=: no such {}; known: alpha, beta"),
+    ],
+)
+def test_unknown_choices_of_a_group_are_refused(groups: Path, group: str, choice: str, message: str) -> None:
+    arguments = ["trainer.total_epochs=1", choice.format(group)]
+    with pytest.raises(ConfigError, match=f"^{re.escape(message.format(group, group))}$"):
+        check_config_groups(arguments, groups)
+    for elsewhere in ("--config-dir=mine", "-cd", "hydra.searchpath=[file://mine]"):
+        check_config_groups([*arguments, elsewhere], groups)  # Hydra knows

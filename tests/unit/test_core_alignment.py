@@ -105,6 +105,54 @@ def test_masks_are_empty_exactly_for_identical_sequences(y, y_hat, method):
         assert alignment.repair_mask.any() == (y != y_hat)
 
 
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+def test_matched_positions_are_the_tokens_that_the_path_keeps(y, y_hat, method):
+    alignment = align(y, y_hat, method=method)
+    matched = alignment.matched
+    assert matched.dtype == np.int64 and matched.shape == (len(y_hat),)
+    pairs = [(i, j) for j, i in enumerate(matched.tolist()) if i >= 0]
+    assert all(y[i] == y_hat[j] for i, j in pairs)
+    assert all(left[0] < right[0] for left, right in zip(pairs, pairs[1:], strict=False))
+    removed = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
+    written = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
+    assert {i for i, _ in pairs} == set(range(len(y))) - removed
+    assert {j for _, j in pairs} == set(range(len(y_hat))) - written
+    # unmarked tokens are matched; a matched one is marked only by a gap
+    assert (matched >= 0)[~alignment.repair_mask].all()
+    assert set(np.flatnonzero(~alignment.error_mask)) <= {i for i, _ in pairs}
+
+
+@pytest.mark.parametrize(
+    ("y", "y_hat", "matched"),
+    [
+        ("abcd", "abXd", [0, 1, -1, 3]),
+        ("abcd", "abd", [0, 1, 3]),
+        ("abd", "abcd", [0, 1, -1, 2]),
+        ("abc", "", []),
+        ("", "ab", [-1, -1]),
+        ("abc", "abc", [0, 1, 2]),
+    ],
+)
+def test_matched_positions_by_hand(y, y_hat, matched):
+    for method in METHODS:
+        assert align([ord(c) for c in y], [ord(c) for c in y_hat], method=method).matched.tolist() == matched
+
+
+@pytest.mark.parametrize(
+    ("y", "y_hat", "kinds"),
+    [
+        ("abd", "aabcd", ["insert"]),
+        ("aabcd", "abd", ["delete"]),
+        ("abc", "aXc", ["replace"]),
+        ("abc", "aXcd", []),
+        ("abc", "abc", []),
+    ],
+)
+def test_paths_of_one_kind_of_edit(y, y_hat, kinds):
+    alignment = align([ord(c) for c in y], [ord(c) for c in y_hat])
+    assert [kind for kind in ("insert", "delete", "replace") if alignment.edits_only(kind)] == kinds
+
+
 @given(SEQUENCES, SEQUENCES)
 def test_levenshtein_backends_agree_on_the_whole_alignment(y, y_hat):
     one, other = (align(y, y_hat, backend=backend) for backend in BACKENDS)

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_df.core.gates import KINDS, LEVELS, SEGMENTS, TAUS, GateConfig, build_gate, segments, split_steps
+from verl_df.core.gates import (
+    KINDS,
+    LEVELS,
+    NORMALIZERS,
+    SEGMENTS,
+    TAUS,
+    TOKEN_MEANS,
+    GateConfig,
+    build_gate,
+    gate_weights,
+    segments,
+    split_steps,
+)
 
 MASKS = st.lists(st.booleans(), max_size=30).map(lambda bits: np.array(bits, dtype=bool))
 CONFIGS = st.builds(
@@ -90,6 +102,84 @@ def test_tool_tokens_are_never_gated(mask, config, data):
     assert not gate[~np.array(loss_mask, dtype=bool)].any()
 
 
+# --- the normaliser
+
+
+@st.composite
+def padded_batches(draw):
+    """Gates and response masks, [rows, T] with padding: some rows have no gated token, some no token at all."""
+    rows, length = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    lengths = draw(st.lists(st.integers(0, length), min_size=rows, max_size=rows))
+    values = draw(st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=rows * length, max_size=rows * length))
+    policy = draw(st.lists(st.booleans(), min_size=rows * length, max_size=rows * length))
+    inside = np.arange(length) < np.array(lengths)[:, None]
+    gates = np.array(values, dtype=np.float32).reshape(rows, length) * inside
+    return gates.astype(np.float32), np.array(policy).reshape(rows, length) & inside
+
+
+def clipped_loss(advantages, ratios):
+    """PPO's loss per token, with verl's dual clip at 3."""
+    plain = np.maximum(-advantages * ratios, -advantages * np.clip(ratios, 0.8, 1.2))
+    return np.where(advantages < 0, np.minimum(plain, -advantages * 3), plain)
+
+
+def literal_mean(losses, counted, loss_agg_mode):
+    """The mean over the counted tokens, of each row and then over rows, or of the batch; 0 where there are none."""
+    if loss_agg_mode == "token-mean":
+        return losses[counted].sum() / max(1, counted.sum())
+    return sum(row[chosen].sum() / max(1, chosen.sum()) for row, chosen in zip(losses, counted, strict=True)) / len(
+        losses
+    )
+
+
+@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(NORMALIZERS), st.integers(0, 2**32 - 1))
+def test_weighted_loss_is_a_mean_over_the_wanted_tokens(batch, loss_agg_mode, normalizer, seed):
+    gates, trainable = batch
+    noise = np.random.default_rng(seed)
+    advantages, ratios = noise.normal(size=gates.shape), noise.uniform(0.0, 5.0, size=gates.shape)
+    weights = gate_weights(gates, trainable, normalizer=normalizer, loss_agg_mode=loss_agg_mode)
+    assert weights.dtype == np.float32 and weights.shape == gates.shape
+    ours = literal_mean(clipped_loss(advantages * weights, ratios), trainable, loss_agg_mode)
+    counted = trainable & (gates > 0) if normalizer == "gated" else trainable
+    expected = literal_mean(clipped_loss(advantages * gates, ratios), counted, loss_agg_mode)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+
+
+@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(NORMALIZERS), st.booleans())
+def test_a_gate_of_ones_is_left_exactly_as_it_is(batch, loss_agg_mode, normalizer, on_observations):
+    _, trainable = batch
+    ones = np.ones(trainable.shape, dtype=np.float32) if on_observations else trainable.astype(np.float32)
+    weights = gate_weights(ones, trainable, normalizer=normalizer, loss_agg_mode=loss_agg_mode)
+    assert (weights == ones)[trainable].all()
+
+
+@given(padded_batches(), st.sampled_from([*TOKEN_MEANS, "seq-mean-token-sum"]))
+def test_normalised_by_the_response_the_gates_stay_bit_for_bit(batch, loss_agg_mode):
+    gates, trainable = batch
+    weights = gate_weights(gates, trainable, normalizer="response", loss_agg_mode=loss_agg_mode)
+    assert weights.tobytes() == gates.tobytes() and weights.dtype == np.float32
+
+
+def test_gated_weights_by_hand():
+    gates = np.array([[0, 1, 0, 0.5], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=np.float32)
+    trainable = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]], dtype=bool)
+    by_row = gate_weights(gates, trainable, normalizer="gated", loss_agg_mode="seq-mean-token-mean")
+    assert by_row.tolist() == [[0, 2, 0, 1], [2, 0, 0, 0], [0, 0, 0, 0]]
+    by_batch = gate_weights(gates, trainable, normalizer="gated", loss_agg_mode="token-mean")
+    assert by_batch.tolist() == [[0, 3, 0, 1.5], [3, 0, 0, 0], [0, 0, 0, 0]]  # 9 tokens, 3 gated
+
+
+def test_a_loss_without_a_token_mean_cannot_be_normalised_by_gated_tokens():
+    gates, trainable = np.ones((1, 2), dtype=np.float32), np.ones((1, 2), dtype=bool)
+    with pytest.raises(ValueError, match="seq-mean-token-mean or token-mean.*not loss_agg_mode='seq-mean-token-sum'"):
+        gate_weights(gates, trainable, normalizer="gated", loss_agg_mode="seq-mean-token-sum")
+    with pytest.raises(ValueError, match="did you mean 'gated'"):
+        gate_weights(gates, trainable, normalizer="gate", loss_agg_mode="token-mean")
+
+
+# --- segments and steps
+
+
 def test_segments_are_half_open_runs():
     assert segments(as_mask("xx.x..x")) == [(0, 2), (3, 4), (6, 7)]
     assert segments(as_mask("...")) == segments(as_mask("")) == []
@@ -133,6 +223,7 @@ def test_retokenising_does_not_move_the_cut():
         ({"tau": "segment_center"}, "did you mean 'segment_centre'"),
         ({"level": "steps"}, "did you mean 'step'"),
         ({"segments": "frist"}, "did you mean 'first'"),
+        ({"normalizer": "gate"}, "did you mean 'gated'"),
         ({"alpha": -0.1}, "alpha=-0.1"),
         ({"alpha": float("nan")}, "alpha=nan"),
     ],

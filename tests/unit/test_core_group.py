@@ -2,19 +2,21 @@
 """The choice of a repair, and the groups before and after it."""
 
 import random
+from itertools import groupby
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_df.core.alignment import align
+from verl_df.core import repair as repair_module
+from verl_df.core.alignment import METHODS, align
 from verl_df.core.gates import GateConfig, split_steps
 from verl_df.core.group import GROUP_MODES, Repair, Rollout, SkipReason, build_group, plan_group, split_group
 from verl_df.core.repair import Candidate, Rejection, rejected_unscored, select_repair
 
 END = 99
-OPTIONS = {"threshold": 1.0, "answer": "6", "on_no_correct": "skip", "repair_truncated": True}
+OPTIONS = {"uid": "u", "threshold": 1.0, "answer": "6", "on_no_correct": "skip", "repair_truncated": True}
 BUILD = {"gate_config": GateConfig(), "on_infeasible": "keep", "group_mode": "repair_pairs"}
 
 
@@ -26,8 +28,9 @@ def candidate(tokens, reward=1.0, finished=True, placeholder=False):
     return Candidate(tuple(tokens), reward, finished, placeholder)
 
 
-def repair(source, tokens, method="levenshtein"):
-    return Repair(source.key, tuple(tokens), 1.0, align(source.token_ids, tokens, method=method))
+def repair(source, tokens, loss_mask=None):
+    mask = loss_mask or (True,) * len(tokens)
+    return Repair(source.key, tuple(tokens), 1.0, align(source.token_ids, tokens), mask)
 
 
 def plan(rollouts, seed=0, **options):
@@ -35,7 +38,7 @@ def plan(rollouts, seed=0, **options):
 
 
 def summary(members):
-    return [(z.kind, z.key, z.token_ids, z.reward, z.gate.tolist(), z.edit_distance) for z in members]
+    return [(z.kind, z.key, z.token_ids, z.reward, z.gate.tolist(), z.edit_distance, z.loss_mask) for z in members]
 
 
 @st.composite
@@ -132,6 +135,98 @@ def test_candidates_are_checked():
         candidate((1,), reward=-1.0)
 
 
+# --- observation tokens in y
+
+
+def as_ids(text):
+    return tuple(ord(token) for token in text)
+
+
+@pytest.mark.parametrize(
+    ("y", "observed", "y_hat", "kept"),
+    [
+        # capitals are what a tool wrote
+        ("abTUcd", "..xx..", "aXTUcd", "..xx.."),
+        ("abTUcd", "..xx..", "abTUXd", "..xx.."),
+        ("abTUcd", "..xx..", "aTUc", ".xx."),
+        ("abTUcd", "..xx..", "abXTUXcd", "...xx..."),  # insertions beside the run
+        ("TUcd", "xx..", "XTUc", ".xx."),
+        ("abTU", "..xx", "aXTUc", "..xx."),
+        ("abTUcVd", "..xx.x.", "abTUXVd", "..xx.x."),
+        ("aTbUc", ".x.x.", "aTUc", ".xx."),  # what the policy wrote between two runs may go
+        ("abTUcd", "..xx..", "abTXcd", None),  # replaced
+        ("abTUcd", "..xx..", "abTcd", None),  # deleted
+        ("abTUcd", "..xx..", "abcd", None),
+        ("abTUcd", "..xx..", "abTXUcd", None),  # inserted inside the run
+        ("abTU", "..xx", "abTXU", None),
+        ("abTUcVd", "..xx.x.", "abTUcXd", None),
+        ("abTUcd", "..xx..", "XYZ", None),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_repair_keeps_what_a_tool_wrote(method, y, observed, y_hat, kept):
+    mask = tuple(mark == "." for mark in observed)
+    selection = select_repair(as_ids(y), [candidate(as_ids(y_hat))], threshold=1.0, loss_mask=mask, method=method)
+    if kept is None:
+        assert (selection.rejections, selection.chosen) == ((Rejection.OBSERVATION,), None)
+        assert selection.alignment is None and selection.loss_mask is None
+        assert selection.distances[0] > 0  # right, but not feasible
+    else:
+        assert (selection.rejections, selection.chosen) == ((None,), 0)
+        assert selection.loss_mask == tuple(mark == "." for mark in kept)
+
+
+def test_the_nearest_of_those_that_keep_observations_is_taken():
+    y, mask = as_ids("abTUcd"), (True, True, False, False, True, True)
+    texts = ("abTXcd", "XYTUZd", "aXTUYd", "abTUcd")
+    selection = select_repair(y, [candidate(as_ids(text)) for text in texts], threshold=1.0, loss_mask=mask)
+    assert selection.rejections == (Rejection.OBSERVATION, None, None, Rejection.IDENTICAL)
+    assert (selection.chosen, selection.distances) == (2, (1, 3, 2, 0))
+    assert select_repair(y, [candidate(as_ids(text)) for text in texts], threshold=1.0).chosen == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=8), st.data())
+def test_the_chosen_repair_holds_each_run_of_observations_in_one_piece(marked, data):
+    y, loss_mask = tuple(token for token, _ in marked), tuple(policy for _, policy in marked)
+    tokens = st.lists(st.integers(0, 2), min_size=1, max_size=8)
+    candidates = [candidate(ids) for ids in data.draw(st.lists(tokens, min_size=1, max_size=4))]
+    selection = select_repair(y, candidates, threshold=1.0, loss_mask=loss_mask)
+    free = select_repair(y, candidates, threshold=1.0)
+    if all(loss_mask):
+        assert (selection.chosen, selection.rejections) == (free.chosen, free.rejections)
+    for reason, free_reason in zip(selection.rejections, free.rejections, strict=True):
+        assert reason in (free_reason, Rejection.OBSERVATION)
+    if selection.chosen is None:
+        return
+    y_hat = candidates[selection.chosen].token_ids
+    assert len(selection.loss_mask) == len(y_hat)
+    runs, runs_hat = observation_runs(y, loss_mask), observation_runs(y_hat, selection.loss_mask)
+    # what the policy wrote between two runs may go, and they touch; nothing else may happen to them
+    assert [token for run in runs for token in run] == [token for run in runs_hat for token in run]
+    ends = {sum(map(len, runs[:n])) for n in range(len(runs) + 1)}
+    assert {sum(map(len, runs_hat[:n])) for n in range(len(runs_hat) + 1)} <= ends
+
+
+def observation_runs(token_ids, loss_mask):
+    pairs = groupby(zip(token_ids, loss_mask, strict=True), key=lambda pair: pair[1])
+    return [[token for token, _ in run] for policy, run in pairs if not policy]
+
+
+def test_without_observation_tokens_only_the_chosen_candidate_is_aligned(monkeypatch):
+    calls = []
+    monkeypatch.setattr(repair_module, "align", lambda *ids, **options: calls.append(ids) or align(*ids, **options))
+    candidates = [candidate(as_ids(text)) for text in ("abX", "XYc", "Xbc")]
+    select_repair(as_ids("abc"), candidates, threshold=1.0, loss_mask=(True,) * 3)
+    assert calls == [(as_ids("abc"), as_ids("abX"))]
+    select_repair(as_ids("abc"), candidates, threshold=1.0, loss_mask=(True, False, True))
+    assert len(calls) == 1 + 3  # each once
+
+
+def test_the_loss_mask_of_y_is_checked():
+    with pytest.raises(ValueError, match="y has 2 tokens and a loss mask of 1"):
+        select_repair((1, 2), [candidate((1, 3))], threshold=1.0, loss_mask=(True,))
+
+
 # --- the plan
 
 
@@ -146,7 +241,9 @@ def test_plan_of_a_mixed_group():
     planned = plan(rollouts)
     assert planned.skip is None and planned.reference is rollouts[1]
     assert [r.key for r in planned.to_repair] == ["a", "c"]
-    assert [r.key for r in plan(rollouts, repair_truncated=False).to_repair] == ["a"]
+    assert planned.left_out == ()
+    without = plan(rollouts, repair_truncated=False)
+    assert [r.key for r in without.to_repair] == ["a"] and [r.key for r in without.left_out] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +259,8 @@ def test_skipped_groups(rewards, finished, skip):
     rollouts = [rollout(f"k{i}", r, finished=f) for i, (r, f) in enumerate(zip(rewards, finished, strict=True))]
     planned = plan(rollouts, repair_truncated=False)
     assert (planned.skip, planned.to_repair, planned.reference) == (skip, (), None)
+    assert planned.reference_kind is None
+    assert bool(planned.left_out) == (skip is SkipReason.NO_REPAIRABLE)
     assert build_group(planned, {}, **BUILD) == ()
     members = build_group(planned, {}, **{**BUILD, "group_mode": "gate_only", "on_infeasible": "zero"})
     assert len(members) == 2 and all((z.gate == 1).all() for z in members)
@@ -169,11 +268,14 @@ def test_skipped_groups(rewards, finished, skip):
 
 def test_annotated_answer_stands_in_for_a_sibling():
     wrong = [rollout("a", 0.0), rollout("b", 0.0)]
-    assert plan(wrong, on_no_correct="annotated_answer").reference == "6"
-    with pytest.raises(ValueError, match="the row has no answer"):
-        plan(wrong, on_no_correct="annotated_answer", answer=None)
+    planned = plan(wrong, on_no_correct="annotated_answer")
+    assert (planned.reference, planned.reference_kind) == ("6", "answer")
+    for missing in (None, ""):
+        with pytest.raises(ValueError, match="prompt 'u': no rollout is correct.*the row has no answer"):
+            plan(wrong, on_no_correct="annotated_answer", answer=missing)
     mixed = [*wrong, rollout("c", 1.0)]
-    assert plan(mixed, on_no_correct="annotated_answer", answer=None).reference is mixed[2]
+    planned = plan(mixed, on_no_correct="annotated_answer", answer=None)
+    assert planned.reference is mixed[2] and planned.reference_kind == "sibling"
 
 
 def test_reference_is_uniform_and_does_not_depend_on_the_order():
@@ -184,7 +286,7 @@ def test_reference_is_uniform_and_does_not_depend_on_the_order():
 
 
 def test_plan_input_is_checked():
-    with pytest.raises(ValueError, match="at least one rollout"):
+    with pytest.raises(ValueError, match="prompt 'u': a group needs at least one rollout"):
         plan([])
     with pytest.raises(ValueError, match=r"unique in a group; repeated: \['a'\]"):
         plan([rollout("a", 0.0), rollout("a", 1.0)])
@@ -204,9 +306,9 @@ def test_repair_pairs_of_a_mixed_group():
     planned = plan([wrong, right, other])
     members = build_group(planned, {"a": repair(wrong, (1, 7, 8, 3, END))}, **BUILD)
     assert summary(members) == [
-        ("error", "a", wrong.token_ids, 0.0, [0, 1, 0, 0], 2),
-        ("error", "b", other.token_ids, 0.0, [1, 1, 1, 1], None),  # infeasible: the base objective
-        ("repair", "a", (1, 7, 8, 3, END), 1.0, [0, 1, 1, 0, 0], 2),
+        ("error", "a", wrong.token_ids, 0.0, [0, 1, 0, 0], 2, (True,) * 4),
+        ("error", "b", other.token_ids, 0.0, [1, 1, 1, 1], None, (True,) * 4),  # infeasible: the base objective
+        ("repair", "a", (1, 7, 8, 3, END), 1.0, [0, 1, 1, 0, 0], 2, (True,) * 5),
     ]
 
 
@@ -261,10 +363,14 @@ def test_the_order_of_rollouts_only_orders_the_members(group, shuffler):
 
 
 def test_tool_tokens_of_an_error_are_not_gated():
-    wrong = rollout("a", 0.0, tokens=(1, 2, 3, END), loss_mask=(True, False, True, True))
+    # an insertion before a tool token, which the gap reading marks; a deletion before one
+    wrong = rollout("a", 0.0, tokens=(1, 5, 2, 5, END), loss_mask=(True, False, True, False, True))
     planned = plan([wrong, rollout("c", 1.0)])
-    error, fixed = build_group(planned, {"a": repair(wrong, (1, 7, 8, END))}, **BUILD)
-    assert error.gate.tolist() == [0, 0, 1, 0] and fixed.gate.tolist() == [0, 1, 1, 0]
+    fixed_mask = (True, True, False, False, True)
+    error, fixed = build_group(planned, {"a": repair(wrong, (1, 7, 5, 5, END), fixed_mask)}, **BUILD)
+    assert align(wrong.token_ids, fixed.token_ids).error_mask.tolist() == [False, True, True, False, False]
+    assert error.gate.tolist() == [0, 0, 1, 0, 0] and fixed.gate.tolist() == [0, 1, 0, 0, 0]
+    assert (error.loss_mask, fixed.loss_mask) == (wrong.loss_mask, fixed_mask)
 
 
 def test_step_level_uses_the_texts_of_each_side():
@@ -286,9 +392,11 @@ def test_build_input_is_checked():
     with pytest.raises(ValueError, match="'t'.*not asked for"):
         build_group(planned, {"t": repair(truncated, (1, 3))}, **BUILD)
     with pytest.raises(ValueError, match="'a' has 4 tokens and an error mask of 2"):
-        build_group(planned, {"a": Repair("a", (1, 3), 1.0, align((1, 2), (1, 3)))}, **BUILD)
+        build_group(planned, {"a": Repair("a", (1, 3), 1.0, align((1, 2), (1, 3)), (True,) * 2)}, **BUILD)
     with pytest.raises(ValueError, match="2 tokens and a mask of 3"):
-        Repair("a", (1, 3), 1.0, align((1, 2), (1, 3, 4)))
+        Repair("a", (1, 3), 1.0, align((1, 2), (1, 3, 4)), (True,) * 2)
+    with pytest.raises(ValueError, match="2 tokens and a loss mask of 3"):
+        Repair("a", (1, 3), 1.0, align((1, 2), (1, 3)), (True,) * 3)
     with pytest.raises(ValueError, match="did you mean 'repair_pairs'"):
         build_group(planned, {}, **{**BUILD, "group_mode": "repair_pair"})
     with pytest.raises(ValueError, match="on_infeasible='ignore'"):

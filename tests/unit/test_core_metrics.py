@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from verl_df.core.alignment import align
 from verl_df.core.gates import GateConfig
 from verl_df.core.group import Repair, Rollout, SkipReason, build_group, plan_group
 from verl_df.core.metrics import GroupOutcome, MaskTruth, aggregate, mask_truth, summarize_group
@@ -17,8 +16,13 @@ OUTCOMES = [
     GroupOutcome(
         n_rollouts=4,
         n_erroneous=3,
+        n_truncated=2,
+        n_truncated_left_out=1,
+        n_with_observations=3,
         n_asked=3,
         n_repaired=2,
+        n_insert_only=1,
+        reference_kind="sibling",
         edit_ratios=(0.1, 0.3),
         error_densities=(0.2, 0.4),
         repair_densities=(0.1, 0.2),
@@ -28,15 +32,19 @@ OUTCOMES = [
         truth=MaskTruth(tp=3, fp=1, fn=2),
         rows_error=3,
         rows_repair=2,
+        rows_correct=3,
         alignment_seconds=0.25,
         seconds=1.0,
     ),
-    GroupOutcome(4, 4, skip=SkipReason.NO_CORRECT, seconds=3.0),
+    GroupOutcome(4, 4, n_truncated=1, skip=SkipReason.NO_CORRECT, seconds=3.0),
+    GroupOutcome(4, 4, n_asked=2, reference_kind="answer", group_of_one=True, n_candidates=2, seconds=2.0),
     GroupOutcome(
         n_rollouts=4,
         n_erroneous=1,
         n_asked=1,
         n_repaired=1,
+        n_delete_only=1,
+        reference_kind="sibling",
         edit_ratios=(0.5,),
         error_densities=(0.6,),
         repair_densities=(0.6,),
@@ -54,15 +62,24 @@ OUTCOMES = [
 def test_aggregate_by_hand():
     assert aggregate(OUTCOMES) == pytest.approx(
         {
-            "df/prompts": 3,
-            "df/rollouts": 12,
-            "df/erroneous": 8,
-            "df/asked": 4,
+            "df/prompts": 4,
+            "df/rollouts": 16,
+            "df/erroneous": 12,
+            "df/truncated": 3,
+            "df/truncated_left_out": 1,
+            "df/with_observations": 3,
+            "df/asked": 6,
             "df/repaired": 3,
-            "df/candidates": 8,
-            "df/error_rate": 8 / 12,
-            "df/repair_feasible_rate": 3 / 4,
-            "df/candidate_correct_rate": 4 / 8,
+            "df/infeasible": 3,
+            "df/pairs/insert_only": 1,
+            "df/pairs/delete_only": 1,
+            "df/groups_of_one": 1,
+            "df/reference/sibling": 2,
+            "df/reference/answer": 1,
+            "df/candidates": 10,
+            "df/error_rate": 12 / 16,
+            "df/repair_feasible_rate": 3 / 6,
+            "df/candidate_correct_rate": 6 / 10,
             "df/edit_ratio/mean": 0.3,
             "df/mask_density/error": 0.4,
             "df/mask_density/repair": 0.3,
@@ -75,11 +92,13 @@ def test_aggregate_by_hand():
             "df/rejected/placeholder": 0,
             "df/rejected/empty": 0,
             "df/rejected/identical": 0,
+            "df/rejected/observation": 0,
             "df/mask_truth/precision": 4 / 6,
             "df/mask_truth/recall": 4 / 6,
             "df/mask_truth/f1": 4 / 6,
             "df/rows/error": 4,
             "df/rows/repair": 3,
+            "df/rows/correct": 3,
             "df/alignment_seconds": 0.75,
             "df/group_seconds/mean": 2.0,
             "df/group_seconds/max": 3.0,
@@ -113,38 +132,48 @@ def test_outcome_of_a_whole_group():
     end = 99
     wrong = Rollout("a", (1, 2, 3, end), 0.0, (True, True, False, True), True)
     hopeless = Rollout("b", (4, 4, end), 0.0, (True,) * 3, True)
+    cut = Rollout("d", (1, 2), 0.0, (True, True), False)
     right = Rollout("c", (1, 7, 8, end), 1.0, (True,) * 4, True)
     plan = plan_group(
-        [wrong, hopeless, right],
+        [wrong, hopeless, cut, right],
+        uid="u",
         threshold=1.0,
         answer=None,
         on_no_correct="skip",
-        repair_truncated=True,
+        repair_truncated=False,
         rng=random.Random(0),
     )
     candidates = {
-        "a": [Candidate((1, 7, 8, end), 1.0, True, False), Candidate((), None, True, False)],
+        "a": [Candidate((1, 7, 8, 3, end), 1.0, True, False), Candidate((), None, True, False)],
         "b": [Candidate((4, 5, end), 0.0, True, False)] * 2,
     }
-    selections = {r.key: select_repair(r.token_ids, candidates[r.key], threshold=1.0) for r in plan.to_repair}
-    repairs = {"a": Repair("a", (1, 7, 8, end), 1.0, align(wrong.token_ids, (1, 7, 8, end)))}
+    selections = {
+        r.key: select_repair(r.token_ids, candidates[r.key], threshold=1.0, loss_mask=r.loss_mask)
+        for r in plan.to_repair
+    }
+    chosen = selections["a"]
+    repairs = {"a": Repair("a", (1, 7, 8, 3, end), 1.0, chosen.alignment, chosen.loss_mask)}
     members = build_group(
         plan, repairs, gate_config=GateConfig(), on_infeasible="keep", group_mode="repair_pairs", steps=None
     )
     truth = {"a": np.array([0, 1, 1, 0], dtype=bool), "b": np.array([1, 1, 0], dtype=bool)}
     outcome = summarize_group(plan, selections, members, truth=truth, alignment_seconds=0.5, seconds=1.5)
     assert outcome == GroupOutcome(
-        n_rollouts=3,
-        n_erroneous=2,
+        n_rollouts=4,
+        n_erroneous=3,
+        n_truncated=1,
+        n_truncated_left_out=1,
+        n_with_observations=1,
         n_asked=2,
         n_repaired=1,
+        reference_kind="sibling",
         edit_ratios=(0.5,),
         error_densities=(1 / 3,),  # of three trainable tokens; the tool token is no part of it
-        repair_densities=(0.5,),
+        repair_densities=(2 / 4,),  # of four: the tool token is in the repair too
         n_candidates=4,
         rejections=Counter({Rejection.EMPTY: 1, Rejection.WRONG: 2}),
         truth=MaskTruth(tp=1, fp=0, fn=1),  # b has no mask and does not count
-        rows_error=2,
+        rows_error=3,
         rows_repair=1,
         alignment_seconds=0.5,
         seconds=1.5,

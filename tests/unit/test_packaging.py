@@ -109,6 +109,8 @@ def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
         if path.suffix in {".py", ".yaml", ".txt"} and "build" not in path.parts
     ]
     assert set(wanted) <= packed
+    config = "recipe/df/config"
+    assert {f"{config}/df_trainer.yaml", f"{config}/objective/df_grpo.yaml", f"{config}/preset/df_lcs.yaml"} <= packed
     assert not [name for name in packed if name.startswith(("tests/", "scripts/", "requirements/"))]
 
 

@@ -119,6 +119,8 @@ def metrics_at(step: int, steps: int, noise: random.Random) -> dict[str, float]:
         "df/rejected/wrong": float(noise.randint(5, 15)),
         "df/rejected/unfinished": float(noise.randint(0, 3)),
         "df/skipped/all_correct": float(noise.randint(0, 4)),
+        "df/infeasible": float(noise.randint(2, 6)),
+        "df/groups_of_one": float(noise.randint(0, 2)),
         "df/repaired/ratio": near(1.0, 0.01),
         "df/policy/ratio": near(1.0, 0.005),
         "df/repaired/entropy": near(0.3),
@@ -172,7 +174,13 @@ def test_report_is_well_formed_and_complete(run: Path) -> None:
     assert checker.open == []
     assert "script" not in checker.seen
     assert "41.0% → 71.0%" in page and "+30.0 points, step 0 to 12" in page
-    for title in ("Held-out accuracy", "Mask density", "Repaired rows beside the rest", "Seconds per step"):
+    for title in (
+        "Held-out accuracy",
+        "Mask density",
+        "Special cases",
+        "Repaired rows beside the rest",
+        "Seconds per step",
+    ):
         assert f"<h3>{title}</h3>" in page or f"<h2>{title}</h2>" in page
     assert page.count('<article class="pair">') == 6
     assert "<h1>DF-GRPO on the toy world</h1>" in page
@@ -198,6 +206,8 @@ def test_every_logged_point_is_drawn(run: Path) -> None:
     for step, value in read_curves(run / "metrics.jsonl")["df/error_rate"]:
         assert f"<title>error rate, step {step}: {format_number(value)}</title>" in page
     assert "<title>toy, step 4: 0.51</title>" in page
+    (infeasible,) = (value for step, value in read_curves(run / "metrics.jsonl")["df/infeasible"] if step == 12)
+    assert f"<title>no right repair, step 12: {format_number(infeasible)}</title>" in page
 
 
 def test_missing_metrics_are_listed_and_their_panels_left_out(run: Path) -> None:

@@ -10,8 +10,9 @@ What verl calls, and where each piece hooks in:
 | `reward_manager.py` | a reward manager (`reward.reward_manager`), also answers repair requests |
 | `repair_model.py` | verl's single-turn agent loop, pointed at the repair server |
 | `rows.py` | rows of TransferQueue: groups out, repaired rows in |
-| `advantage.py` | `register_adv_est("df_grpo")` |
-| `loss.py` | `register_policy_loss("df_vanilla")` and the worker's `loss_fn` |
+| `advantage.py` | `register_adv_est`: `df_grpo`, `df_rloo`, `df_reinforce_plus_plus`, `df_gae` |
+| `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
 | `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
+| `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
 | `row_fields.py` | carries the gate past verl's fixed argument lists |
 """

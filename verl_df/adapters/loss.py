@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DF policy loss and the worker's `loss_fn` that feeds it.
+"""The DF policy losses and the worker's `loss_fn` that feeds them.
 
-The gate already sits in the advantages, so the objective (Eq. 22, 23) is verl's own loss. What the registered loss adds
+The gate already sits in the advantages, so the objective (Eq. 22, 23) is verl's own loss. What a registered loss adds
 is sight: a repair was sampled from another model and prompt, so its ratio is watched apart from that of the policy's
 own rows.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
-from verl.trainer.ppo.core_algos import compute_policy_loss_vanilla, register_policy_loss
+from verl.trainer.ppo.core_algos import compute_policy_loss_gspo, compute_policy_loss_vanilla, register_policy_loss
 from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 
@@ -22,35 +22,45 @@ RATIO_SUMS = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
 
 @register_policy_loss("df_vanilla")
 def df_vanilla_loss(
-    old_log_prob: torch.Tensor,
-    log_prob: torch.Tensor,
-    advantages: torch.Tensor,
-    response_mask: torch.Tensor,
-    loss_agg_mode: str = "token-mean",
-    config: Any = None,
-    rollout_is_weights: torch.Tensor | None = None,
+    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """verl's `vanilla` clipped loss on gated advantages (Eq. 22, 23), plus the ratio of repaired rows apart.
 
     Shapes, types and the loss are those of `verl.trainer.ppo.core_algos.compute_policy_loss_vanilla`; the only
-    difference is in the metrics. All tensors are [rows, response_length].
+    difference is in the metrics. All tensors are [rows, response_length]. others: what else verl gives, handed on.
     """
     loss, metrics = compute_policy_loss_vanilla(
-        old_log_prob=old_log_prob,
-        log_prob=log_prob,
-        advantages=advantages,
-        response_mask=response_mask,
-        loss_agg_mode=loss_agg_mode,
-        config=config,
-        rollout_is_weights=rollout_is_weights,
+        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
     )
-    fields = current_row_fields("df_vanilla", response_mask.shape)
-    metrics.update(_ratio_sums(log_prob.detach() - old_log_prob, response_mask.bool(), fields.is_repair.bool(), config))
-    return loss, metrics
+    log_ratio = log_prob.detach() - old_log_prob
+    return loss, metrics | _ratio_sums("df_vanilla", log_ratio, response_mask.bool(), config)
 
 
-def _ratio_sums(log_ratio: torch.Tensor, mask: torch.Tensor, is_repair: torch.Tensor, config: Any) -> dict[str, Any]:
-    """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy")."""
+@register_policy_loss("df_gspo")
+def df_gspo_loss(
+    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """verl's `gspo` loss on gated advantages, plus the sequence ratio of repaired rows apart.
+
+    s(z) = exp(1/|z| Σ_t log w_t), over all tokens of the response, gated or not. verl's is the GSPO-token form, in
+    which each token has its own advantage. Shapes, types and the loss are those of
+    `verl.trainer.ppo.core_algos.compute_policy_loss_gspo`; the only difference is in the metrics.
+    """
+    loss, metrics = compute_policy_loss_gspo(
+        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
+    )
+    mask = response_mask.bool()
+    log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
+    mean_log_ratio = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+    return loss, metrics | _ratio_sums("df_gspo", mean_log_ratio.expand_as(log_ratio), mask, config)
+
+
+def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config: Any) -> dict[str, Any]:
+    """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy").
+
+    log_ratio: log of the ratio that the loss clips, per token; in GSPO all tokens of a row share it.
+    """
+    is_repair = current_row_fields(caller, mask.shape).is_repair.bool()
     low = config.clip_ratio_low if config.clip_ratio_low is not None else config.clip_ratio
     high = config.clip_ratio_high if config.clip_ratio_high is not None else config.clip_ratio
     ratio = log_ratio.clamp(-20.0, 20.0).exp()

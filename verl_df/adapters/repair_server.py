@@ -53,7 +53,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     config.actor_rollout_ref.model = OmegaConf.create(
         {
             "_target_": "verl.workers.config.HFModelConfig",
-            "path": repair.model_path,
+            "path": repair.path,
             "trust_remote_code": config.actor_rollout_ref.model.get("trust_remote_code", False),
             "override_config": config.actor_rollout_ref.model.get("override_config", {}),
         }

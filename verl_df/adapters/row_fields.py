@@ -19,15 +19,18 @@ IS_REPAIR = "df_is_repair"
 
 @dataclass(frozen=True)
 class RowFields:
-    """The columns that DF adds to a batch.
+    """The columns that DF adds to a batch, and one of verl's that does not reach a registered estimator.
 
     Attributes:
-        gate: g in [0, 1] of Eq. 20, float32 [rows, response_length], zero on padding.
+        gate: what multiplies the advantage, float32 [rows, response_length], zero on padding: g in [0, 1] of Eq. 20,
+            or more than 1 where `df.gate.normalizer` makes up for tokens without a gate.
         is_repair: 1 on the tokens of repaired rows, int64 [rows, response_length].
+        values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
     """
 
     gate: torch.Tensor
     is_repair: torch.Tensor
+    values: torch.Tensor | None = None
 
 
 _CURRENT: ContextVar[RowFields | None] = ContextVar("verl_df_row_fields", default=None)

@@ -54,7 +54,7 @@ def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
         NotImplementedError: a session with several outputs (agent loops that return a list).
         KeyError: rollouts scored by another reward manager than DF's.
     """
-    _refuse_several_outputs(batch.keys)
+    refuse_several_outputs(batch.keys)
     fields = [*ROLLOUT_FIELDS, *PROMPT_FIELDS]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
     columns = {field: _as_list(data[field]) for field in fields}
@@ -91,12 +91,18 @@ def _as_list(column: Any) -> list:
     return column.tolist() if isinstance(column, NonTensorStack) else list(column)
 
 
-def _refuse_several_outputs(keys: Iterable[str]) -> None:
+def refuse_several_outputs(keys: Iterable[str]) -> None:
+    """Refuse rollouts with more than one output, switched off too: verl takes them together for its own `grpo` only,
+    and would let each count in the group of a registered estimator.
+
+    Raises:
+        NotImplementedError: a session with several outputs.
+    """
     several = [key for key in keys if not key.endswith("_0")]
     if several:
         raise NotImplementedError(
             f"DF groups take one output per rollout, but the agent loop returned more ({several[0]!r}): "
-            "use an agent loop with a single output, or df.group.mode=off"
+            "use an agent loop with a single output"
         )
 
 
@@ -186,7 +192,8 @@ def repair_key(source_key: str) -> str:
 def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[str, Any]:
     """The row of a repair: the wrong rollout's row with another response.
 
-    Prompt, images and all other columns stay; response, masks, position ids and reward are the repair's. Old
+    Prompt, images and all other columns stay; response, masks, position ids and reward are the repair's. The response
+    mask is 0 on tool and observation tokens, as verl has it; the reward is on the last token whatever that is. Old
     log-probabilities are computed by the policy afterwards, like those of every row. A rollout engine's
     log-probabilities do not exist: the repair was sampled from p_phi under another prompt. They are zero here and
     replaced when the policy's are known.
@@ -203,7 +210,7 @@ def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[s
             "length cannot take over: use df.group.mode=gate_only"
         )
     responses = torch.tensor(member.token_ids, dtype=torch.int64)
-    mask = torch.ones_like(responses)
+    mask = torch.tensor(member.loss_mask, dtype=torch.int64)
     scores = torch.zeros(len(responses), dtype=torch.float32)
     scores[-1] = reward
     input_ids = torch.cat([row["prompts"], responses])

@@ -22,19 +22,27 @@ from verl.utils.debug import marked_timer
 from verl.utils.debug.metrics import calculate_debug_metrics
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from verl_df.adapters import advantage  # noqa: F401  registers df_grpo in the trainer's process
+from verl_df.adapters import advantage  # noqa: F401  registers the estimators in the trainer's process
 from verl_df.adapters.pair_log import PairLog, prompt_text
 from verl_df.adapters.repair_model import end_token_ids
 from verl_df.adapters.repair_server import RepairServer
 from verl_df.adapters.reward_manager import CLIENT, GROUP, GroupRow
 from verl_df.adapters.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.row_metrics import log_prob_metrics, ratio_metrics
-from verl_df.adapters.rows import PromptRows, put_constant_gates, read_prompts, write_groups
-from verl_df.adapters.worker import MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.adapters.rows import (
+    PromptRows,
+    put_constant_gates,
+    read_prompts,
+    refuse_several_outputs,
+    write_groups,
+)
+from verl_df.adapters.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.config import load_df_config
 from verl_df.core.feedback import GroupRequest, GroupResult
+from verl_df.core.gates import gate_weights
 from verl_df.core.group import Rollout
 from verl_df.core.metrics import aggregate
+from verl_df.core.mini_batches import count_mini_batches, spread_empty_rows
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
@@ -56,11 +64,11 @@ class _NothingToTrain(Exception):
 
 @register_trainer(TRAINER_MODE)
 class DFTrainer(PPOTrainerSync):
-    """Trains on groups rebuilt by difference feedback (DF-GRPO, section 3.6).
+    """Trains with gates from difference feedback, on rebuilt groups (section 3.6) or on the sampled ones (3.7).
 
     The only differences from `PPOTrainerSync`: a co-located repair server; a repair phase after sampling; the gate
-    handed to the advantage estimator and to the loss; metrics of repaired rows; a batch without a usable prompt is
-    skipped.
+    handed to the advantage estimator and to the loss; a number of mini-batches that does not follow the number of rows;
+    metrics of repaired rows; a batch without a usable prompt is skipped.
     """
 
     def __init__(self, config: DictConfig):
@@ -112,11 +120,16 @@ class DFTrainer(PPOTrainerSync):
                 raise _NothingToTrain(batch)
             batch = groups
         else:
+            refuse_several_outputs(batch.keys)
             put_constant_gates(batch, range(len(batch.keys)), 1.0)
+        self._rows = len(batch.keys)
         batch = super()._balance_batch(batch, metrics, **kwargs)
         # verl copies the first real row into its padding rows, but only the columns that it knows get the right length
-        padding = [position for position, tag in enumerate(batch.tags) if tag.get("is_padding", False)]
-        put_constant_gates(batch, padding, 0.0)
+        is_padding = [tag.get("is_padding", False) for tag in batch.tags]
+        put_constant_gates(batch, [position for position, empty in enumerate(is_padding) if empty], 0.0)
+        if self._fixed_mini_batches:
+            ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
+            batch.reorder(spread_empty_rows(is_padding, ranks, self._mini_batches))
         return batch
 
     def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta | None:
@@ -186,12 +199,18 @@ class DFTrainer(PPOTrainerSync):
 
     @property
     def _fixed_mini_batches(self) -> bool:
-        """Only repair pairs change the number of rows; elsewhere verl's own arithmetic holds as it is."""
-        return self.df.mini_batches == "fixed" and self.df.group.mode == "repair_pairs"
+        """Whether the number of optimiser steps is kept apart from the number of rows.
+
+        Switched off, verl's own arithmetic holds. With a critic it does too: verl cuts the critic's mini-batches with
+        it, and no row is added or removed there.
+        """
+        return self.df.mini_batches == "fixed" and self._uses_repairs and not self.use_critic
 
     @property
     def _mini_batches(self) -> int:
-        return self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size
+        """Optimiser steps of this batch."""
+        wanted = self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size
+        return count_mini_batches(wanted, self._rows)
 
     def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         batch = super()._compute_old_log_prob(batch, metrics)
@@ -217,15 +236,26 @@ class DFTrainer(PPOTrainerSync):
         fields = [GATE, IS_REPAIR, "response_mask", "old_log_probs", "entropy"]
         if self.use_reference_policy:
             fields.append("ref_log_prob")
+        if self.use_critic:
+            fields.append("values")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         data = data.to_padded_tensor()
         metrics.update(log_prob_metrics(data))
-        with use_row_fields(RowFields(gate=data[GATE], is_repair=data[IS_REPAIR])):
+        weights = gate_weights(
+            data[GATE].numpy(),
+            data["response_mask"].bool().numpy(),
+            normalizer=self.df.gate.normalizer,
+            loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
+        )
+        values = data["values"] if self.use_critic else None
+        with use_row_fields(RowFields(torch.from_numpy(weights), data[IS_REPAIR], values)):
             return super()._compute_advantage(batch, metrics)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._fixed_mini_batches:
             batch.extra_info[MINI_BATCH_ROWS] = len(batch.keys) // self._mini_batches
+            batch.extra_info[MEAN_ROWS] = self._rows / self._mini_batches
+            metrics["df/mini_batches"] = self._mini_batches
         batch = super()._update_actor(batch, metrics)
         metrics.update(ratio_metrics(metrics))
         return batch

@@ -11,7 +11,9 @@ from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from verl_df.adapters.loss import df_ppo_loss
 
+# Rows of a mini-batch over all ranks, verl's empty ones included, and the mean number of those that are trained on.
 MINI_BATCH_ROWS = "df_mini_batch_rows"
+MEAN_ROWS = "df_mean_rows"
 
 
 class DFActorRolloutRefWorker(ActorRolloutRefWorker):
@@ -26,8 +28,13 @@ class DFActorRolloutRefWorker(ActorRolloutRefWorker):
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
     def update_actor(self, data: TensorDict) -> TensorDict:
-        """Update, in mini-batches of `df_mini_batch_rows` rows over all ranks where the trainer asks for that."""
+        """Update, in mini-batches of `df_mini_batch_rows` rows over all ranks where the trainer asks for that.
+
+        A mean over sequences is then taken over `df_mean_rows`, the same for all mini-batches of the batch: verl's own
+        denominator counts empty rows, so a row would weigh less on more ranks, which ask for more of them.
+        """
         rows = tu.pop(data, key=MINI_BATCH_ROWS, default=None)
         if rows is not None:
-            tu.assign_non_tensor(data, mini_batch_size=rows, global_batch_size=rows)
+            mean_rows = tu.pop(data, key=MEAN_ROWS)
+            tu.assign_non_tensor(data, mini_batch_size=rows, global_batch_size=mean_rows)
         return super().update_actor(data)

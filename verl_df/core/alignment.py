@@ -70,6 +70,24 @@ class Alignment:
         """A_edit(y, ŷ) / max(1, |y|), the penalty term of Eq. 4; can exceed 1 when ŷ is longer than y."""
         return self.distance / max(1, len(self.error_mask))
 
+    @property
+    def matched(self) -> np.ndarray:
+        """For each token of ŷ the position in y that it is matched with, −1 for a token without one; int64 [|ŷ|].
+
+        The path keeps the matched tokens of both sides in their order, so the n-th of ŷ belongs to the n-th of y.
+        """
+        kept_error = np.ones(len(self.error_mask), dtype=bool)
+        kept_repair = np.ones(len(self.repair_mask), dtype=bool)
+        kept_error[[edit.error_pos for edit in self.edits if edit.kind != "insert"]] = False
+        kept_repair[[edit.repair_pos for edit in self.edits if edit.kind != "delete"]] = False
+        positions = np.full(len(self.repair_mask), -1, dtype=np.int64)
+        positions[kept_repair] = np.flatnonzero(kept_error)
+        return positions
+
+    def edits_only(self, kind: str) -> bool:
+        """Whether the path has edits, all of this kind: "insert", "delete" or "replace"."""
+        return {edit.kind for edit in self.edits} == {kind}
+
 
 def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: str = "rapidfuzz") -> int:
     """Token-level Levenshtein distance A_edit(y, ŷ) (Eq. 2), in tokens.

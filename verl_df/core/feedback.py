@@ -126,6 +126,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
     start = time.perf_counter()
     plan = plan_group(
         request.rollouts,
+        uid=request.uid,
         threshold=config.reward_threshold,
         answer=request.answer,
         on_no_correct=config.on_no_correct,
@@ -148,13 +149,15 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         group_mode=config.mode,
         steps=models.steps,
     )
-    members = _comparable(members, request, config.mode)
+    group_of_one = _is_group_of_one(members, request, config.mode)
+    members = () if group_of_one else members
     known = {attempt.rollout.key: models.true_errors(attempt.rollout.token_ids) for attempt in attempts}
     truths = {key: truth for key, truth in known.items() if truth is not None}
     outcome = summarize_group(
         plan,
         {attempt.rollout.key: attempt.selection for attempt in attempts},
         members,
+        group_of_one=group_of_one,
         truth=truths,
         alignment_seconds=sum(attempt.alignment_seconds for attempt in attempts),
         seconds=time.perf_counter() - start,
@@ -175,6 +178,7 @@ async def _attempt(rollout: Rollout, reference: str, config: FeedbackConfig, mod
         rollout.token_ids,
         candidates,
         threshold=config.reward_threshold,
+        loss_mask=rollout.loss_mask,
         method=config.method,
         backend=config.backend,
     )
@@ -190,14 +194,14 @@ async def _judge(sample: RepairSample, models: Models) -> tuple[Candidate, Judge
     return Candidate(sample.token_ids, judgement.r_task, sample.finished, sample.contains_placeholder), judgement
 
 
-def _comparable(members: tuple[GroupMember, ...], request: GroupRequest, mode: str) -> tuple[GroupMember, ...]:
-    """Leave out what is left of a group when it is a single member.
+def _is_group_of_one(members: Sequence[GroupMember], request: GroupRequest, mode: str) -> bool:
+    """Whether a single member is left, which is then not trained on.
 
     Our reading: rewards are normalised within a group, and one reward has nothing to be compared with; verl would take
     it, raw, for the advantage. A prompt that was sampled once and is only gated stays: nothing was taken from it.
     """
     sampled_alone = mode == "gate_only" and len(request.rollouts) == 1
-    return members if len(members) != 1 or sampled_alone else ()
+    return len(members) == 1 and not sampled_alone
 
 
 def _reference_text(plan: GroupPlan, models: Models) -> str:
@@ -207,8 +211,8 @@ def _reference_text(plan: GroupPlan, models: Models) -> str:
 
 
 def _repair(attempt: _Attempt, chosen: int) -> Repair:
-    candidate = attempt.candidates[chosen]
-    return Repair(attempt.rollout.key, candidate.token_ids, candidate.reward, attempt.selection.alignment)
+    candidate, selection = attempt.candidates[chosen], attempt.selection
+    return Repair(attempt.rollout.key, candidate.token_ids, candidate.reward, selection.alignment, selection.loss_mask)
 
 
 def _record(
@@ -230,8 +234,12 @@ def _record(
         gate = gates.get(("repair", key), np.zeros(len(repair_ids), dtype=np.float32))
         reward = attempt.candidates[chosen].reward
         tokens = models.token_texts(repair_ids)
-        repair = TokenSide.from_arrays(repair_ids, tokens, alignment.repair_mask, gate, reward)
-    error_mask = alignment.error_mask if alignment is not None else np.zeros(len(ids), dtype=bool)
+        # a gap may mark an observation token, but no mask covers it
+        repair_mask = alignment.repair_mask & np.asarray(attempt.selection.loss_mask, dtype=bool)
+        repair = TokenSide.from_arrays(repair_ids, tokens, repair_mask, gate, reward)
+    error_mask = np.zeros(len(ids), dtype=bool)
+    if alignment is not None:
+        error_mask = alignment.error_mask & np.asarray(attempt.rollout.loss_mask, dtype=bool)
     error_gate = gates.get(("error", key), np.zeros(len(ids), dtype=np.float32))
     return PairRecord(
         step=request.step,
@@ -240,7 +248,7 @@ def _record(
         images=(),
         ground_truth=request.answer or "",
         reference=reference,
-        reference_kind="sibling" if isinstance(plan.reference, Rollout) else "answer",
+        reference_kind=plan.reference_kind,
         error=TokenSide.from_arrays(ids, models.token_texts(ids), error_mask, error_gate, attempt.rollout.reward),
         repair=repair,
         edit_distance=alignment.distance if alignment is not None else None,

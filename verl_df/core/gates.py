@@ -14,6 +14,9 @@ KINDS = ("binary", "soft")
 TAUS = ("segment_start", "segment_centre", "first_difference")
 LEVELS = ("token", "step")
 SEGMENTS = ("all", "first")
+NORMALIZERS = ("response", "gated")
+# verl's aggregations in which a loss is divided by a number of tokens
+TOKEN_MEANS = ("seq-mean-token-mean", "token-mean")
 
 # Each pattern ends on the last character of a step. Blank line and line take in the empty lines that follow, so that
 # these are no steps of their own. A full stop inside a number ends nothing: white space or the end must follow.
@@ -31,7 +34,8 @@ class GateConfig:
     kind: "binary" is g = m (Eq. 10), "soft" is g = w, w_t = m_t · exp(−α·|t − τ|) (Eq. 9). alpha: α ≥ 0, per token.
     tau: which token is τ (our reading: the first token of the difference segment that holds t). level: "step" marks a
     whole step when any of its tokens is marked. segments: "first" keeps the first difference segment only, our reading
-    of the paper's "truncated" mask. Raises ValueError for a value outside these choices.
+    of the paper's "truncated" mask. normalizer: "response" divides a response's loss by |z| (Eq. 22), "gated" by its
+    tokens with a gate above 0, see `gate_weights`. Raises ValueError for a value outside these choices.
     """
 
     kind: str = "binary"
@@ -39,12 +43,14 @@ class GateConfig:
     tau: str = "segment_start"
     level: str = "token"
     segments: str = "all"
+    normalizer: str = "response"
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, KINDS)
         check_choice("tau", self.tau, TAUS)
         check_choice("level", self.level, LEVELS)
         check_choice("segments", self.segments, SEGMENTS)
+        check_choice("normalizer", self.normalizer, NORMALIZERS)
         if not (math.isfinite(self.alpha) and self.alpha >= 0):
             raise ValueError(f"alpha={self.alpha!r} must be a finite number of at least 0 (0.1 by default)")
 
@@ -65,7 +71,9 @@ def build_gate(
     """The gate of one response: float32 [T] in [0, 1], 0 outside the (widened) mask.
 
     mask: bool [T], m or m′. step_ids: int [T], needed at step level, see `split_steps`. loss_mask: bool [T], True where
-    the policy generated the token; elsewhere the gate is 0, since a mask never covers tool or observation tokens.
+    the policy generated the token; elsewhere the gate is 0, since a mask never covers tool or observation tokens. A gap
+    that falls on such a token is not moved to the policy's token before it: its gate is 0, and so a gate may be 0 on
+    every token of a response that differs from its repair.
 
     The first segment is chosen before steps are widened: afterwards neighbouring steps would be one segment.
 
@@ -80,6 +88,34 @@ def build_gate(
     if config.level == "step":
         mask = _widen_to_steps(mask, step_ids) & policy
     return mask.astype(np.float32) if config.kind == "binary" else _soft_weights(mask, config)
+
+
+def gate_weights(gates: np.ndarray, trainable: np.ndarray, *, normalizer: str, loss_agg_mode: str) -> np.ndarray:
+    """What to multiply the advantages of a batch with, float32 [rows, T], so that the loss has the wanted normaliser.
+
+    gates: float32 [rows, T], padded. trainable: bool [rows, T], the response mask. normalizer: "response" leaves the
+    gates as they are; "gated" replaces a mean over the response by one over its tokens with a gate above 0. A clipped
+    loss is positively homogeneous in the advantage, so a factor on the gates is a factor on the loss, exactly.
+    loss_agg_mode: verl's name of the mean; per response in "seq-mean-token-mean", over the whole batch in "token-mean"
+    (of the batch, not the mini-batch, so that it does not depend on how rows fall into mini-batches).
+
+    A gate of ones is returned unchanged; without a gated token there is nothing to scale and zeros stay.
+
+    Raises: ValueError for an unknown normalizer, or for "gated" where the loss takes no mean over tokens.
+    """
+    check_choice("normalizer", normalizer, NORMALIZERS)
+    if normalizer == "response":
+        return gates
+    if loss_agg_mode not in TOKEN_MEANS:
+        raise ValueError(
+            f"normalizer='gated' needs a loss that is a mean over tokens ({' or '.join(TOKEN_MEANS)}), "
+            f"not loss_agg_mode={loss_agg_mode!r}"
+        )
+    axis = 1 if loss_agg_mode == "seq-mean-token-mean" else None
+    tokens = trainable.sum(axis=axis, keepdims=True)
+    gated = (trainable & (gates > 0)).sum(axis=axis, keepdims=True)
+    factors = np.divide(tokens, gated, out=np.zeros(tokens.shape), where=gated > 0)
+    return (gates * factors).astype(np.float32)
 
 
 def split_steps(token_texts: Sequence[str], separator: str = "blank_line") -> np.ndarray:

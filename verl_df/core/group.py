@@ -62,29 +62,46 @@ class GroupPlan:
     """What to ask of the repair model.
 
     correct, erroneous: the split of Eq. 12. to_repair: those of `erroneous` that need a repair; empty when skipped.
-    reference: a of Eq. 13, a correct sibling or the annotated answer; None when skipped. skip: None, or why.
+    left_out: those that would be repaired if the length limit had not cut them. reference: a of Eq. 13, a correct
+    sibling or the annotated answer; None when skipped. skip: None, or why.
     """
 
     correct: tuple[Rollout, ...]
     erroneous: tuple[Rollout, ...]
     to_repair: tuple[Rollout, ...]
+    left_out: tuple[Rollout, ...]
     reference: str | Rollout | None
     skip: SkipReason | None
+
+    @property
+    def reference_kind(self) -> str | None:
+        """What the reference is, "sibling" or "answer"; None without one."""
+        if self.reference is None:
+            return None
+        return "sibling" if isinstance(self.reference, Rollout) else "answer"
 
 
 @dataclass(frozen=True)
 class Repair:
     """The chosen repair ŷ of one erroneous rollout (Eq. 14), with its alignment from y to ŷ.
 
-    Raises: ValueError when the alignment's repair mask has another length than token_ids.
+    loss_mask: one bool per token, False for the observation tokens that it keeps from y.
+
+    Raises: ValueError when the alignment's repair mask or the loss mask has another length than token_ids.
     """
 
     source_key: str
     token_ids: tuple[int, ...]
     reward: float
     alignment: Alignment
+    loss_mask: tuple[bool, ...]
 
     def __post_init__(self) -> None:
+        if len(self.loss_mask) != len(self.token_ids):
+            raise ValueError(
+                f"the repair of {self.source_key!r} has {len(self.token_ids)} tokens and a loss mask of "
+                f"{len(self.loss_mask)}"
+            )
         if len(self.alignment.repair_mask) != len(self.token_ids):
             raise ValueError(
                 f"the repair of {self.source_key!r} has {len(self.token_ids)} tokens and a mask of "
@@ -98,7 +115,8 @@ class GroupMember:
 
     kind: "error", "repair", or "correct" (gate-only mode). key: of its rollout; for a repair that of the rollout it
     repairs. gate: g_{z,t} of Eq. 20, float32 [len(token_ids)]. edit_distance: A_edit(y, ŷ) in tokens, of both sides of
-    a repaired pair; None for a member without a pair.
+    a repaired pair; None for a member without a pair. loss_mask: one bool per token, False for tool and observation
+    tokens.
 
     A gate from a mask is 0 on tokens the policy did not generate. A constant gate 1 is 1 on these too: the loss leaves
     them out either way, and multiplying by 1 keeps the base algorithm bit for bit.
@@ -110,6 +128,7 @@ class GroupMember:
     reward: float
     gate: np.ndarray
     edit_distance: int | None
+    loss_mask: tuple[bool, ...]
 
 
 def split_group(rollouts: Sequence[Rollout], threshold: float) -> tuple[tuple[Rollout, ...], tuple[Rollout, ...]]:
@@ -122,6 +141,7 @@ def split_group(rollouts: Sequence[Rollout], threshold: float) -> tuple[tuple[Ro
 def plan_group(
     rollouts: Sequence[Rollout],
     *,
+    uid: str,
     threshold: float,
     answer: str | None,
     on_no_correct: str,
@@ -130,27 +150,28 @@ def plan_group(
 ) -> GroupPlan:
     """Split one prompt's rollouts, and draw the reference a ~ Unif(G_cor) (Eq. 12, 13).
 
-    answer: the annotated answer, used only with on_no_correct="annotated_answer" and no correct rollout. on_no_correct:
-    "skip" (our reading) or "annotated_answer". repair_truncated: whether rollouts cut by the length limit are repaired.
-    rng: give each group its own, seeded from the prompt, and the draw does not depend on which group comes first; nor
-    does it depend on the order of the rollouts.
+    uid: of the prompt, for error texts. answer: the annotated answer, used only with on_no_correct="annotated_answer"
+    and no correct rollout. on_no_correct: "skip" (our reading) or "annotated_answer". repair_truncated: whether
+    rollouts cut by the length limit are repaired. rng: give each group its own, seeded from the prompt, and the draw
+    does not depend on which group comes first; nor does it depend on the order of the rollouts.
 
     Raises: ValueError for an empty group, a repeated key, an unknown choice, or an annotated answer that is missing.
     """
     check_choice("on_no_correct", on_no_correct, ON_NO_CORRECT)
-    _check_keys(rollouts)
+    _check_keys(uid, rollouts)
     correct, erroneous = split_group(rollouts, threshold)
     to_repair = tuple(rollout for rollout in erroneous if repair_truncated or rollout.finished)
+    left_out = tuple(rollout for rollout in erroneous if not (repair_truncated or rollout.finished))
     skip = None
     if not erroneous:
         skip = SkipReason.ALL_CORRECT
     elif not correct and on_no_correct == "skip":
-        skip = SkipReason.NO_CORRECT
+        skip, left_out = SkipReason.NO_CORRECT, ()
     elif not to_repair:
         skip = SkipReason.NO_REPAIRABLE
     if skip is not None:
-        return GroupPlan(correct, erroneous, (), None, skip)
-    return GroupPlan(correct, erroneous, to_repair, _reference(correct, answer, rng), None)
+        return GroupPlan(correct, erroneous, (), left_out, None, skip)
+    return GroupPlan(correct, erroneous, to_repair, left_out, _reference(uid, correct, answer, rng), None)
 
 
 def build_group(
@@ -165,7 +186,8 @@ def build_group(
     """The optimised group with its gates.
 
     repairs: by the key of the rollout they repair; an error without one has no mask. on_infeasible, for such an error:
-    "keep" it with g = 1 (our reading), "drop" it, or keep it with g = 0 ("zero"). group_mode: "repair_pairs" is
+    "keep" it with g = 1 (our reading), "drop" it, or keep it with g = 0 ("zero"). The same holds for errors that were
+    left out of repair. group_mode: "repair_pairs" is
     G = G_err ∪ G_rep, errors first, correct rollouts gone (Eq. 14-17, 20); "gate_only" keeps correct rollouts with
     g = 1, gates the errors and adds nothing (Eq. 26). steps: needed by gate_config.level="step".
 
@@ -196,22 +218,22 @@ def build_group(
     return (*errors, *(_gated_repair(repair, gate_config, steps) for repair in ordered))
 
 
-def _check_keys(rollouts: Sequence[Rollout]) -> None:
+def _check_keys(uid: str, rollouts: Sequence[Rollout]) -> None:
     if not rollouts:
-        raise ValueError("a group needs at least one rollout")
+        raise ValueError(f"prompt {uid!r}: a group needs at least one rollout")
     keys = [rollout.key for rollout in rollouts]
     repeated = sorted({key for key in keys if keys.count(key) > 1})
     if repeated:
-        raise ValueError(f"rollout keys must be unique in a group; repeated: {repeated}")
+        raise ValueError(f"prompt {uid!r}: rollout keys must be unique in a group; repeated: {repeated}")
 
 
-def _reference(correct: Sequence[Rollout], answer: str | None, rng: random.Random) -> str | Rollout:
+def _reference(uid: str, correct: Sequence[Rollout], answer: str | None, rng: random.Random) -> str | Rollout:
     if correct:
         return rng.choice(sorted(correct, key=lambda rollout: rollout.key))
     if not answer:
         raise ValueError(
-            "no rollout of the group is correct and on_no_correct='annotated_answer', but the row has no answer; add "
-            "it to the data or set on_no_correct='skip'"
+            f"prompt {uid!r}: no rollout is correct and on_no_correct='annotated_answer', but the row has no answer; "
+            "add it to the data or set on_no_correct='skip'"
         )
     return answer
 
@@ -230,7 +252,7 @@ def _check_repairs(plan: GroupPlan, repairs: Mapping[str, Repair]) -> None:
 
 def _ungated(kind: str, rollout: Rollout, value: float = 1.0) -> GroupMember:
     gate = np.full(len(rollout.token_ids), value, dtype=np.float32)
-    return GroupMember(kind, rollout.key, rollout.token_ids, rollout.reward, gate, None)
+    return GroupMember(kind, rollout.key, rollout.token_ids, rollout.reward, gate, None, rollout.loss_mask)
 
 
 def _gated_error(rollout: Rollout, repair: Repair, config: GateConfig, steps: StepSplitter | None) -> GroupMember:
@@ -241,10 +263,11 @@ def _gated_error(rollout: Rollout, repair: Repair, config: GateConfig, steps: St
         loss_mask=rollout.loss_mask,
     )
     distance = repair.alignment.distance
-    return GroupMember("error", rollout.key, rollout.token_ids, rollout.reward, gate, distance)
+    return GroupMember("error", rollout.key, rollout.token_ids, rollout.reward, gate, distance, rollout.loss_mask)
 
 
 def _gated_repair(repair: Repair, config: GateConfig, steps: StepSplitter | None) -> GroupMember:
     step_ids = None if config.level == "token" else steps(repair.token_ids)
-    gate = build_gate(repair.alignment.repair_mask, config, step_ids=step_ids)
-    return GroupMember("repair", repair.source_key, repair.token_ids, repair.reward, gate, repair.alignment.distance)
+    alignment, mask = repair.alignment, repair.loss_mask
+    gate = build_gate(alignment.repair_mask, config, step_ids=step_ids, loss_mask=mask)
+    return GroupMember("repair", repair.source_key, repair.token_ids, repair.reward, gate, alignment.distance, mask)

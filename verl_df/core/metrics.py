@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from verl_df.core.group import GroupMember, GroupPlan, SkipReason
+from verl_df.core.records import REFERENCE_KINDS
 from verl_df.core.repair import Rejection, Selection
 
 
@@ -30,19 +31,31 @@ class MaskTruth:
 class GroupOutcome:
     """One prompt's group.
 
-    n_asked: erroneous rollouts sent to the repair model; n_repaired: those with a chosen repair. edit_ratios: of each
-    repair, A_edit/|y|. error_densities, repair_densities: share of a member's trainable tokens with a gate above 0,
-    members of repaired pairs only. empty_masks: such members whose gate is 0 on every token. rejections: of the
-    `n_candidates` candidates, by reason. truth: None where the task knows no true mask. rows_error, rows_repair:
-    members of the optimised group by kind. alignment_seconds: choosing and aligning; seconds: from the group's arrival
-    to its optimised form.
+    Of the rollouts: n_truncated, cut by the length limit; n_truncated_left_out, wrong ones that ask for no repair for
+    that reason; n_with_observations, with tool or observation tokens. n_asked: erroneous rollouts sent to the repair
+    model; n_repaired: those with a chosen repair; n_insert_only, n_delete_only: repairs whose edits are all insertions,
+    or all deletions. reference_kind: "sibling", "answer", or None where no repair is asked for. group_of_one: a single
+    member was left, and the prompt is not trained on.
+
+    edit_ratios: of each repair, A_edit/|y|. error_densities, repair_densities: share of a member's trainable tokens
+    with a gate above 0, members of repaired pairs only. empty_masks: such members whose gate is 0 on every token.
+    rejections: of the `n_candidates` candidates, by reason. truth: None where the task knows no true mask. rows_error,
+    rows_repair, rows_correct: members of the optimised group by kind. alignment_seconds: choosing and aligning;
+    seconds: from the group's arrival to its optimised form.
     """
 
     n_rollouts: int
     n_erroneous: int
+    n_truncated: int = 0
+    n_truncated_left_out: int = 0
+    n_with_observations: int = 0
     n_asked: int = 0
     n_repaired: int = 0
+    n_insert_only: int = 0
+    n_delete_only: int = 0
+    reference_kind: str | None = None
     skip: SkipReason | None = None
+    group_of_one: bool = False
     edit_ratios: tuple[float, ...] = ()
     error_densities: tuple[float, ...] = ()
     repair_densities: tuple[float, ...] = ()
@@ -52,6 +65,7 @@ class GroupOutcome:
     truth: MaskTruth | None = None
     rows_error: int = 0
     rows_repair: int = 0
+    rows_correct: int = 0
     alignment_seconds: float = 0.0
     seconds: float = 0.0
 
@@ -59,12 +73,20 @@ class GroupOutcome:
 _COUNTS: dict[str, Callable[[GroupOutcome], float]] = {
     "df/rollouts": lambda group: group.n_rollouts,
     "df/erroneous": lambda group: group.n_erroneous,
+    "df/truncated": lambda group: group.n_truncated,
+    "df/truncated_left_out": lambda group: group.n_truncated_left_out,
+    "df/with_observations": lambda group: group.n_with_observations,
     "df/asked": lambda group: group.n_asked,
     "df/repaired": lambda group: group.n_repaired,
+    "df/infeasible": lambda group: group.n_asked - group.n_repaired,
+    "df/pairs/insert_only": lambda group: group.n_insert_only,
+    "df/pairs/delete_only": lambda group: group.n_delete_only,
+    "df/groups_of_one": lambda group: group.group_of_one,
     "df/candidates": lambda group: group.n_candidates,
     "df/empty_masks": lambda group: group.empty_masks,
     "df/rows/error": lambda group: group.rows_error,
     "df/rows/repair": lambda group: group.rows_repair,
+    "df/rows/correct": lambda group: group.rows_correct,
     "df/alignment_seconds": lambda group: group.alignment_seconds,
 }
 
@@ -82,38 +104,48 @@ def summarize_group(
     selections: Mapping[str, Selection],
     members: Sequence[GroupMember],
     *,
+    group_of_one: bool = False,
     truth: Mapping[str, np.ndarray] | None = None,
     alignment_seconds: float = 0.0,
     seconds: float = 0.0,
 ) -> GroupOutcome:
     """The outcome of one group from what the steps of the method returned.
 
-    selections: by the key of the rollout that was to be repaired. truth: true error masks, bool [T], by rollout key;
-    errors whose truth is unknown, or that have no mask, are not counted.
+    selections: by the key of the rollout that was to be repaired. members: what is trained on. truth: true error masks,
+    bool [T], by rollout key; errors whose truth is unknown, or that have no mask, are not counted. The others are those
+    of `GroupOutcome`.
     """
+    rollouts = (*plan.correct, *plan.erroneous)
     paired = [z for z in members if z.edit_distance is not None]
     errors = [z for z in paired if z.kind == "error"]
     repaired = [z for z in paired if z.kind == "repair"]
-    trainable = {rollout.key: np.asarray(rollout.loss_mask, dtype=bool) for rollout in plan.erroneous}
     truth = truth or {}
     alignments = [selection.alignment for selection in selections.values() if selection.alignment is not None]
     reasons = [reason for selection in selections.values() for reason in selection.rejections]
     known = [mask_truth(z.gate, truth[z.key]) for z in errors if z.key in truth]
     return GroupOutcome(
-        n_rollouts=len(plan.correct) + len(plan.erroneous),
+        n_rollouts=len(rollouts),
         n_erroneous=len(plan.erroneous),
+        n_truncated=sum(not rollout.finished for rollout in rollouts),
+        n_truncated_left_out=len(plan.left_out),
+        n_with_observations=sum(not all(rollout.loss_mask) for rollout in rollouts),
         n_asked=len(plan.to_repair),
         n_repaired=len(alignments),
+        n_insert_only=sum(alignment.edits_only("insert") for alignment in alignments),
+        n_delete_only=sum(alignment.edits_only("delete") for alignment in alignments),
+        reference_kind=plan.reference_kind,
         skip=plan.skip,
+        group_of_one=group_of_one,
         edit_ratios=tuple(alignment.edit_ratio for alignment in alignments),
-        error_densities=tuple(_density(z.gate[trainable[z.key]]) for z in errors),
-        repair_densities=tuple(_density(z.gate) for z in repaired),
+        error_densities=tuple(_density(z) for z in errors),
+        repair_densities=tuple(_density(z) for z in repaired),
         empty_masks=sum(not z.gate.any() for z in paired),
         n_candidates=len(reasons),
         rejections=Counter(reason for reason in reasons if reason is not None),
         truth=sum(known, MaskTruth()) if known else None,
         rows_error=sum(z.kind == "error" for z in members),
         rows_repair=sum(z.kind == "repair" for z in members),
+        rows_correct=sum(z.kind == "correct" for z in members),
         alignment_seconds=alignment_seconds,
         seconds=seconds,
     )
@@ -148,6 +180,8 @@ def _total(groups: Sequence[GroupOutcome], value: Callable[[GroupOutcome], float
 def _counts(groups: Sequence[GroupOutcome]) -> dict[str, float]:
     metrics = {"df/prompts": float(len(groups))}
     metrics |= {name: _total(groups, value) for name, value in _COUNTS.items()}
+    for kind in REFERENCE_KINDS:
+        metrics[f"df/reference/{kind}"] = float(sum(group.reference_kind == kind for group in groups))
     for reason in SkipReason:
         metrics[f"df/skipped/{reason.value}"] = float(sum(group.skip is reason for group in groups))
     for rejection in Rejection:
@@ -174,6 +208,7 @@ def _put_mean(metrics: dict[str, float], name: str, values: Sequence[float]) -> 
         metrics[name] = float(np.mean(values))
 
 
-def _density(gate: np.ndarray) -> float:
-    """Share of tokens [T] with a gate above 0; 0 for a response without tokens."""
+def _density(member: GroupMember) -> float:
+    """Share of the member's trainable tokens with a gate above 0; 0 where it has none."""
+    gate = member.gate[np.asarray(member.loss_mask, dtype=bool)]
     return float((gate > 0).mean()) if gate.size else 0.0

@@ -109,6 +109,17 @@ FEEDBACK = Section(
             (Line("df/rejected/*", "*", 0),),
         ),
         Panel(
+            "Special cases",
+            "Wrong rollouts without a right repair, rollouts cut by the length limit, prompts left with one row and so "
+            "not trained on, rows of pairs without a gated token.",
+            (
+                Line("df/infeasible", "no right repair", ERROR_COLOUR),
+                Line("df/truncated", "cut", 2),
+                Line("df/groups_of_one", "groups of one", 3),
+                Line("df/empty_masks", "empty masks", 0),
+            ),
+        ),
+        Panel(
             "Rows trained on",
             "Trajectories of the optimised groups per step.",
             (

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several objectives in one run: `python -m tests.e2e.sweep +sweep=[NAME,NAME,...] key=value ...`.
+
+On two cores Ray and two vLLM engines take minutes to start, an objective's step seconds. So a run goes through a list
+of objectives, one name per step: their files of `recipe/df/config/objective` are laid over its config, in the trainer
+and in the actor's workers. The reward manager and the group mode stay those that the run was started with.
+"""
+
+from functools import partial
+from typing import Any
+
+import ray
+from omegaconf import DictConfig, OmegaConf, open_dict
+from transfer_queue import KVBatchMeta
+from verl.single_controller.base.decorator import Dispatch, register
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.utils.config import omega_conf_to_dataclass
+
+import recipe.df.main_df as main_df
+from verl_df.adapters.loss import df_ppo_loss
+from verl_df.adapters.trainer import DFTrainer
+from verl_df.adapters.worker import DFActorRolloutRefWorker
+
+OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
+
+
+class SweepWorker(DFActorRolloutRefWorker):
+    """An actor worker that can change its loss."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def set_loss_of(self, actor: dict[str, Any]) -> None:
+        """Train with the loss that a block `actor_rollout_ref.actor` describes."""
+        self.actor.set_loss_fn(partial(df_ppo_loss, config=omega_conf_to_dataclass(OmegaConf.create(actor))))
+
+
+class SweepTrainer(DFTrainer):
+    """Takes the objective of `sweep` that is due."""
+
+    def __init__(self, config: DictConfig):
+        self._first = OmegaConf.to_container(config)
+        super().__init__(config)
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        self.role_worker_mapping[self._actor_role] = ray.remote(SweepWorker)
+
+    def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
+        names = self.config.sweep
+        if self.global_steps > 1 and names[self.global_steps - 1] != names[self.global_steps - 2]:
+            self._switch_to(names[self.global_steps - 1])
+        return super().step(metrics, timing_raw)
+
+    def _switch_to(self, objective: str) -> None:
+        changes = OmegaConf.load(OBJECTIVES / f"{objective}.yaml")
+        assert changes.df.group.mode == self.df.group.mode, f"{objective}: the mode cannot change within a run"
+        actor = OmegaConf.merge(self._first["actor_rollout_ref"]["actor"], changes.actor_rollout_ref.actor)
+        with open_dict(self.config):
+            self.config.algorithm = OmegaConf.merge(self._first["algorithm"], changes.algorithm)
+            self.config.actor_rollout_ref.actor = actor
+        self.replay_buffer = self._build_replay_buffer()  # DAPO's filter is its own
+        self.actor_rollout_wg.set_loss_of(OmegaConf.to_container(actor))
+        print(f"sweep: step {self.global_steps}, {objective}", flush=True)
+
+
+class SweepTaskRunner(main_df.DFTaskRunner):
+    """Puts the sweep's trainer in the place of DF's, after the launcher's checks."""
+
+    def run(self, config: DictConfig) -> None:
+        register_trainer("df_sweep")(SweepTrainer)
+        config.trainer.v1.trainer_mode = "df_sweep"
+        super().run(config)
+
+
+if __name__ == "__main__":
+    from tests.e2e import sweep  # by its own name: Ray's processes import the classes from there
+
+    main_df.DFTaskRunner = sweep.SweepTaskRunner
+    main_df.main()
