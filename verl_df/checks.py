@@ -20,11 +20,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from verl_df.config import ConfigError, DFConfig, RepairConfig, load_df_config, nearest
 from verl_df.core.checks import did_you_mean
 from verl_df.core.gates import TOKEN_MEANS
+from verl_df.endpoint_checks import check_judge
 from verl_df.objectives import ESTIMATORS, LOSSES
 from verl_df.prompts import load_template
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
-_FROM_YAML = "the default of df_trainer.yaml"
+FROM_YAML = "the default of df_trainer.yaml"
 _ROWS_AT_ONCE = 256
 _NOT_LOCAL = ("http://", "https://", "data:image")
 
@@ -40,17 +41,18 @@ def check_run(config: DictConfig) -> DFConfig:
     """
     df = load_df_config(config.df)
     check_choices(config, df)
+    check_judge(df.reward_manager, df.judge)
     model = config.actor_rollout_ref.model
     policy = check_model_path("actor_rollout_ref.model.path", model.path)
     if df.group.mode != "off":
         repair = check_repair_model(df.repair)
         key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
         check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
-        _check_template(df.repair.prompt_template)
+        check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
     for key in ("train_files", "val_files"):
-        for file in _as_list(config.data[key]):
+        for file in as_list(config.data[key]):
             check_data_file(f"data.{key}", file, config.data.image_key, config.data.prompt_key, df.check.images)
     return df
 
@@ -66,10 +68,10 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
     """
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     loss = actor.policy_loss.loss_mode
-    _require("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",), _FROM_YAML)
-    _require("algorithm.adv_estimator", config.algorithm.adv_estimator, tuple(ESTIMATORS), _FROM_OBJECTIVE)
-    _require("actor_rollout_ref.actor.policy_loss.loss_mode", loss, LOSSES, _FROM_OBJECTIVE)
-    _require("reward.reward_manager.name", config.reward.reward_manager.name, ("df",), _FROM_YAML)
+    require_choice("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",), FROM_YAML)
+    require_choice("algorithm.adv_estimator", config.algorithm.adv_estimator, tuple(ESTIMATORS), _FROM_OBJECTIVE)
+    require_choice("actor_rollout_ref.actor.policy_loss.loss_mode", loss, LOSSES, _FROM_OBJECTIVE)
+    require_choice("reward.reward_manager.name", config.reward.reward_manager.name, ("df",), FROM_YAML)
     _check_estimator(config, df)
     _check_critic(config, df)
     _check_dynamic_sampling(config, df)
@@ -197,7 +199,8 @@ def _check_repaired_rows(config: DictConfig) -> None:
         )
 
 
-def _require(key: str, value: str, allowed: Sequence[str], where: str) -> None:
+def require_choice(key: str, value: str, allowed: Sequence[str], where: str) -> None:
+    """Raise ConfigError unless `value` is allowed; `where` says what sets it."""
     if value not in allowed:
         raise ConfigError(f"{key}={value}: DF needs {' or '.join(allowed)} ({where})")
 
@@ -292,15 +295,16 @@ def _merges(tokenizer: PreTrainedTokenizerBase) -> Any:
     return json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("merges")
 
 
-def _check_template(path: str | None) -> None:
+def check_template(key: str, path: str | None) -> None:
+    """A repair prompt's template file that can be used; None: the packaged one. Raises: ConfigError."""
     if path is None:
         return
     if not Path(path).is_file():
-        raise ConfigError(f"df.repair.prompt_template={path}: no such file")
+        raise ConfigError(f"{key}={path}: no such file")
     try:
         load_template(Path(path))
     except ValueError as error:
-        raise ConfigError(f"df.repair.prompt_template: {error}") from error
+        raise ConfigError(f"{key}: {error}") from error
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------
@@ -372,5 +376,6 @@ def _image_problem(images: Iterable[Any] | None) -> str | None:
     return None
 
 
-def _as_list(files: Any) -> list[str]:
+def as_list(files: Any) -> list[str]:
+    """Files of a key of `data` that may hold one or several."""
     return list(files) if isinstance(files, list | ListConfig) else [files]

@@ -16,6 +16,7 @@ from verl_df.core.alignment import BACKENDS, METHODS
 from verl_df.core.checks import did_you_mean
 from verl_df.core.gates import SEPARATORS, GateConfig
 from verl_df.core.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT
+from verl_df.judges.llm_judge import JudgeConfig
 
 # Config groups of `recipe/df/config`: a folder of files each, one of which is chosen with GROUP=NAME.
 CONFIG_GROUPS = ("objective", "preset")
@@ -146,13 +147,16 @@ class DFConfig:
     """Root of the `df:` block.
 
     Attributes:
-        reward_manager: verl's reward manager that computes r_task (`naive`, `dapo`, ...); DF's manager wraps it.
+        reward_manager: verl's reward manager that computes r_task (`naive`, `dapo`, ...), or `df_judge`; DF's manager
+            wraps it.
+        judge: the LLM judge, for `reward_manager: df_judge`.
         mini_batches: `fixed`: as many optimiser steps per batch as without DF, whatever the number of rows (our
             reading); `verl`: verl's mini-batch size, so that more rows mean more optimiser steps.
     """
 
     reward_manager: str = "naive"
     mini_batches: str = "fixed"
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)
     group: GroupConfig = field(default_factory=GroupConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
@@ -185,17 +189,22 @@ def load_df_config(block: DictConfig | Mapping[str, Any]) -> DFConfig:
     Raises:
         ConfigError: unknown key, wrong type, value outside its choices.
     """
-    raw = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else dict(block)
-    config = _build(DFConfig, raw, "df")
+    config = build_block(DFConfig, as_mapping(block), "df")
     _check_values(config)
     return config
 
 
-def check_override_names(arguments: Iterable[str]) -> None:
+def as_mapping(block: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A block of a composed config, or a mapping, as plain containers."""
+    return OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else dict(block)
+
+
+def check_override_names(arguments: Iterable[str], root: type = DFConfig) -> None:
     """Refuse a command-line override of an unknown key under `df`, before Hydra's own, less helpful error.
 
     Args:
         arguments: the command line, for example `["df.repair.n=4", "trainer.total_epochs=1"]`.
+        root: the dataclass of the block.
 
     Raises:
         ConfigError: names the nearest right key.
@@ -204,7 +213,7 @@ def check_override_names(arguments: Iterable[str]) -> None:
         key = argument.split("=", 1)[0].lstrip("+~")
         is_override = "=" in argument or argument.startswith("~")
         if is_override and key.split(".")[0] == "df":
-            _check_path(key)
+            _check_path(key, root)
 
 
 def check_config_groups(arguments: Iterable[str], folder: Path) -> None:
@@ -235,8 +244,8 @@ def _check_group_name(group: str, name: str, folder: Path) -> None:
         raise ConfigError(f"{group}={name}: no such {group}; {nearest(name, known)}")
 
 
-def _check_path(key: str) -> None:
-    node: Any = DFConfig
+def _check_path(key: str, root: type) -> None:
+    node: Any = root
     for depth, part in enumerate(key.split(".")[1:], start=1):
         if not is_dataclass(node):
             return  # inside a free dict (df.repair.rollout): verl knows the keys
@@ -247,7 +256,8 @@ def _check_path(key: str) -> None:
         node = hints[part]
 
 
-def _build(cls: type, raw: Any, where: str) -> Any:
+def build_block(cls: type, raw: Any, where: str) -> Any:
+    """The dataclass `cls` from a block of keys; `where` is its place, for errors. Raises: ConfigError."""
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{where}: expected a block of keys, got {raw!r}")
     hints = get_type_hints(cls)
@@ -268,7 +278,7 @@ def _build(cls: type, raw: Any, where: str) -> Any:
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if is_dataclass(kind):
-        return _build(kind, value, where)
+        return build_block(kind, value, where)
     if get_origin(kind) is dict:
         kind = dict
     allowed = get_args(kind) or (kind,)
@@ -285,13 +295,18 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     raise ConfigError(f"{where}: expected {names}, got {value!r}")
 
 
-def _check_values(config: DFConfig) -> None:
-    for path, choices in CHOICES.items():
+def check_block_choices(config: Any, table: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise ConfigError for a value outside its choices; `table`: from a key's path to what it may be."""
+    for path, choices in table.items():
         value: Any = config
         for part in path.split(".")[1:]:
             value = getattr(value, part)
         if value not in choices:
             raise ConfigError(f"{path}={value!r}; {nearest(value, choices)}")
+
+
+def _check_values(config: DFConfig) -> None:
+    check_block_choices(config, CHOICES)
     _check_repair_source(config.repair)
     if config.repair.n < 1:
         raise ConfigError(f"df.repair.n={config.repair.n}: at least one repair per wrong rollout")

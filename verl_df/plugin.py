@@ -9,9 +9,13 @@ cause.
 | --- | --- | --- |
 | platform `cpu` | `VERL_PLATFORM` | `verl_df.platform.cpu` |
 | trainer `df_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.trainer` |
+| trainer `df_repair_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.repair_trainer` |
 | estimators `df_*` | `algorithm.adv_estimator` | `verl_df.adapters.advantage` |
 | losses `df_*` | `actor.policy_loss.loss_mode` | `verl_df.adapters.loss` |
 | reward manager `df` | `reward.reward_manager.name` | `verl_df.adapters.reward_manager` |
+| reward manager `df_repair` | `reward.reward_manager.name` | `verl_df.adapters.repair_reward_manager` |
+| reward manager `df_judge` | `reward.reward_manager.name` | `verl_df.adapters.judge_reward_manager` |
+| agent loop `df_repair` | `rollout.agent.default_agent_loop` | `verl_df.adapters.repair_agent_loop` |
 | critics of vision-language models | `critic.model.path` | `verl_df.adapters.value_model` |
 """
 
@@ -72,7 +76,11 @@ def require_loaded() -> None:
 
 platform.register()
 position_ids.apply()
-_import_after("verl.trainer.ppo.v1", "verl_df.adapters.trainer")
-_import_after("verl.experimental.reward_loop.reward_manager", "verl_df.adapters.reward_manager")
+_REWARD_MANAGERS = ("reward_manager", "repair_reward_manager", "judge_reward_manager")
+for _name in ("trainer", "repair_trainer"):
+    _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")
+for _name in _REWARD_MANAGERS:
+    _import_after("verl.experimental.reward_loop.reward_manager", f"verl_df.adapters.{_name}")
+_import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_agent_loop")
 on_import("verl.utils.model", _patch_value_model_loader)
 on_import("verl.model_merger.base_model_merger", _register_value_models)

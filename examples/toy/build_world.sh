@@ -22,5 +22,6 @@ stage model 2
 stage data 3
 stage policy 15
 stage repair-data 8
+stage repair-tasks 5
 stage repair 15
 stage evaluate 8

@@ -28,6 +28,8 @@ TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray work
 #######################################################################
 
 source scripts/cpu_env.sh
+MODEL_PATH=$POLICY MINI_BATCH=$PROMPTS
+source examples/toy/cpu_settings.sh         # MODEL, ACTOR, ROLLOUT, REWARD, RUNTIME
 
 DATA=(
     data.train_files="$WORLD/data/train.parquet"
@@ -39,54 +41,6 @@ DATA=(
     data.filter_overlong_prompts=False      # the toy's prompts are all short
     data.dataloader_num_workers=0
     data.seed=1
-)
-
-MODEL=(
-    actor_rollout_ref.model.path="$POLICY"
-    actor_rollout_ref.model.use_remove_padding=False
-    actor_rollout_ref.model.enable_gradient_checkpointing=False
-    +actor_rollout_ref.model.override_config.attn_implementation=sdpa   # no flash-attn on a CPU
-)
-
-ACTOR=(
-    actor_rollout_ref.actor.strategy=fsdp2
-    actor_rollout_ref.actor.optim.lr="$LR"
-    actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
-    actor_rollout_ref.actor.use_dynamic_bsz=True
-    actor_rollout_ref.actor.ppo_max_token_len_per_gpu=8192
-    actor_rollout_ref.actor.use_kl_loss=False
-    actor_rollout_ref.actor.fsdp_config.use_torch_compile=False
-    actor_rollout_ref.actor.fsdp_config.model_dtype=fp32
-    '+actor_rollout_ref.actor.fsdp_config.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'   # bf16 is slower on a CPU
-)
-
-ROLLOUT=(
-    actor_rollout_ref.rollout.name=vllm
-    actor_rollout_ref.rollout.n="$ROLLOUTS"
-    actor_rollout_ref.rollout.temperature=1.0
-    actor_rollout_ref.rollout.dtype=float32
-    +actor_rollout_ref.rollout.enable_sleep_mode=False                  # vLLM cannot sleep on a CPU
-    +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_memory_bytes=134217728
-    actor_rollout_ref.rollout.tensor_model_parallel_size=1
-    actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True
-    actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=8192
-    actor_rollout_ref.rollout.calculate_log_probs=True                  # rollout against actor probabilities, every step
-    actor_rollout_ref.rollout.enforce_eager=True
-    actor_rollout_ref.rollout.max_model_len=512
-    actor_rollout_ref.rollout.max_num_batched_tokens=2048
-    actor_rollout_ref.rollout.max_num_seqs=64
-    actor_rollout_ref.rollout.gpu_memory_utilization=0.1
-    +actor_rollout_ref.rollout.engine_kwargs.vllm.skip_mm_profiling=True
-    actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes=16
-    actor_rollout_ref.rollout.agent.num_workers=1
-    actor_rollout_ref.rollout.val_kwargs.do_sample=False                # greedy validation
-    actor_rollout_ref.rollout.val_kwargs.temperature=0
-)
-
-REWARD=(
-    reward.num_workers=1
-    reward.custom_reward_function.path=pkg://verl_df.toy.reward
-    reward.custom_reward_function.name=compute_score
 )
 
 if [[ $ALGO == grpo ]]; then
@@ -129,6 +83,11 @@ case "$ALGO" in
         ;;
 esac
 
+VALIDATION=(                                # greedy
+    actor_rollout_ref.rollout.val_kwargs.do_sample=False
+    actor_rollout_ref.rollout.val_kwargs.temperature=0
+)
+
 TRAINER=(
     trainer.project_name=verl_df
     trainer.experiment_name="toy_$ALGO"
@@ -145,16 +104,9 @@ TRAINER=(
     trainer.default_local_dir="$OUT/checkpoints"
 )
 
-RUNTIME=(
-    transfer_queue.backend.SimpleStorage.num_data_storage_units=1       # of 8: saves 2.5 GB
-    ray_kwargs.ray_init.num_cpus=16                                     # Ray counts, it does not pin; a bundle asks for several
-    +ray_kwargs.ray_init.num_gpus="$WORKERS"
-    +ray_kwargs.ray_init.object_store_memory=300000000
-    +ray_kwargs.ray_init.include_dashboard=False
-)
-
 mkdir -p "$OUT"
 export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
 exec timeout --kill-after=30 "$TIME_LIMIT" "$PYTHON" -u -m "$MAIN" \
-    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${TRAINER[@]}" "${RUNTIME[@]}" "$@"
+    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${VALIDATION[@]}" "${TRAINER[@]}" \
+    "${RUNTIME[@]}" "$@"

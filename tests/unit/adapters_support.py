@@ -16,16 +16,16 @@ from transfer_queue import KVBatchMeta
 CONFIG_FOLDER = Path(__file__).parents[2] / "recipe" / "df" / "config"
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The recipe's config as Hydra composes it for `main_df`, with verl's files on its search path."""
-    return _composed(overrides).copy()
+def composed(*overrides: str, name: str = "df_trainer") -> DictConfig:
+    """The recipe's config as Hydra composes it for its entry point, with verl's files on its search path."""
+    return _composed(name, overrides).copy()
 
 
 @cache  # composing takes half a second
-def _composed(overrides: tuple[str, ...]) -> DictConfig:
+def _composed(name: str, overrides: tuple[str, ...]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(CONFIG_FOLDER), version_base=None):
-        return compose("df_trainer", overrides=list(overrides))
+        return compose(name, overrides=list(overrides))
 
 
 class Words:

@@ -52,7 +52,8 @@ class PairLog:
         while any(queues) and (self._limit < 0 or len(chosen) < self._limit):
             chosen += [queue.pop(0) for queue in queues if queue]
         for record in chosen if self._limit < 0 else chosen[: self._limit]:
-            images = tuple(self._save(item) for item in image_items(messages[record.uid]))
+            folder = self._folder / IMAGES_FOLDER
+            images = tuple(save_image(item, folder) for item in image_items(messages[record.uid]))
             self._open().write(dataclasses.replace(record, images=images))
 
     def _open(self) -> PairWriter:
@@ -60,14 +61,15 @@ class PairLog:
             self._writer = PairWriter(self._folder / PAIRS_FILE)
         return self._writer
 
-    def _save(self, item: dict[str, Any]) -> str:
-        picture: Image.Image = fetch_image(item)
-        name = hashlib.sha256(picture.tobytes()).hexdigest()[:16] + ".png"
-        path = self._folder / IMAGES_FOLDER / name
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
-        return name
+
+def save_image(item: dict[str, Any], folder: Path) -> str:
+    """Write an image item as PNG, unless the same picture is there. Returns its file name."""
+    picture: Image.Image = fetch_image(item)
+    name = hashlib.sha256(picture.tobytes()).hexdigest()[:16] + ".png"
+    if not (folder / name).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(folder / name)
+    return name
 
 
 def image_items(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

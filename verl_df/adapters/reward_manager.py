@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
-from tensordict import TensorDict
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls, register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -24,6 +22,7 @@ from verl.utils.import_utils import load_extern_object
 from verl.workers.rollout.llm_server import LLMServerClient
 
 from verl_df.adapters.repair_model import RepairModel
+from verl_df.adapters.reward_request import score_request, task_reward
 from verl_df.adapters.rows import TASK_REWARD
 from verl_df.config import DFConfig, load_df_config
 from verl_df.core.feedback import (
@@ -126,31 +125,3 @@ def feedback_config(df: DFConfig) -> FeedbackConfig:
         backend=df.alignment.backend,
         gate=df.gate,
     )
-
-
-def task_reward(result: dict[str, Any]) -> float:
-    """r_task out of verl's result: what the reward function calls `acc`, else its `score`, else the reward itself.
-
-    verl's managers put the function's values into `reward_extra_info` before they add a penalty for length. `acc` comes
-    first: it says right or wrong where `score` has another scale (verl's `math_dapo` scores -1 and 1).
-    """
-    info = result["reward_extra_info"]
-    value = info.get("acc", info.get("score", result["reward_score"]))
-    return float(value)
-
-
-def score_request(columns: dict[str, Any], token_ids: Sequence[int]) -> DataProto:
-    """One response in the form in which verl's agent loop asks for a reward."""
-    responses = torch.tensor([list(token_ids)], dtype=torch.int64)
-    batch = TensorDict(
-        {"responses": responses, "prompts": responses[:, :0], "attention_mask": torch.ones_like(responses)},
-        batch_size=1,
-    )
-    values = {key: _object_array(value) for key, value in columns.items()}
-    return DataProto(batch=batch, non_tensor_batch=values)
-
-
-def _object_array(value: Any) -> np.ndarray:
-    array = np.empty(1, dtype=object)
-    array[0] = dict(value) if isinstance(value, dict) else value
-    return array

@@ -57,7 +57,7 @@ def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
     refuse_several_outputs(batch.keys)
     fields = [*ROLLOUT_FIELDS, *PROMPT_FIELDS]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    columns = {field: _as_list(data[field]) for field in fields}
+    columns = {field: as_list(data[field]) for field in fields}
     positions: dict[str, list[int]] = {}
     for position, uid in enumerate(columns["uid"]):
         positions.setdefault(uid, []).append(position)
@@ -85,7 +85,8 @@ def _task_reward(extra_fields: dict[str, Any]) -> float:
     return float(info[TASK_REWARD])
 
 
-def _as_list(column: Any) -> list:
+def as_list(column: Any) -> list:
+    """A column of TransferQueue, tensor or stack, as one entry a row."""
     if isinstance(column, torch.Tensor):
         return list(column.unbind())
     return column.tolist() if isinstance(column, NonTensorStack) else list(column)

@@ -7,6 +7,7 @@
 | `data` | `data/train.parquet`, `data/val.parquet`: RL rows; `sft/policy.parquet`: the policy's SFT rows |
 | `policy` | `policy/`: the base policy, trained by verl's SFT trainer |
 | `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
+| `repair-tasks` | `repair_tasks/train.parquet`, `repair_tasks/val.parquet`: tasks of the repair model's RL |
 | `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
 | `evaluate` | `evaluation.json`: figures of both models, printed as tables |
 | `all` | all of them, in this order |

@@ -64,6 +64,14 @@ def _repair_data(out: Path, settings: ToySettings) -> str:
     return f"{rows} repairs of real wrong responses"
 
 
+def _repair_tasks(out: Path, settings: ToySettings) -> str:
+    from verl_df.toy import repair_data
+    from verl_df.toy.sampling import Sampler
+
+    sizes = repair_data.write_repair_tasks(out / "repair_tasks", Sampler(out / "policy"), settings)
+    return f"{sizes['train']} wrong responses with a right sibling, {sizes['val']} held out"
+
+
 def _repair(out: Path, settings: ToySettings) -> str:
     from verl_df.toy import sft
 
@@ -106,6 +114,13 @@ STAGES = {
         (_POLICY,),
         ("sft/repair.parquet",),
         lambda all_: (all_.seed, all_.picture, all_.repair_set, all_.repair.rows),
+        _SAMPLING,
+    ),
+    "repair-tasks": Stage(
+        _repair_tasks,
+        (_POLICY,),
+        ("repair_tasks/train.parquet", "repair_tasks/val.parquet"),
+        lambda all_: (all_.seed, all_.picture, all_.repair_tasks),
         _SAMPLING,
     ),
     "repair": Stage(_repair, (_POLICY, "sft/repair.parquet"), (_REPAIR,), lambda all_: all_.repair, ("toy/sft.py",)),

@@ -16,7 +16,7 @@ from verl_df.toy.world import EMPTY, Grid, grid_to_lists, render, sample_grid, t
 
 DATA_SOURCE = "verl_df/toy"
 # Every split draws from its own random stream, so no two splits share a picture except by an astronomical accident.
-SPLITS = {"rl_train": 1, "rl_val": 2, "policy_sft": 3, "repair_sft": 4, "repair_val": 5}
+SPLITS = {"rl_train": 1, "rl_val": 2, "policy_sft": 3, "repair_sft": 4, "repair_val": 5, "repair_rl": 6}
 # What a faint figure is taken for. One direction only: a faint green figure is never called blue.
 LOOK_ALIKES = {"blue": "green", "yellow": "red", "triangle": "circle", "square": "triangle"}
 

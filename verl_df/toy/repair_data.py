@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.prompts import render_repair
-from verl_df.toy.data import SPLITS, Example, examples, sft_row, write_parquet
+from verl_df.toy.data import SPLITS, Example, examples, rl_row, sft_row, write_parquet
 from verl_df.toy.sampling import Prompt, Sampler
 from verl_df.toy.settings import ToySettings
 from verl_df.toy.text import ORDERS, boxed, words_of, write_response
@@ -110,6 +110,45 @@ def write_repair_data(path: Path, sampler: Sampler, settings: ToySettings) -> in
     rows = [repair_sft_row(tasks[i], hidden=bool(rng.random() < sampling.hidden_share)) for i in kept]
     write_parquet(rows, path)
     return len(rows)
+
+
+def write_repair_tasks(folder: Path, sampler: Sampler, settings: ToySettings) -> dict[str, int]:
+    """Write `train.parquet` and `val.parquet`: wrong responses of mixed groups, each with a correct sibling (Eq. 13).
+
+    These are the tasks that a repair model meets while the policy trains. Returns the row counts.
+    """
+    sampling, sizes = settings.repair_tasks, {}
+    for name, split, count in (
+        ("train", "repair_rl", sampling.prompts),
+        ("val", "repair_val", sampling.held_out_prompts),
+    ):
+        chosen = list(examples(split, count, settings))
+        label = f"sampling the policy, {name}"
+        groups = sample_groups(sampler, chosen, sampling.per_prompt, temperature=1.0, seed=SPLITS[split], label=label)
+        rng = np.random.default_rng([settings.seed, SPLITS[split], 2])
+        mixed = [group for group in groups if any(attempt.verdict.right for attempt in group)]
+        rows = [
+            repair_task_row(RepairTask(attempt, sibling_reference(group, rng), "sibling"))
+            for group in mixed
+            for attempt in group
+            if not attempt.verdict.right
+        ]
+        write_parquet(rows, folder / f"{name}.parquet")
+        sizes[name] = len(rows)
+    return sizes
+
+
+def repair_task_row(task: RepairTask) -> dict[str, object]:
+    """The policy's RL row with the column `repair_task` that stage 2 and the repair evaluation read."""
+    attempt = task.attempt
+    return rl_row(attempt.example) | {
+        "repair_task": {
+            "response": attempt.response,
+            "response_ids": list(attempt.token_ids),
+            "reference": task.reference,
+            "reference_kind": task.kind,
+        }
+    }
 
 
 def repair_sft_row(task: RepairTask, hidden: bool) -> dict[str, object]:

@@ -79,6 +79,20 @@ class RepairSetSettings:
 
 
 @dataclass(frozen=True)
+class RepairTaskSettings:
+    """How the repair tasks of stage 2 are sampled: groups as in the policy's own training, at temperature 1.
+
+    Attributes:
+        prompts, held_out_prompts: of the part to train on, and of the part to judge on.
+        per_prompt: responses to each prompt.
+    """
+
+    prompts: int = 160
+    held_out_prompts: int = 96
+    per_prompt: int = 8
+
+
+@dataclass(frozen=True)
 class SftSettings:
     """One run of verl's SFT trainer: `rows` distinct rows, `steps` optimiser steps of `batch` rows."""
 
@@ -100,5 +114,6 @@ class ToySettings:
     rl_train_rows: int = 2048
     rl_val_rows: int = 256
     repair_set: RepairSetSettings = field(default_factory=RepairSetSettings)
+    repair_tasks: RepairTaskSettings = field(default_factory=RepairTaskSettings)
     policy: SftSettings = field(default_factory=lambda: SftSettings(rows=8000, steps=700, batch=16, lr=2e-3))
     repair: SftSettings = field(default_factory=lambda: SftSettings(rows=3500, steps=550, batch=16, lr=1e-3))

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Stage 2 on the toy world: the repair model's reinforcement learning on r_rep (Eq. 4), with stock verl, real vLLM, on two
+# CPU cores. Needs the outputs of examples/toy/build_world.sh, whose stage `repair` is stage 1. Any key of verl or of `df:`
+# can be appended:
+#   bash examples/toy/run_toy_repair_rl.sh
+#   SEED=2 OUT=outputs/toy/no_c1 bash examples/toy/run_toy_repair_rl.sh df.image_removal.kind=off
+# Writes OUT/model, a Hugging Face folder for df.repair.model_path.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+########################### user-adjustable ###########################
+PYTHON=${PYTHON:-.venv/bin/python}
+WORLD=${WORLD:-outputs/toy}                 # repair/, repair_tasks/ of build_world.sh
+OUT=${OUT:-$WORLD/repair_rl}                # metrics, checkpoint, model
+STAGE1=${STAGE1:-$WORLD/repair}             # the repair model to start from
+EDIT_PENALTY=${EDIT_PENALTY:-0.5}           # lambda (paper: 0.5)
+SEED=${SEED:-1}                             # order of the tasks and sampling
+STEPS=${STEPS:-20}
+TASKS=${TASKS:-16}                          # wrong responses per step
+ROLLOUTS=${ROLLOUTS:-8}                     # repairs sampled for each
+LR=${LR:-3e-4}
+WORKERS=${WORKERS:-1}
+TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray worker can hang a run for good
+#######################################################################
+
+source scripts/cpu_env.sh
+MODEL_PATH=$STAGE1 MINI_BATCH=$TASKS
+source examples/toy/cpu_settings.sh         # MODEL, ACTOR, ROLLOUT, REWARD, RUNTIME
+
+DATA=(
+    data.train_files="$WORLD/repair_tasks/train.parquet"
+    data.val_files="$WORLD/repair_tasks/val.parquet"
+    data.train_batch_size="$TASKS"
+    data.max_prompt_length=384              # question, wrong response, reference and the words around them
+    data.max_response_length=64
+    data.image_key=images
+    data.filter_overlong_prompts=False
+    data.dataloader_num_workers=0
+    data.seed="$SEED"
+)
+
+ALGORITHM=(                                 # verl's own GRPO, as the policy's
+    algorithm.adv_estimator=grpo
+    actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean
+    actor_rollout_ref.rollout.seed="$SEED"
+    actor_rollout_ref.rollout.val_kwargs.do_sample=True     # as repairs are sampled while the policy trains
+    actor_rollout_ref.rollout.val_kwargs.temperature=1.0
+    actor_rollout_ref.rollout.val_kwargs.n=2                # Acc@1 and Acc@2
+)
+
+DF=(
+    df.edit_penalty="$EDIT_PENALTY"
+    df.log_dir="$OUT"
+)
+
+TRAINER=(
+    trainer.project_name=verl_df
+    trainer.experiment_name=toy_repair_rl
+    trainer.logger='[console,file,tensorboard]'
+    trainer.nnodes=1
+    trainer.n_gpus_per_node="$WORKERS"
+    trainer.device=cpu
+    trainer.val_before_train=True
+    trainer.test_freq="$STEPS"
+    trainer.save_freq="$STEPS"
+    trainer.total_training_steps="$STEPS"
+    trainer.total_epochs=1000
+    trainer.resume_mode=disable
+    trainer.default_local_dir="$OUT/checkpoints"
+)
+
+mkdir -p "$OUT"
+export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
+
+timeout --kill-after=30 "$TIME_LIMIT" "$PYTHON" -u -m recipe.df.main_repair \
+    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${DF[@]}" "${TRAINER[@]}" \
+    "${RUNTIME[@]}" "$@"
+
+timeout --kill-after=30 300 "$PYTHON" -m verl.model_merger merge --backend fsdp \
+    --local_dir "$OUT/checkpoints/global_step_$STEPS/actor" --target_dir "$OUT/model"

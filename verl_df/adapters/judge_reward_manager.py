@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""r_task by an LLM judge as a verl reward manager, for tasks whose answers no rule can compare.
+
+Name it in `df.reward_manager`: DF's managers wrap it like any of verl's, in the policy's training and in the repair
+model's.
+"""
+
+from typing import Any
+
+from omegaconf import DictConfig
+from qwen_vl_utils import fetch_image
+from verl import DataProto
+from verl.experimental.reward_loop.reward_manager import register
+from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
+
+from verl_df.adapters.pair_log import image_items, prompt_text
+from verl_df.adapters.reward_request import response_ids
+from verl_df.config import as_mapping, build_block
+from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
+
+NAME = "df_judge"
+
+
+@register(NAME)
+class JudgeRewardManager(RewardManagerBase):
+    """Asks the endpoint of `df.judge` about every response, with the prompt's images."""
+
+    def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any, **_: Any):
+        super().__init__(config, tokenizer, compute_score)
+        self._judge = LLMJudge(build_block(JudgeConfig, as_mapping(config.df.judge), "df.judge"))
+
+    async def run_single(self, data: DataProto) -> dict:
+        """r_task of one response.
+
+        Returns:
+            verl's `{"reward_score", "reward_extra_info"}`; the info has `acc`, and `judge_failed`: 1 where the endpoint
+            gave no verdict and `df.judge.on_failure` decided.
+        """
+        messages = list(data.non_tensor_batch["raw_prompt"][-1])
+        verdict = await self._judge.judge(
+            prompt_text(messages),
+            [fetch_image(item) for item in image_items(messages)],
+            self.tokenizer.decode(response_ids(data), skip_special_tokens=True),
+            str(data.non_tensor_batch["reward_model"][-1]["ground_truth"]),
+        )
+        info = {"acc": verdict.r_task, "judge_failed": float(verdict.failure is not None)}
+        return {"reward_score": verdict.r_task, "reward_extra_info": info}

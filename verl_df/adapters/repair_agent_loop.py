@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the repair model is sampled while it is trained: verl's single-turn agent loop under the repair prompt.
+
+The only differences from `SingleTurnAgentLoop`: the prompt asks to repair y given a; and beside each repair the same
+engine generates a second one without the image (x_∅ of Eq. 3), in the same batch of requests. verl hands what an agent
+loop puts into `extra_fields` to the reward manager, and that is how the counterfactual gets there.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from qwen_vl_utils import fetch_image
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
+from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
+
+from verl_df.adapters.repair_fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
+from verl_df.core.image_removal import remove_image
+from verl_df.prompts import HIDDEN_REFERENCE, load_template
+from verl_df.prompts.messages import repair_messages
+from verl_df.repair_checks import TASK_COLUMN
+from verl_df.repair_config import ImageRemovalConfig, load_repair_training_config
+
+AGENT_LOOP = "df_repair"
+
+_slots: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
+
+
+@register(AGENT_LOOP)
+class RepairAgentLoop(SingleTurnAgentLoop):
+    """Samples ŷ ~ p_φ(·| x, y, a) (Eq. 5) and its counterfactual ŷ_∅ ~ p_φ(·| x_∅, y, a or hidden) (Eq. 3)."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.df = load_repair_training_config(self.config.df)
+        path = self.df.prompt_template
+        self._template = load_template(Path(path)) if path else None
+
+    async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
+        """One repair, and its counterfactual in `extra_fields`. kwargs: the row's columns, with `repair_task`."""
+        task, messages = kwargs.pop(TASK_COLUMN), list(kwargs.pop("raw_prompt"))
+        prompt = repair_messages(messages, task["response"], task["reference"], self._template)
+        repair = super().run(sampling_params, priority, raw_prompt=prompt, **kwargs)
+        if self.df.image_removal.kind == "off":
+            output, removed, failed = await repair, None, False
+        else:
+            output, (removed, failed) = await asyncio.gather(
+                repair, self._counterfactual(sampling_params, priority, messages, task, kwargs)
+            )
+        output.extra_fields.update({COUNTERFACTUAL: removed, COUNTERFACTUAL_FAILED: failed})
+        return output
+
+    async def _counterfactual(
+        self,
+        sampling_params: dict[str, Any],
+        priority: int,
+        messages: list[dict[str, Any]],
+        task: Mapping[str, Any],
+        columns: dict[str, Any],
+    ) -> tuple[list[int] | None, bool]:
+        """Token ids of the repair without the image, and whether it ran past its time limit (waiting included)."""
+        removal = self.df.image_removal
+        prompt = counterfactual_messages(messages, task, removal, self._template)
+        call = super().run(sampling_params, priority, raw_prompt=prompt, **columns)
+        try:
+            output = await asyncio.wait_for(_with_slot(call, removal.max_concurrency), removal.timeout_s)
+        except TimeoutError:
+            return None, True  # counted by the reward manager; g_vis is 1 then
+        return output.response_ids, False
+
+
+def counterfactual_messages(
+    messages: Sequence[dict[str, Any]], task: Mapping[str, Any], removal: ImageRemovalConfig, template: str | None
+) -> list[dict[str, Any]]:
+    """The repair prompt from x_∅: every image replaced, the reference hidden unless `removal.reference` is "shown"."""
+    reference = task["reference"] if removal.reference == "shown" else HIDDEN_REFERENCE
+    seed = zlib.crc32(task["response"].encode())
+    return repair_messages(without_images(messages, removal.kind, seed), task["response"], reference, template)
+
+
+def without_images(messages: Sequence[dict[str, Any]], kind: str, seed: int) -> list[dict[str, Any]]:
+    """Messages whose images show nothing (I_∅ of Eq. 3); sizes, and so the number of image tokens, stay."""
+    return [
+        {**message, "content": [_removed(item, kind, seed) for item in message["content"]]}
+        if isinstance(message["content"], list)
+        else message
+        for message in messages
+    ]
+
+
+def _removed(item: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
+    if item["type"] != "image":
+        return item
+    kept = {key: value for key, value in item.items() if key not in ("bytes", "path")}
+    return {**kept, "image": remove_image(fetch_image(item), kind, seed)}
+
+
+async def _with_slot(call: Any, slots: int) -> AgentLoopOutput:
+    """Run `call` with at most `slots` at a time in this process: each sample has an agent loop object of its own."""
+    loop = asyncio.get_running_loop()
+    if loop not in _slots:
+        _slots[loop] = asyncio.Semaphore(slots)
+    async with _slots[loop]:
+        return await call

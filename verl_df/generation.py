@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Responses of a vision-language model outside training: for repair data and for evaluation.
+
+Inside training verl's rollout servers generate. Here vLLM's offline engine does, on a model folder, with prompts in the
+same chat form.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from PIL import Image
+
+_MARKER = re.compile("(<image>)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt. messages: verl's chat form, `<image>` markers in the text; images: one for each marker, in order."""
+
+    messages: list[dict[str, Any]]
+    images: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sample. token_ids: as generated, the end token included where there is one; text: without special tokens;
+    finished: ends with an end token (False: cut by the length limit).
+    """
+
+    token_ids: tuple[int, ...]
+    text: str
+    finished: bool
+
+
+class Generator(Protocol):
+    """What samples responses; a fake one serves the tests of its users."""
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float = 1.0,
+        max_tokens: int,
+        seed: int,
+    ) -> list[list[Response]]:
+        """`n` samples for each request; temperature 0 is greedy."""
+
+
+class VLLMGenerator:
+    """A model folder in vLLM's offline engine.
+
+    Args:
+        model_path: Hugging Face folder or hub name.
+        max_model_len: tokens of prompt and response; None: the model's own limit.
+        dtype: of weights and activations; "auto": the model's.
+        engine: further arguments of `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, ...).
+
+    Use as a context manager, or call `close`: the engine is a process of its own and holds the device until then.
+    """
+
+    def __init__(
+        self, model_path: str, *, max_model_len: int | None = None, dtype: str = "auto", **engine: Any
+    ) -> None:
+        from transformers import AutoProcessor  # seconds of imports, and so is vLLM
+        from vllm import LLM
+
+        self.processor = AutoProcessor.from_pretrained(model_path)
+        self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        self._engine = LLM(model=model_path, max_model_len=max_model_len, dtype=dtype, **engine)
+        listed = self._engine.get_default_sampling_params().stop_token_ids or []
+        self._end_ids = {self.tokenizer.eos_token_id, *listed}
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float = 1.0,
+        max_tokens: int,
+        seed: int,
+    ) -> list[list[Response]]:
+        """See `Generator`. Raises: ValueError for a request whose markers and images differ in number."""
+        from vllm import SamplingParams
+
+        prompts = [self._prompt(request) for request in requests]
+        # one seed a request, not one for all: equal prompts would get equal samples
+        sampling = [
+            SamplingParams(
+                n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=(seed << 32) + number + 1
+            )
+            for number in range(len(requests))
+        ]
+        outputs = self._engine.generate(prompts, sampling)
+        return [[self._response(sample.token_ids) for sample in output.outputs] for output in outputs]
+
+    def close(self) -> None:
+        """End the engine's process and free its device."""
+        self._engine.llm_engine.engine_core.shutdown()
+
+    def __enter__(self) -> "VLLMGenerator":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        text = self.processor.apply_chat_template(
+            with_image_items(request.messages, len(request.images)), add_generation_prompt=True, tokenize=False
+        )
+        return {"prompt": text, "multi_modal_data": {"image": request.images}} if request.images else {"prompt": text}
+
+    def _response(self, token_ids: Sequence[int]) -> Response:
+        ids = tuple(token_ids)
+        return Response(
+            ids, self.tokenizer.decode(ids, skip_special_tokens=True), bool(ids) and ids[-1] in self._end_ids
+        )
+
+
+def with_image_items(messages: Sequence[dict[str, Any]], images: int) -> list[dict[str, Any]]:
+    """Messages whose `<image>` markers have become image items, the form that chat templates read.
+
+    Raises:
+        ValueError: another number of markers than `images`.
+    """
+    turned, found = [], 0
+    for message in messages:
+        parts = [part for part in _MARKER.split(message["content"]) if part]
+        found += parts.count("<image>")
+        items = [{"type": "image"} if part == "<image>" else {"type": "text", "text": part} for part in parts]
+        turned.append({**message, "content": items})
+    if found != images:
+        raise ValueError(f"a prompt has {found} <image> markers for {images} images: {messages[-1]['content'][:80]!r}")
+    return turned

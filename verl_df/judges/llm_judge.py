@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The task reward r_task by a model behind an endpoint, for tasks whose answers no rule can compare."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from verl_df.core.checks import check_choice
+from verl_df.judges.answer_form import last_object, typed_field
+from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
+from verl_df.judges.final_answer import compute_score
+from verl_df.prompts import JUDGE_FILE, JUDGE_PLACEHOLDERS, read_template, render
+
+ON_FAILURE = ("wrong", "rule")
+# The reason comes first: a model that has to write it down before the verdict judges better.
+SCHEMA = {
+    "type": "object",
+    "properties": {"reason": {"type": "string", "maxLength": 300}, "correct": {"type": "boolean"}},
+    "required": ["reason", "correct"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """The LLM judge.
+
+    Attributes:
+        endpoint: the model that judges.
+        prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`.
+        on_failure: r_task of a response that could not be judged: `wrong`: 0 (our reading: nothing is reinforced that
+            nobody found right); `rule`: what `final_answer` says.
+
+    Raises: ValueError for another `on_failure`.
+    """
+
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
+    prompt_template: str | None = None
+    on_failure: str = "wrong"
+
+    def __post_init__(self) -> None:
+        check_choice("on_failure", self.on_failure, ON_FAILURE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """r_task: 0.0 or 1.0. failure: why the model did not judge (a `FailureReason`), None where it did."""
+
+    r_task: float
+    failure: str | None
+
+
+class LLMJudge:
+    """Asks the endpoint whether a response is right.
+
+    Raises:
+        FileNotFoundError, ValueError: a template that is missing or lacks a placeholder; no endpoint; no key.
+    """
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self.config = config
+        self.endpoint = Endpoint(config.endpoint)
+        path = Path(config.prompt_template) if config.prompt_template else JUDGE_FILE
+        self._template = read_template(path, JUDGE_PLACEHOLDERS)
+
+    async def judge(self, question: str, images: Sequence[Image.Image], response: str, ground_truth: str) -> Verdict:
+        """r_task of one response. Never raises for trouble with the endpoint: `on_failure` says what counts then."""
+        values = {"question": question, "ground_truth": ground_truth, "response": response}
+        try:
+            correct = await self.endpoint.ask(render(self._template, values), images, parse_verdict, SCHEMA)
+        except EndpointFailure as failure:
+            return Verdict(await self._without_model(response, ground_truth), failure.reason.value)
+        return Verdict(float(correct), None)
+
+    async def _without_model(self, response: str, ground_truth: str) -> float:
+        if self.config.on_failure == "wrong":
+            return 0.0
+        # In a thread: one comparison may take seconds.
+        return (await asyncio.to_thread(compute_score, "", response, ground_truth))["acc"]
+
+
+def parse_verdict(text: str) -> bool:
+    """The judge's verdict. Raises: ValueError where the text holds no object with a boolean "correct"."""
+    return typed_field(last_object(text), "correct", bool)
