@@ -88,11 +88,11 @@ class VLLMGenerator:
         from vllm import SamplingParams
 
         prompts = [self._prompt(request) for request in requests]
-        # one seed a request, not one for all: equal prompts would get equal samples
+        # A seed for every sample: with one for all, equal prompts would get equal samples. vLLM itself counts on from a
+        # request's seed for its n samples.
+        first = (seed << 32) + 1
         sampling = [
-            SamplingParams(
-                n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=(seed << 32) + number + 1
-            )
+            SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=first + number * n)
             for number in range(len(requests))
         ]
         outputs = self._engine.generate(prompts, sampling)

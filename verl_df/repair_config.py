@@ -21,6 +21,8 @@ from verl_df.judges.llm_judge import JudgeConfig
 class ImageRemovalConfig:
     """The image-removal check C1 (Eq. 3): the repair is generated again from x without its image.
 
+    Once a task, greedily (our reading, see `adapters.repair_agent_loop`): g_vis is the same for all its samples.
+
     Attributes:
         kind: `blank` (all zeros) or `noise` (uniform); `off`: no check, g_vis = 1 (table 2, "w/o C1").
         reference: whether the counterfactual call sees the reference a. `hidden` (our reading): no, for it would give

@@ -2,6 +2,7 @@
 """The repair model's training: what is asked of the engine, what a repair earns, what a step logs."""
 
 import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[list[dict]]:
     prompts: list[list[dict]] = []
 
     async def run(self: Any, sampling_params: dict, priority: int = 0, **kwargs: Any) -> Output:
-        assert sampling_params == {"temperature": 1.0} and "repair_task" not in kwargs and kwargs["uid"] == "u"
+        assert "repair_task" not in kwargs and kwargs["uid"].startswith("u")
         prompts.append(kwargs["raw_prompt"])
         blank = not image_of(kwargs["raw_prompt"]).any()
+        assert sampling_params["temperature"] == (0.0 if blank else 1.0)
         if blank and getattr(self, "slow", False):
             await asyncio.sleep(7)
         return Output([9] if blank else [1, 2])
@@ -75,8 +77,22 @@ def agent_loop(**df: Any) -> RepairAgentLoop:
     return loop
 
 
+UIDS = (f"u{number}" for number in itertools.count())
+
+
 def sample(loop: RepairAgentLoop) -> Output:
-    return asyncio.run(loop.run({"temperature": 1.0}, 0, raw_prompt=np.array(MESSAGES), repair_task=TASK, uid="u"))
+    given = {"raw_prompt": np.array(MESSAGES), "repair_task": TASK, "uid": next(UIDS)}
+    return asyncio.run(loop.run({"temperature": 1.0}, 0, **given))
+
+
+def test_the_samples_of_a_task_share_a_counterfactual(engine: list) -> None:
+    async def group(uid: str) -> list[Output]:
+        given = {"raw_prompt": MESSAGES, "repair_task": TASK, "uid": uid}
+        return await asyncio.gather(*(agent_loop().run({"temperature": 1.0}, 0, **given) for _ in range(4)))
+
+    first, other = asyncio.run(group(next(UIDS))), asyncio.run(group(next(UIDS)))
+    assert len(engine) == 2 * (4 + 1)
+    assert all(output.extra_fields[COUNTERFACTUAL] == [9] for output in first + other)
 
 
 def test_a_repair_and_its_counterfactual(engine: list) -> None:
@@ -119,7 +135,8 @@ def test_counterfactuals_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) 
 
     async def many() -> None:
         loops = [agent_loop(image_removal={"max_concurrency": 3}) for _ in range(12)]
-        await asyncio.gather(*(loop.run({}, raw_prompt=MESSAGES, repair_task=TASK, uid="u") for loop in loops))
+        calls = (loop.run({}, raw_prompt=MESSAGES, repair_task=TASK, uid=next(UIDS)) for loop in loops)
+        await asyncio.gather(*calls)
 
     asyncio.run(many())
     assert most == 3

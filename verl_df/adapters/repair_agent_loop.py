@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the repair model is sampled while it is trained: verl's single-turn agent loop under the repair prompt.
 
-The only differences from `SingleTurnAgentLoop`: the prompt asks to repair y given a; and beside each repair the same
-engine generates a second one without the image (x_∅ of Eq. 3), in the same batch of requests. verl hands what an agent
+The only differences from `SingleTurnAgentLoop`: the prompt asks to repair y given a; and beside the repairs of a task
+the same engine generates one without the image (x_∅ of Eq. 3), in the same batch of requests. verl hands what an agent
 loop puts into `extra_fields` to the reward manager, and that is how the counterfactual gets there.
 """
 
 import asyncio
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,19 @@ from verl_df.repair_config import ImageRemovalConfig, load_repair_training_confi
 
 AGENT_LOOP = "df_repair"
 
+Removed = tuple[list[int] | None, bool]
+"""Token ids of a counterfactual, None where there is none, and whether it ran past its time limit."""
+
+# One counterfactual serves all samples of a task: verl runs them in one process, under one uid, and each sample has an
+# agent loop object of its own. The newest tasks are kept.
+_counterfactuals: OrderedDict[str, asyncio.Task[Removed]] = OrderedDict()
+_KEPT = 4096
 _slots: dict[asyncio.AbstractEventLoop, asyncio.Semaphore] = {}
 
 
 @register(AGENT_LOOP)
 class RepairAgentLoop(SingleTurnAgentLoop):
-    """Samples ŷ ~ p_φ(·| x, y, a) (Eq. 5) and its counterfactual ŷ_∅ ~ p_φ(·| x_∅, y, a or hidden) (Eq. 3)."""
+    """Samples ŷ ~ p_φ(·| x, y, a) (Eq. 5), and once a task ŷ_∅ ~ p_φ(·| x_∅, y, a or hidden) (Eq. 3)."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -39,18 +47,33 @@ class RepairAgentLoop(SingleTurnAgentLoop):
         self._template = load_template(Path(path)) if path else None
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
-        """One repair, and its counterfactual in `extra_fields`. kwargs: the row's columns, with `repair_task`."""
+        """One repair, and its task's counterfactual in `extra_fields`. kwargs: the row's columns."""
         task, messages = kwargs.pop(TASK_COLUMN), list(kwargs.pop("raw_prompt"))
         prompt = repair_messages(messages, task["response"], task["reference"], self._template)
         repair = super().run(sampling_params, priority, raw_prompt=prompt, **kwargs)
         if self.df.image_removal.kind == "off":
             output, removed, failed = await repair, None, False
         else:
-            output, (removed, failed) = await asyncio.gather(
-                repair, self._counterfactual(sampling_params, priority, messages, task, kwargs)
-            )
+            counterfactual = self._shared_counterfactual(sampling_params, priority, messages, task, kwargs)
+            output, (removed, failed) = await asyncio.gather(repair, counterfactual)
         output.extra_fields.update({COUNTERFACTUAL: removed, COUNTERFACTUAL_FAILED: failed})
         return output
+
+    def _shared_counterfactual(
+        self,
+        sampling_params: dict[str, Any],
+        priority: int,
+        messages: list[dict[str, Any]],
+        task: Mapping[str, Any],
+        columns: dict[str, Any],
+    ) -> asyncio.Task[Removed]:
+        uid = columns["uid"]
+        if uid not in _counterfactuals:
+            call = self._counterfactual(sampling_params, priority, messages, task, columns)
+            _counterfactuals[uid] = asyncio.ensure_future(call)
+            if len(_counterfactuals) > _KEPT:
+                _counterfactuals.popitem(last=False)
+        return _counterfactuals[uid]
 
     async def _counterfactual(
         self,
@@ -59,11 +82,17 @@ class RepairAgentLoop(SingleTurnAgentLoop):
         messages: list[dict[str, Any]],
         task: Mapping[str, Any],
         columns: dict[str, Any],
-    ) -> tuple[list[int] | None, bool]:
-        """Token ids of the repair without the image, and whether it ran past its time limit (waiting included)."""
+    ) -> Removed:
+        """The repair without the image, decoded greedily.
+
+        Our reading: a sampled one of its own for each repair would be independent of that repair, and g_vis then
+        nothing but noise between the samples of a task, in the mean over which verl normalises rewards. Greedy and
+        shared, the expected gradient is the same task by task, the noise is gone, and so are all calls but one.
+        """
         removal = self.df.image_removal
         prompt = counterfactual_messages(messages, task, removal, self._template)
-        call = super().run(sampling_params, priority, raw_prompt=prompt, **columns)
+        greedy = {**sampling_params, "temperature": 0.0, "top_p": 1.0, "top_k": -1}
+        call = super().run(greedy, priority, raw_prompt=prompt, **columns)
         try:
             output = await asyncio.wait_for(_with_slot(call, removal.max_concurrency), removal.timeout_s)
         except TimeoutError:

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One chart of points with intervals in both directions, as a file of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from verl_df.core.statistics import Interval
+from verl_df.report.style import DARK, LIGHT
+from verl_df.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Frame, format_number, format_ticks, nice_ticks
+
+WIDTH, LEGEND = 640, 20
+_LIGHT_NEUTRALS, _DARK_NEUTRALS = ("#ffffff", "#5c6675", "#e9ecf1"), ("#1b1f27", "#9aa4b3", "#272d37")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point with its interval in x and in y."""
+
+    x: Interval
+    y: Interval
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one colour; joined by a line or not."""
+
+    label: str
+    points: Sequence[Point]
+    joined: bool = False
+
+
+def chart(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
+    """Draw the series as an SVG file that follows the reader's light or dark setting.
+
+    Raises:
+        ValueError: there is no point to draw.
+    """
+    points = [point for one in series for point in one.points]
+    if not points:
+        raise ValueError("there is no point to draw")
+    x_ticks, y_ticks = (_ticks([getattr(point, axis) for point in points]) for axis in ("x", "y"))
+    frame = Frame(WIDTH, x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
+    body = _axes(frame, x_ticks, y_ticks, x_label, y_label)
+    body += "".join(_series(one, index % len(LIGHT), frame) for index, one in enumerate(series))
+    body += "".join(_legend(one.label, index) for index, one in enumerate(series))
+    height = HEIGHT + LEGEND * (len(series) + 1)
+    label = escape(f"{y_label} against {x_label}", quote=True)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">'
+        f'<style>{_style()}</style><rect class="back" width="{WIDTH}" height="{height}"/>{body}</svg>\n'
+    )
+
+
+def _ticks(intervals: Sequence[Interval]) -> list[float]:
+    low = min(interval.low for interval in intervals)
+    high = max(interval.high for interval in intervals)
+    if high - low < 1e-9:
+        low, high = low - 0.05, high + 0.05
+    return nice_ticks(low, high)
+
+
+def _axes(frame: Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: str, y_label: str) -> str:
+    parts = []
+    for tick, text in zip(y_ticks, format_ticks(y_ticks), strict=True):
+        y = frame.y(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.2f}" text-anchor="end">{text}</text>')
+    for tick, text in zip(x_ticks, format_ticks(x_ticks), strict=True):
+        x = frame.x(tick)
+        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<text x="{x}" y="{HEIGHT - 14}" text-anchor="middle">{text}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{HEIGHT + 4}" text-anchor="middle">{escape(x_label)}</text>')
+    place = f'x="{-(TOP + HEIGHT - BOTTOM) / 2}" y="11"'
+    parts.append(f'<text {place} transform="rotate(-90)" text-anchor="middle">{escape(y_label)}</text>')
+    return "".join(parts)
+
+
+def _series(one: Series, colour: int, frame: Frame) -> str:
+    parts = [_point(one.label, point, frame) for point in one.points]
+    if one.joined:
+        path = " ".join(f"{frame.x(point.x.estimate)},{frame.y(point.y.estimate)}" for point in one.points)
+        parts.insert(0, f'<polyline points="{path}"/>')
+    return f'<g class="c{colour}">{"".join(parts)}</g>'
+
+
+def _point(label: str, point: Point, frame: Frame) -> str:
+    x, y = frame.x(point.x.estimate), frame.y(point.y.estimate)
+    tooltip = f"{escape(label)}: {format_number(point.x.estimate)}, {format_number(point.y.estimate)}"
+    return (
+        f'<line class="bar" x1="{frame.x(point.x.low)}" x2="{frame.x(point.x.high)}" y1="{y}" y2="{y}"/>'
+        f'<line class="bar" x1="{x}" x2="{x}" y1="{frame.y(point.y.low)}" y2="{frame.y(point.y.high)}"/>'
+        f'<circle cx="{x}" cy="{y}" r="4"><title>{tooltip}</title></circle>'
+    )
+
+
+def _legend(label: str, index: int) -> str:
+    y = HEIGHT + LEGEND * (index + 1)
+    dot = f'<circle class="c{index % len(LIGHT)}" cx="{LEFT + 5}" cy="{y}" r="4"/>'
+    return f'{dot}<text x="{LEFT + 16}" y="{y + 4}">{escape(label)}</text>'
+
+
+def _style() -> str:
+    def colours(palette: tuple[str, ...], neutrals: tuple[str, str, str]) -> str:
+        back, soft, grid = neutrals
+        own = "".join(f".c{index}{{fill:{colour};stroke:{colour}}}" for index, colour in enumerate(palette))
+        return f".back{{fill:{back}}}text{{fill:{soft}}}.grid{{stroke:{grid}}}{own}"
+
+    return (
+        "text{font:11.5px system-ui,sans-serif;stroke:none}.bar{stroke-width:1.2;opacity:.6}"
+        "polyline{fill:none;stroke-width:2}"
+        f"{colours(LIGHT, _LIGHT_NEUTRALS)}"
+        f"@media(prefers-color-scheme:dark){{{colours(DARK, _DARK_NEUTRALS)}}}"
+    )
