@@ -51,7 +51,7 @@ setup(
     # "." and not the default: an editable install is then one path entry, and modules added later are found at once.
     package_dir={"": "."},
     packages=find_namespace_packages(include=["verl_df", "verl_df.*", "recipe", "recipe.*"]),
-    package_data={"": ["*.yaml", "*.txt"]},
+    package_data={"": ["*.yaml", "*.txt", "*.html", "*.css", "*.js"]},
     install_requires=pinned("verl[verl-core]", "transformers", "tensordict", "TransferQueue", "ray", "rapidfuzz")
     + pinned("math-verify[antlr4_9_3]", "openai"),
     extras_require={

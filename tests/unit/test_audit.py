@@ -205,6 +205,13 @@ def test_broken_logs(tmp_path, capsys, lines, message):
     assert error.startswith("error: ") and message in error and len(error.splitlines()) == 1
 
 
+def test_a_folder_is_the_logs_of_all_workers(tmp_path) -> None:
+    write_log(tmp_path / "audits-1.jsonl", LOG[:1])
+    write_log(tmp_path / "audits-2.jsonl", LOG[1:])
+    write_log(tmp_path / "other.jsonl", LOG)
+    assert [record.id for record in read_log(tmp_path)] == [record.id for record in LOG]
+
+
 def test_missing_log(tmp_path, capsys):
     assert main(["report", str(tmp_path / "none.jsonl")]) == 1
     assert "none.jsonl" in capsys.readouterr().err

@@ -106,11 +106,12 @@ def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
         path.relative_to(root).as_posix()
         for package in ("verl_df", "recipe")
         for path in (root / package).rglob("*")
-        if path.suffix in {".py", ".yaml", ".txt"} and "build" not in path.parts
+        if path.suffix in {".py", ".yaml", ".txt", ".html", ".css", ".js"} and "build" not in path.parts
     ]
     assert set(wanted) <= packed
     config = "recipe/df/config"
     assert {f"{config}/df_trainer.yaml", f"{config}/objective/df_grpo.yaml", f"{config}/preset/df_lcs.yaml"} <= packed
+    assert {"verl_df/repair_data/form.html", "verl_df/repair_data/form.js", "verl_df/prompts/judge.txt"} <= packed
     assert not [name for name in packed if name.startswith(("tests/", "scripts/", "requirements/"))]
 
 

@@ -16,8 +16,8 @@ from verl_df.repair_eval.compare import parse_group, write_comparison
 from verl_df.repair_eval.folder import read_evaluation
 from verl_df.repair_eval.records import FULL, HIDDEN, SHOWN
 from verl_df.repair_eval.run import EvaluationSettings, run_evaluation
-from verl_df.repair_eval.scoring import Answer, TaskReward
 from verl_df.repair_eval.tasks import read_tasks
+from verl_df.task_reward import Answer, TaskReward
 from verl_df.toy.data import examples, rl_row
 from verl_df.toy.settings import ToySettings
 from verl_df.toy.text import ORDERS, boxed, words_of, write_response

@@ -51,11 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="hit rate, failure modes, agreement")
-    report.add_argument("log", type=Path, help="the audit log, JSON lines")
+    report.add_argument("log", type=Path, help="an audit log, or the folder of a run")
     report.add_argument("--labels", type=Path, help="people's answers, from `label`")
     report.add_argument("--out", type=Path, help="folder for audit.json and audit.md (default: print only)")
     label = commands.add_parser("label", help="judge repairs by hand")
-    label.add_argument("log", type=Path, help="the audit log, JSON lines")
+    label.add_argument("log", type=Path, help="an audit log, or the folder of a run")
     label.add_argument("--out", type=Path, required=True, help="answers, appended to; go on where you stopped")
     label.add_argument("--sample", type=int, help="audits to judge (default: all with a verdict)")
     label.add_argument(

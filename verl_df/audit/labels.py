@@ -83,12 +83,14 @@ def read_labels(path: Path) -> dict[str, Label]:
 
 
 def read_log(path: Path) -> list[AuditRecord]:
-    """All audits of a log, at least one.
+    """All audits of a log, at least one. path: a file, or a run's folder: each of its reward workers has a file there.
 
     Raises:
+        FileNotFoundError: no such file or folder.
         ValueError: a broken line, an id that occurs twice, or no audit; the message names the file.
     """
-    records = list(read_audits(path))
+    files = sorted(path.glob("audits-*.jsonl")) if path.is_dir() else [path]
+    records = [record for file in files for record in read_audits(file)]
     if not records:
         raise ValueError(f"{path} holds no audit")
     seen: set[str] = set()

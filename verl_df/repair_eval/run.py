@@ -14,8 +14,8 @@ from verl_df.generation import Generator, VLLMGenerator
 from verl_df.prompts import load_template
 from verl_df.repair_eval.folder import FolderWriter, check_new
 from verl_df.repair_eval.sampling import AGAIN, COPY, Sampler, Sampling, check_tokenizer, task_records
-from verl_df.repair_eval.scoring import Answer, TaskReward, load_function
 from verl_df.repair_eval.tasks import RepairTask, read_tasks
+from verl_df.task_reward import Answer, TaskReward, load_function
 
 OpenGenerator = Callable[[str], AbstractContextManager[Generator]]
 

@@ -12,8 +12,8 @@ from verl_df.generation import Generator, Request, Response
 from verl_df.prompts import HIDDEN_REFERENCE
 from verl_df.prompts.messages import repair_messages
 from verl_df.repair_eval.records import FULL, HIDDEN, SHOWN, SampleRecord, TaskRecord
-from verl_df.repair_eval.scoring import Answer, TaskReward
 from verl_df.repair_eval.tasks import RepairTask
+from verl_df.task_reward import Answer, TaskReward
 
 AGAIN, COPY = "answer again", "copy the reference"
 _SEED_GAP = 1_000_000  # between the seeds of the conditions, so that they share no random stream

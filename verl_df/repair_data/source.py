@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verl's multimodal RL parquet, read as a stream of prompts."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from pyarrow import ArrowInvalid, types
+
+MARKER = "<image>"
+COLUMNS = ("data_source", "prompt", "images", "reward_model", "extra_info")
+# Rows decoded at a time: a row may hold several photographs.
+_ROWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One row. index: its number, from 0. images: encoded, one for each `<image>` marker. The others: as in the row."""
+
+    index: int
+    data_source: str
+    messages: list[dict[str, Any]]
+    images: tuple[bytes, ...]
+    ground_truth: Any
+    extra_info: dict[str, Any]
+
+    def pictures(self) -> list[Image.Image]:
+        """The images, decoded, RGB, as verl shows them to the policy."""
+        return [Image.open(BytesIO(image)).convert("RGB") for image in self.images]
+
+    def image_names(self) -> list[str]:
+        """File names of the images in a set, from their content."""
+        return [f"{hashlib.sha256(image).hexdigest()}.png" for image in self.images]
+
+
+class RLData:
+    """A data file whose columns are known to be usable; rows are read when asked for.
+
+    Attributes: path; rows: their number; schema: types of the columns used here.
+
+    Raises: FileNotFoundError, or ValueError for a file that is no parquet, lacks a column, or holds in `extra_info` or
+    `reward_model` a type that JSON has not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; give a parquet file of verl's RL rows with --data")
+        self.path = path
+        self._file = _open(path)
+        whole = self._file.schema_arrow
+        missing = [name for name in COLUMNS if name not in whole.names and name != "extra_info"]
+        if missing:
+            raise ValueError(f"{path}: no column {missing[0]!r} (it has {', '.join(whole.names)})")
+        self.schema = pa.schema([whole.field(name) for name in COLUMNS if name in whole.names])
+        self.rows: int = self._file.metadata.num_rows
+        for name in ("reward_model", "extra_info"):
+            if name in self.schema.names:
+                _check_json_type(f"{path}: {name}", self.schema.field(name).type)
+        self._columns = [name for name in (*COLUMNS, "videos") if name in whole.names]
+
+    def choose(self, count: int | None, seed: int) -> np.ndarray:
+        """`count` row numbers (all for None) drawn uniformly, in the order of the file, int [count].
+
+        With one seed a larger count holds the rows of a smaller one, so that a set can be enlarged.
+        """
+        drawn = np.random.default_rng(seed).permutation(self.rows)
+        return np.sort(drawn if count is None else drawn[:count])
+
+    def check(self, wanted: Collection[int]) -> None:
+        """Read the wanted rows and decode their images.
+
+        Raises: ValueError for the first row that cannot be used, with file and row number.
+        """
+        with ThreadPoolExecutor() as pool:
+            for rows in self._rows(wanted):
+                for (index, _), problem in zip(rows, pool.map(self._problem, rows), strict=True):
+                    if problem:
+                        raise ValueError(f"{self.path}, row {index}: {problem}")
+
+    def prompts(self, wanted: Collection[int]) -> Iterator[Prompt]:
+        """The wanted rows, in order; they were checked before."""
+        for rows in self._rows(wanted):
+            for index, row in rows:
+                yield _prompt(index, row, self.path.parent)
+
+    def _rows(self, wanted: Collection[int]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+        first = 0
+        for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=self._columns):
+            here = [offset for offset in range(batch.num_rows) if first + offset in wanted]
+            yield [(first + offset, batch.slice(offset, 1).to_pylist()[0]) for offset in here]
+            first += batch.num_rows
+
+    def _problem(self, row: tuple[int, dict[str, Any]]) -> str | None:
+        try:
+            _prompt(*row, self.path.parent).pictures()
+        except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+            return str(error)
+        return None
+
+
+def as_png(image: bytes) -> bytes:
+    """An image as PNG: itself if it is one, else its pixels as verl reads them, RGB and without a camera's rotation."""
+    with Image.open(BytesIO(image)) as picture:
+        if picture.format == "PNG":
+            return image
+        buffer = BytesIO()
+        picture.convert("RGB").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        # a page of the file at a time; pre-buffering would hold a whole row group, which may be the whole file
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+    except ArrowInvalid as error:
+        raise ValueError(f"{path}: no readable parquet file: {error}") from error
+
+
+def _check_json_type(where: str, kind: pa.DataType) -> None:
+    if types.is_struct(kind):
+        for field in kind:
+            _check_json_type(f"{where}.{field.name}", field.type)
+    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        _check_json_type(where, kind.value_type)
+    elif types.is_dictionary(kind):
+        _check_json_type(where, kind.value_type)
+    elif not any(is_kind(kind) for is_kind in _JSON_KINDS):
+        raise ValueError(f"{where} is of type {kind}, which JSON has not: write it as text or numbers, or leave it out")
+
+
+_JSON_KINDS = (
+    types.is_null,
+    types.is_boolean,
+    types.is_integer,
+    types.is_floating,
+    types.is_string,
+    types.is_large_string,
+    types.is_string_view,
+)
+
+
+def _prompt(index: int, row: Mapping[str, Any], folder: Path) -> Prompt:
+    if row.get("videos"):
+        raise ValueError("the row has videos: repair data are made of prompts with text and images")
+    messages = row["prompt"]
+    if not messages or any(not isinstance(message.get("content"), str) for message in messages):
+        raise ValueError("prompt must be a list of messages with a text as content")
+    if messages[-1].get("role") != "user":
+        raise ValueError("the last message of a prompt must be the user's: there is no question to answer")
+    images = tuple(_encoded(image, folder) for image in row["images"] or [])
+    markers = sum(message["content"].count(MARKER) for message in messages)
+    if markers != len(images) or not images:
+        raise ValueError(f"the prompt has {markers} {MARKER} markers for {len(images)} images, one for each is needed")
+    ground_truth = (row["reward_model"] or {}).get("ground_truth")
+    if ground_truth is None:
+        raise ValueError("reward_model.ground_truth is missing: a response cannot be judged")
+    if not isinstance(row["data_source"], str):
+        raise ValueError(f"data_source is {row['data_source']!r}, not a text")
+    return Prompt(index, row["data_source"], messages, images, ground_truth, row.get("extra_info") or {})
+
+
+def _encoded(image: Mapping[str, Any] | str, folder: Path) -> bytes:
+    source = {"path": image} if isinstance(image, str) else image
+    if source.get("bytes"):
+        return source["bytes"]
+    if not source.get("path"):
+        raise ValueError("an image has neither bytes nor path")
+    return (folder / source["path"].removeprefix("file://")).read_bytes()
