@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C1 (Eq. 3) tells a repair model that ignores the image from one that uses it.
+
+The first is trained so on purpose: verl's SFT trainer, every picture blank, the target a copy of the reference. It
+makes nearly everything right, and earns nothing. The second is the stage 1 model of the toy world.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from verl_df.core.image_removal import remove_image
+from verl_df.core.repair_reward import RepairScore, score_repair
+from verl_df.prompts import HIDDEN_REFERENCE, render_repair
+from verl_df.toy.data import write_parquet
+from verl_df.toy.reward import compute_score
+from verl_df.toy.sampling import Prompt, Sampler
+from verl_df.toy.settings import SftSettings
+from verl_df.toy.sft import run_sft
+
+COPYING = SftSettings(rows=575, steps=200, batch=16, lr=1e-3)
+TASKS = 96
+
+
+@pytest.fixture(scope="module")
+def tasks(world: Path) -> list[dict]:
+    return pd.read_parquet(world / "repair_tasks/val.parquet").head(TASKS).to_dict("records")
+
+
+@pytest.fixture(scope="module")
+def blind(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Sampler:
+    """A repair model that has learnt to copy the reference and has never seen a picture while it did."""
+    folder = tmp_path_factory.mktemp("blind")
+    rows = pd.read_parquet(world / "repair_tasks/train.parquet").to_dict("records")
+    copies = [{"messages": copying(row), "images": [{"bytes": blank(row), "path": None}]} for row in rows]
+    write_parquet(copies, folder / "copies.parquet")
+    run_sft(world / "repair", folder / "copies.parquet", folder / "model", folder / "sft.log", COPYING)
+    return Sampler(folder / "model")
+
+
+def copying(row: dict) -> list[dict[str, str]]:
+    target = row["repair_task"]["reference"]
+    return [{"role": "user", "content": prompt(row, target)}, {"role": "assistant", "content": target}]
+
+
+def prompt(row: dict, reference: str) -> str:
+    return render_repair(row["prompt"][0]["content"], row["repair_task"]["response"], reference)
+
+
+def blank(row: dict) -> bytes:
+    buffer = io.BytesIO()
+    remove_image(Image.open(io.BytesIO(row["images"][0]["bytes"])), "blank").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def score(model: Sampler, tasks: list[dict], hidden: bool) -> list[RepairScore]:
+    """r_rep of a greedy repair of each task, with the counterfactual as the trainer makes it."""
+    seen = [Prompt(prompt(row, row["repair_task"]["reference"]), row["images"][0]["bytes"]) for row in tasks]
+    reference = [HIDDEN_REFERENCE if hidden else row["repair_task"]["reference"] for row in tasks]
+    unseen = [Prompt(prompt(row, text), blank(row)) for row, text in zip(tasks, reference, strict=True)]
+    repairs = model.generate(seen, temperature=0.0, seed=0)
+    removed = model.generate(unseen, temperature=0.0, seed=0)
+    return [
+        score_repair(
+            row["repair_task"]["response_ids"],
+            repair,
+            r_task=task_reward(model, row, repair),
+            r_removed=task_reward(model, row, without),
+            edit_penalty=0.5,
+        )
+        for row, repair, without in zip(tasks, repairs, removed, strict=True)
+    ]
+
+
+def task_reward(model: Sampler, row: dict, token_ids: list[int]) -> float:
+    return compute_score("", model.decode(token_ids), row["reward_model"]["ground_truth"])["acc"]
+
+
+def mean(scores: list[RepairScore], name: str) -> float:
+    return float(np.mean([getattr(score, name) for score in scores]))
+
+
+def test_one_that_ignores_the_image_earns_nothing(blind: Sampler, tasks: list[dict]) -> None:
+    scores = score(blind, tasks, hidden=False)
+    assert mean(scores, "r_task") > 0.9  # without C1 it would earn well
+    assert mean(scores, "g_vis") < 0.1
+    assert sum(score.reward > 0 for score in scores) <= 0.02 * TASKS
+
+
+def test_one_that_uses_the_image_earns(world: Path, tasks: list[dict]) -> None:
+    scores = score(Sampler(world / "repair"), tasks, hidden=False)
+    assert mean(scores, "r_task") > 0.6 and mean(scores, "g_vis") > 0.4
+    assert mean(scores, "reward") > 0.25
+
+
+def test_hiding_the_reference_hides_a_copy_of_it_too(blind: Sampler, tasks: list[dict]) -> None:
+    """Our default looks for answers that follow from question and response; a copier is found with `shown`."""
+    assert mean(score(blind, tasks, hidden=True), "g_vis") > 0.5

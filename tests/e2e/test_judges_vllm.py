@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge and auditor against a real OpenAI-compatible server: vLLM's, with the toy's tiny Qwen2.5-VL on the CPU.
+
+The model cannot judge. Its verdicts are noise, and what is tested is the protocol: images, answers held to the schema,
+concurrency, counting, and what happens when the server is gone.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from verl_df.judges.auditor import SCHEMA, Audit, Auditor, AuditorConfig
+from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
+from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict
+from verl_df.platform.environment import cpu_environment
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+MODEL = "judge"
+START_SECONDS = 180
+# The packaged prompts are longer than what the toy's model is made for; its answers are noise anyway.
+MODEL_LENGTH = 2048
+IMAGE = Image.new("RGB", (84, 84), (200, 30, 30))
+
+
+@pytest.fixture(scope="module")
+def server(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of a running server; its process group is ended afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    longer = json.dumps({"text_config": {"max_position_embeddings": MODEL_LENGTH}})
+    options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL, "--dtype", "float32"]
+    options += ["--enforce-eager", "--max-model-len", str(MODEL_LENGTH), "--hf-overrides", longer]
+    options += ["--kv-cache-memory-bytes", str(128 << 20), "--skip-mm-profiling", "--max-num-seqs", "16"]
+    # JSON allows any white space between its words, and a poor model can write nothing else up to its limit.
+    decoding = {"backend": "xgrammar", "disable_any_whitespace": True}
+    options += ["--structured-outputs-config", json.dumps(decoding)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world / "policy"), *options]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, env={**os.environ, **cpu_environment()}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+
+def wait_until_up(url: str, process: subprocess.Popen, log: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        assert process.poll() is None, f"the server ended\n{log.read_text(errors='replace')[-4000:]}"
+        try:
+            urllib.request.urlopen(url, timeout=2)
+            return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(1)
+    pytest.fail(f"the server is not up after {START_SECONDS} s\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def endpoint(url: str, **settings: Any) -> EndpointConfig:
+    values = {"base_url": url, "model": MODEL, "timeout_s": 120.0, "max_concurrency": 4, "max_tokens": 400}
+    return EndpointConfig(**{**values, **settings})
+
+
+async def audit(auditor: Auditor, number: int) -> Audit:
+    return await auditor.audit(
+        f"<image>\nHow many figures are red? ({number})", [IMAGE], "Two. \\boxed{2}", "Three. \\boxed{3}", "3", None
+    )
+
+
+def test_the_early_check(server: str) -> None:
+    asyncio.run(Endpoint(endpoint(server)).check())
+    with pytest.raises(ValueError, match=rf"has no model 'other'; it serves \['{MODEL}'\]"):
+        asyncio.run(Endpoint(endpoint(server, model="other")).check())
+
+
+def test_verdicts_of_the_judge(server: str) -> None:
+    judge = LLMJudge(JudgeConfig(endpoint=endpoint(server)))
+
+    async def run() -> list[Verdict]:
+        calls = [judge.judge(f"<image>\nHow many? ({i})", [IMAGE], f"\\boxed{{{i}}}", "3") for i in range(8)]
+        return await asyncio.gather(*calls)
+
+    verdicts = asyncio.run(run())
+    counts = judge.endpoint.counts
+    assert counts["ok"] == sum(verdict.failure is None for verdict in verdicts)
+    assert counts["ok"] + counts["unparsable"] == 8  # noise can be longer than the limit
+    assert {verdict.r_task for verdict in verdicts} <= {0.0, 1.0}
+
+
+def test_answers_keep_to_the_schema(server: str) -> None:
+    """vLLM enforces it token by token; what it cannot enforce, that hacking goes with a mode, is the parser's."""
+    evidence = {"type": "string", "maxLength": 20}
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "evidence": evidence}}
+    plain = Endpoint(endpoint(server))
+
+    async def run() -> list[dict]:
+        questions = [plain.ask(f"Audit number {i}.", [IMAGE], json.loads, schema) for i in range(4)]
+        return await asyncio.gather(*questions)
+
+    for answer in asyncio.run(run()):
+        assert set(answer) == {"evidence", "failure_mode", "hacking"}
+        assert isinstance(answer["hacking"], bool) and len(answer["evidence"]) <= 20
+        assert answer["failure_mode"] in SCHEMA["properties"]["failure_mode"]["enum"]
+
+
+def test_audits_are_findings_or_counted_failures(server: str) -> None:
+    auditor = Auditor(AuditorConfig(enabled=True, endpoint=endpoint(server, temperature=1.0)))
+
+    async def run() -> list[Audit]:
+        return await asyncio.gather(*(audit(auditor, number) for number in range(12)))
+
+    audits = asyncio.run(run())
+    assert auditor.endpoint is not None
+    counts = auditor.endpoint.counts
+    assert counts["ok"] == sum(item.failure is None for item in audits)
+    assert counts["unparsable"] == sum(item.failure == "unparsable" for item in audits)
+    assert counts["ok"] + counts["unparsable"] == 12
+    for item in audits:
+        assert item.g_aud == (1 if item.failure else int(not item.hacking))
+
+
+def test_a_prompt_that_is_too_long_is_an_http_error(server: str) -> None:
+    too_long = Endpoint(endpoint(server))
+    with pytest.raises(EndpointFailure, match="http_error: 400"):
+        asyncio.run(too_long.ask("word " * 3000, [], str))
+    assert too_long.counts == {"http_error": 1}
+
+
+def test_an_impatient_caller_gets_a_timeout(server: str) -> None:
+    hasty = Endpoint(endpoint(server, timeout_s=0.05, max_retries=0))
+    with pytest.raises(EndpointFailure, match="timeout: no answer in 0.05 s"):
+        asyncio.run(hasty.ask("Count to a thousand.", [IMAGE], str))
+    assert hasty.counts == {"timeout": 1}
