@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from verl_df.platform import cpu_requested
+
 _MARKER = re.compile("(<image>)")
 
 
@@ -70,6 +72,10 @@ class VLLMGenerator:
 
         self.processor = AutoProcessor.from_pretrained(model_path)
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        if cpu_requested():
+            # With a seed of its own, a prompt that is prefilled in pieces ends vLLM 0.24's CPU worker: it sets back the
+            # generator of the piece's discarded sample by an offset, which only CUDA generators have.
+            engine = {"enable_chunked_prefill": False, **engine}
         self._engine = LLM(model=model_path, max_model_len=max_model_len, dtype=dtype, **engine)
         listed = self._engine.get_default_sampling_params().stop_token_ids or []
         self._end_ids = {self.tokenizer.eos_token_id, *listed}

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # The repair models that the paper's tables 2 and 3 compare, on the toy world: stage 1 alone, stage 2 over lambda, without the
 # edit penalty, without C1. Each is a folder that a preset names (REPAIRS=outputs/toy/repair_models run_toy_qwen2_5_vl.sh
-# preset=df_no_c1); then all of them on the held-out tasks, and table 3.
-#   bash examples/toy/repair_models.sh                              all of them, about 7 minutes each
-#   VARIANTS="full lambda_0.2 lambda_0.8" bash examples/toy/repair_models.sh
-# A model that is there is kept.
+# preset=df_no_c1). Then all of them on the held-out tasks, stage 2 against stage 1, and table 3.
+#   bash examples/toy/repair_models.sh                              all of them, 12 minutes each
+#   VARIANTS="full full_2 full_3" bash examples/toy/repair_models.sh
+# NAME_2 is NAME with another training seed. A model that is there is kept.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,8 +13,8 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 WORLD=${WORLD:-outputs/toy}
 OUT=${OUT:-$WORLD/repair_models}
-VARIANTS=${VARIANTS:-full no_edit_penalty no_c1 lambda_0.2 lambda_0.4 lambda_0.6 lambda_0.8}
-SEEDS=${SEEDS:-3}                           # of the sampling, in the evaluation
+VARIANTS=${VARIANTS:-full full_2 full_3 no_edit_penalty no_c1 lambda_0.2 lambda_0.4 lambda_0.6 lambda_0.8}
+SAMPLING_SEEDS=${SAMPLING_SEEDS:-2}         # of the evaluation
 #######################################################################
 
 declare -A settings=(
@@ -22,32 +22,46 @@ declare -A settings=(
     [no_edit_penalty]="df.edit_penalty=0.0"
     [no_c1]="df.image_removal.kind=off"
 )
+declare -A members=()                       # variant: its models of all seeds, as verl_df.repair_eval names them
 
+bash examples/toy/run_toy_repair_sft.sh "$WORLD"
 mkdir -p "$OUT"
-[[ -e $OUT/sft ]] || cp -r "$WORLD/repair" "$OUT/sft"
+rm -rf "$OUT/sft"
+cp -r "$WORLD/stage1" "$OUT/sft"
 models=(--repair "sft=$OUT/sft")
-points=()
-for variant in $VARIANTS; do
-    setting=${settings[$variant]:-df.edit_penalty=${variant#lambda_}}
-    if [[ ! -e $OUT/$variant ]]; then
-        WORLD="$WORLD" OUT="$OUT/runs/$variant" PYTHON="$PYTHON" \
-            bash examples/toy/run_toy_repair_rl.sh trainer.val_before_train=False "$setting"
-        mv "$OUT/runs/$variant/model" "$OUT/$variant"
+for name in $VARIANTS; do
+    variant=$name seed=1
+    if [[ $name =~ ^(.+)_([0-9]+)$ ]]; then
+        variant=${BASH_REMATCH[1]} seed=${BASH_REMATCH[2]}
     fi
-    models+=(--repair "$variant=$OUT/$variant")
-    case $variant in
-        full) points+=(--point "0.5=$OUT/evaluation#$variant") ;;
-        lambda_*) points+=(--point "${variant#lambda_}=$OUT/evaluation#$variant") ;;
-    esac
+    if [[ ! -e $OUT/$name ]]; then
+        WORLD="$WORLD" OUT="$OUT/runs/$name" PYTHON="$PYTHON" SEED="$seed" \
+            bash examples/toy/run_toy_repair_rl.sh trainer.val_before_train=False trainer.test_freq=-1 \
+            "${settings[$variant]:-df.edit_penalty=${variant#lambda_}}"
+        mv "$OUT/runs/$name/model" "$OUT/$name"
+    fi
+    models+=(--repair "$name=$OUT/$name")
+    members[$variant]=${members[$variant]:+${members[$variant]},}$OUT/evaluation#$name
 done
 
 source scripts/cpu_env.sh
-rm -rf "$OUT/evaluation" "$OUT/table3"      # of other models
+rm -rf "$OUT/evaluation" "$OUT/stage2" "$OUT/table3"    # of other models
 "$PYTHON" -m verl_df.repair_eval --data "$WORLD/repair_tasks/val.parquet" --policy "$WORLD/policy" "${models[@]}" \
-    --seeds "$SEEDS" --max-tokens 64 --reward-path pkg://verl_df.toy.reward --truth-path pkg://verl_df.toy.truth \
+    --seeds "$SAMPLING_SEEDS" --max-tokens 64 --reward-path pkg://verl_df.toy.reward --truth-path pkg://verl_df.toy.truth \
     --image-removal blank --dtype float32 --max-model-len 512 \
     --engine enforce_eager=true --engine kv_cache_memory_bytes=134217728 --engine skip_mm_profiling=true \
     --out "$OUT/evaluation"
+
+groups=(--group "sft=$OUT/evaluation#sft")
+points=()
+for variant in "${!members[@]}"; do
+    groups+=(--group "$variant=${members[$variant]}")
+    case $variant in
+        full) points+=(--point "0.5=${members[$variant]}") ;;
+        lambda_*) points+=(--point "${variant#lambda_}=${members[$variant]}") ;;
+    esac
+done
+"$PYTHON" -m verl_df.repair_eval compare "${groups[@]}" --out "$OUT/stage2"
 if ((${#points[@]} > 2)); then
     "$PYTHON" -m verl_df.repair_eval lambda "${points[@]}" --out "$OUT/table3"
 fi

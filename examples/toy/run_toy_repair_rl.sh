@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Stage 2 on the toy world: the repair model's reinforcement learning on r_rep (Eq. 4), with stock verl, real vLLM, on two
-# CPU cores. Needs the outputs of examples/toy/build_world.sh, whose stage `repair` is stage 1. Any key of verl or of `df:`
-# can be appended:
+# CPU cores. Needs the outputs of examples/toy/run_toy_repair_sft.sh, stage 1. Any key of verl or of `df:` can be appended:
 #   bash examples/toy/run_toy_repair_rl.sh
 #   SEED=2 OUT=outputs/toy/no_c1 bash examples/toy/run_toy_repair_rl.sh df.image_removal.kind=off
 # Writes OUT/model, a Hugging Face folder for df.repair.model_path.
@@ -11,9 +10,9 @@ cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
 PYTHON=${PYTHON:-.venv/bin/python}
-WORLD=${WORLD:-outputs/toy}                 # repair/, repair_tasks/ of build_world.sh
+WORLD=${WORLD:-outputs/toy}                 # stage1/, repair_tasks/ of run_toy_repair_sft.sh
 OUT=${OUT:-$WORLD/repair_rl}                # metrics, checkpoint, model
-STAGE1=${STAGE1:-$WORLD/repair}             # the repair model to start from
+STAGE1=${STAGE1:-$WORLD/stage1}             # the repair model to start from
 EDIT_PENALTY=${EDIT_PENALTY:-0.5}           # lambda (paper: 0.5)
 SEED=${SEED:-1}                             # order of the tasks and sampling
 STEPS=${STEPS:-20}

@@ -88,7 +88,7 @@ def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
 def world() -> Path:
     """The toy world of the quickstart: data, base policy, repair model. Kept in outputs/toy between runs."""
     folder = ROOT / "outputs/toy"
-    for stage in ("model", "data", "policy", "repair-data", "repair"):
+    for stage in ("model", "data", "policy", "repair-data", "repair-tasks", "repair"):
         command = [sys.executable, "-m", "verl_df.toy", stage, "--out", str(folder)]
         subprocess.run(command, check=True, cwd=ROOT, timeout=STAGE_SECONDS)
     return folder

@@ -50,7 +50,8 @@ class Trained:
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("repair_rl")
     sizes = {"STEPS": STEPS, "TASKS": TASKS, "ROLLOUTS": ROLLOUTS, "LR": "1e-3", "TIME_LIMIT": RUN_SECONDS}
-    environment = {**os.environ, "WORLD": str(world), "OUT": str(folder), **{k: str(v) for k, v in sizes.items()}}
+    environment = {**os.environ, "WORLD": str(world), "STAGE1": str(world / "repair"), "OUT": str(folder)}
+    environment |= {k: str(v) for k, v in sizes.items()}
     with serve(moody) as auditor:
         endpoint = {"base_url": auditor.url, "model": MODEL, "max_retries": 0, "breaker_failures": 100}
         overrides = [f"df.auditor.endpoint.{key}={value}" for key, value in endpoint.items()]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Launch scripts for real models: what they pass is known to verl and to the `df:` block. The toy's scripts are run."""
+"""Launch scripts for real models: what they pass is known to verl and to the `df:` block. The toy's are run end to end;
+of the one that trains many repair models, which takes hours, the commands are looked at here.
+"""
 
 import os
 import subprocess
@@ -75,3 +77,53 @@ def test_another_algorithm_is_refused(arguments) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         arguments(RL, ALGO="gpso")
     assert "write gspo, grpo or dapo" in refused.value.stderr
+
+
+@pytest.fixture
+def repair_models(tmp_path: Path):
+    """The words of every Python command that the script starts; each RL run seems to leave a merged model."""
+    recorder, calls = tmp_path / "python", tmp_path / "calls"
+    recorder.write_text(
+        f'#!/bin/sh\n(printf "%s\\t" "$@"; echo) >> {calls}\n'
+        'while [ $# -gt 0 ]; do [ "$1" = --target_dir ] && mkdir -p "$2"; shift; done; true\n'
+    )
+    recorder.chmod(0o755)
+
+    def run(variants: str) -> list[list[str]]:
+        (tmp_path / "world/stage1").mkdir(parents=True, exist_ok=True)
+        calls.unlink(missing_ok=True)
+        environment = {**os.environ, "PYTHON": str(recorder), "WORLD": str(tmp_path / "world"), "VARIANTS": variants}
+        command = ["bash", str(ROOT / "examples/toy/repair_models.sh")]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        return [line.strip().split("\t") for line in calls.read_text().splitlines()]
+
+    return run
+
+
+def test_repair_models_are_trained_evaluated_and_compared(repair_models) -> None:
+    calls = repair_models("full full_2 no_c1 lambda_0.2 lambda_0.8_2")
+    trained = [composed(*call[3:], name="repair_trainer") for call in calls if "recipe.df.main_repair" in call]
+    assert [(run.df.edit_penalty, run.data.seed, run.df.image_removal.kind) for run in trained] == [
+        (0.5, 1, "blank"),
+        (0.5, 2, "blank"),
+        (0.5, 1, "off"),
+        (0.2, 1, "blank"),
+        (0.8, 2, "blank"),
+    ]
+    evaluation, compared, swept = (call for call in calls if "verl_df.repair_eval" in call)
+    models = [
+        word.partition("=")[0] for before, word in zip(evaluation, evaluation[1:], strict=False) if before == "--repair"
+    ]
+    assert models == ["sft", "full", "full_2", "no_c1", "lambda_0.2", "lambda_0.8_2"]
+    groups = [word for word in compared if "#" in word]
+    assert groups[0].startswith("sft=")  # what the others are compared with
+    assert any(word.startswith("full=") and word.count("#full") == 2 for word in groups) and len(groups) == 5
+    points = {word.partition("=")[0] for word in swept if "#" in word}
+    assert points == {"0.5", "0.2", "0.8"}
+
+
+def test_a_repair_model_that_is_there_is_kept(repair_models) -> None:
+    repair_models("full")
+    calls = repair_models("full no_c1")
+    assert sum("recipe.df.main_repair" in call for call in calls) == 1
+    assert not any("lambda" in call for call in calls)  # one point is no sweep

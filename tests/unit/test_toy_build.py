@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from verl_df.toy import build, data, evaluate, sft, text
@@ -63,6 +64,19 @@ def test_stage_is_skipped_until_its_settings_change(tmp_path, monkeypatch):
 def test_missing_input_names_the_stage_that_writes_it(tmp_path, stage, needed):
     with pytest.raises(FileNotFoundError, match=rf"python -m verl_df\.toy {needed} "):
         build.build_stage(stage, tmp_path, ToySettings())
+
+
+def test_stage_1_of_the_repair_model_sees_the_first_rows_only(tmp_path, monkeypatch):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "sft").mkdir()
+    (tmp_path / "policy/model.safetensors").touch()
+    pd.DataFrame({"row": range(9)}).to_parquet(tmp_path / "sft/repair.parquet")
+    runs = []
+    monkeypatch.setattr(sft, "run_sft", lambda *arguments: runs.append(arguments))
+    build.build_stage("stage1", tmp_path, replace(ToySettings(), stage1=SFT))
+    ((start, rows, out, _, settings),) = runs
+    assert (start, out, settings) == (tmp_path / "policy", tmp_path / "stage1", SFT)
+    assert pd.read_parquet(rows)["row"].tolist() == [0, 1, 2, 3]
 
 
 def test_progress_keeps_the_whole_log(capsys):

@@ -9,8 +9,9 @@
 | `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
 | `repair-tasks` | `repair_tasks/train.parquet`, `repair_tasks/val.parquet`: tasks of the repair model's RL |
 | `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
+| `stage1` | `stage1/`: the same on the first 1,000 rows of the repair set; where the repair model's RL starts |
 | `evaluate` | `evaluation.json`: figures of both models, printed as tables |
-| `all` | all of them, in this order |
+| `all` | all of them but `stage1`, in this order |
 
 A stage whose outputs are there, built with the same settings and code, is skipped.
 """
@@ -21,7 +22,7 @@ import argparse
 import time
 from pathlib import Path
 
-from verl_df.toy.build import STAGES, build_stage
+from verl_df.toy.build import STAGES, WORLD, build_stage
 from verl_df.toy.settings import ToySettings
 
 
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("stage", choices=[*STAGES, "all"])
     parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
     arguments = parser.parse_args()
-    for name in STAGES if arguments.stage == "all" else [arguments.stage]:
+    for name in WORLD if arguments.stage == "all" else [arguments.stage]:
         started = time.monotonic()
         said = build_stage(name, arguments.out, ToySettings())
         print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)

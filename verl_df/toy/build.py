@@ -81,6 +81,17 @@ def _repair(out: Path, settings: ToySettings) -> str:
     return f"trained, log in {log}"
 
 
+def _stage1(out: Path, settings: ToySettings) -> str:
+    import pandas as pd
+
+    from verl_df.toy import sft
+
+    few, log = out / "sft/stage1.parquet", out / "logs/stage1_sft.log"
+    pd.read_parquet(out / "sft/repair.parquet").head(settings.stage1.rows).to_parquet(few)  # in random order already
+    sft.run_sft(out / "policy", few, out / "stage1", log, settings.stage1)
+    return f"trained on {settings.stage1.rows} repairs, log in {log}"
+
+
 def _evaluate(out: Path, settings: ToySettings) -> str:
     from verl_df.toy import evaluate
 
@@ -124,6 +135,13 @@ STAGES = {
         _SAMPLING,
     ),
     "repair": Stage(_repair, (_POLICY, "sft/repair.parquet"), (_REPAIR,), lambda all_: all_.repair, ("toy/sft.py",)),
+    "stage1": Stage(
+        _stage1,
+        (_POLICY, "sft/repair.parquet"),
+        (f"stage1/{_WEIGHTS}",),
+        lambda all_: all_.stage1,
+        ("toy/sft.py",),
+    ),
     "evaluate": Stage(
         _evaluate,
         (_POLICY, _REPAIR),
@@ -132,6 +150,8 @@ STAGES = {
         (*_SAMPLING, "toy/truth.py", "toy/evaluate.py"),
     ),
 }
+# What policy training needs; `stage1` is for those who train a repair model further.
+WORLD = tuple(name for name in STAGES if name != "stage1")
 
 
 def build_stage(name: str, out: Path, settings: ToySettings) -> str:

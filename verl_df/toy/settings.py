@@ -105,7 +105,11 @@ class SftSettings:
 
 @dataclass(frozen=True)
 class ToySettings:
-    """The whole toy world. `seed` fixes every random draw; splits use disjoint streams of it."""
+    """The whole toy world. `seed` fixes every random draw; splits use disjoint streams of it.
+
+    `repair` has seen so many repairs that it needs no stage 2; `stage1` has seen as many as the paper's people wrote
+    ("1,000 samples", section 4), and is where stage 2 starts.
+    """
 
     seed: int = 0
     picture: PictureSettings = field(default_factory=PictureSettings)
@@ -117,3 +121,4 @@ class ToySettings:
     repair_tasks: RepairTaskSettings = field(default_factory=RepairTaskSettings)
     policy: SftSettings = field(default_factory=lambda: SftSettings(rows=8000, steps=700, batch=16, lr=2e-3))
     repair: SftSettings = field(default_factory=lambda: SftSettings(rows=3500, steps=550, batch=16, lr=1e-3))
+    stage1: SftSettings = field(default_factory=lambda: SftSettings(rows=1000, steps=200, batch=16, lr=1e-3))
