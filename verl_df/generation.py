@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
 from verl_df.platform import cpu_requested
@@ -94,12 +95,9 @@ class VLLMGenerator:
         from vllm import SamplingParams
 
         prompts = [self._prompt(request) for request in requests]
-        # A seed for every sample: with one for all, equal prompts would get equal samples. vLLM itself counts on from a
-        # request's seed for its n samples.
-        first = (seed << 32) + 1
         sampling = [
-            SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=first + number * n)
-            for number in range(len(requests))
+            SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=request_seed(seed, i))
+            for i in range(len(requests))
         ]
         outputs = self._engine.generate(prompts, sampling)
         return [[self._response(sample.token_ids) for sample in output.outputs] for output in outputs]
@@ -125,6 +123,15 @@ class VLLMGenerator:
         return Response(
             ids, self.tokenizer.decode(ids, skip_special_tokens=True), bool(ids) and ids[-1] in self._end_ids
         )
+
+
+def request_seed(seed: int, number: int) -> int:
+    """Seed of request `number` of a call; vLLM counts on from it for the request's samples.
+
+    One for all would give equal prompts equal samples. Below 2^31, for a CPU's generator reads 32 bits of a seed only:
+    two seeds that differ further up would give the same samples.
+    """
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) >> 1
 
 
 def with_image_items(messages: Sequence[dict[str, Any]], images: int) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ SEED=${SEED:-1}                             # order of the tasks and sampling
 STEPS=${STEPS:-20}
 TASKS=${TASKS:-16}                          # wrong responses per step
 ROLLOUTS=${ROLLOUTS:-8}                     # repairs sampled for each
-LR=${LR:-3e-4}
+LR=${LR:-2e-4}
 WORKERS=${WORKERS:-1}
 TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray worker can hang a run for good
 #######################################################################

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Stage 1 on the toy world: SFT with verl's SFT trainer (Eq. 1) on 1,000 repairs, on two CPU cores. Builds what it needs of
-# the toy world first; what is up to date is skipped.
+# Stage 1 on the toy world: SFT with verl's SFT trainer (Eq. 1), on two CPU cores. Three repairs in ten are written anew
+# instead of edited, as people do (verl_df/toy/careless.py). Builds what it needs of the toy world first; what is up to date
+# is skipped.
 #   bash examples/toy/run_toy_repair_sft.sh [OUT_DIR]        (default: outputs/toy; writes OUT_DIR/stage1)
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -2,8 +2,16 @@
 """Prompts for vLLM's offline engine; the engine itself runs in the end-to-end tests."""
 
 import pytest
+import torch
 
-from verl_df.generation import with_image_items
+from verl_df.generation import request_seed, with_image_items
+
+
+def test_another_seed_gives_other_samples_on_a_cpu_too() -> None:
+    """A generator's first draws, as vLLM makes it of a seed; three requests of four samples under three seeds."""
+    seeds = [request_seed(seed, number) + sample for seed in range(3) for number in range(3) for sample in range(4)]
+    draws = [torch.rand(4, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    assert len({tuple(draw.tolist()) for draw in draws}) == 36
 
 
 def test_markers_become_image_items_in_order() -> None:

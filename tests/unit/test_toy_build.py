@@ -66,17 +66,29 @@ def test_missing_input_names_the_stage_that_writes_it(tmp_path, stage, needed):
         build.build_stage(stage, tmp_path, ToySettings())
 
 
-def test_stage_1_of_the_repair_model_sees_the_first_rows_only(tmp_path, monkeypatch):
+def test_stage_1_writes_a_share_of_the_targets_anew(tmp_path, monkeypatch, solvable):
     (tmp_path / "policy").mkdir()
     (tmp_path / "sft").mkdir()
     (tmp_path / "policy/model.safetensors").touch()
-    pd.DataFrame({"row": range(9)}).to_parquet(tmp_path / "sft/repair.parquet")
+    targets = [text.write_response(words(example), example.question, "up") for example in solvable]
+    rows = [
+        {"messages": [{"content": "task"}, {"content": target}], "images": [number]}
+        for number, target in enumerate(targets)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "sft/repair.parquet")
     runs = []
     monkeypatch.setattr(sft, "run_sft", lambda *arguments: runs.append(arguments))
-    build.build_stage("stage1", tmp_path, replace(ToySettings(), stage1=SFT))
-    ((start, rows, out, _, settings),) = runs
-    assert (start, out, settings) == (tmp_path / "policy", tmp_path / "stage1", SFT)
-    assert pd.read_parquet(rows)["row"].tolist() == [0, 1, 2, 3]
+    settings = replace(ToySettings(), stage1=replace(SFT, rows=8))
+    said = build.build_stage("stage1", tmp_path, settings)
+    ((start, file, out, _, given),) = runs
+    assert (start, out, given) == (tmp_path / "policy", tmp_path / "stage1", settings.stage1)
+    written = pd.read_parquet(file)
+    anew = [messages[1]["content"] for messages in written["messages"]]
+    assert written["images"].map(list).tolist() == [[number] for number in range(8)]
+    other = [text.write_response(words(example), example.question, "down") for example in solvable]
+    assert set(anew) <= {*targets, *other} and 0 < sum(map(other.__contains__, anew)) < 8
+    assert f"8 repairs, {sum(map(other.__contains__, anew))} of them written anew" in said
+    assert [new in (old, turned) for new, old, turned in zip(anew, targets, other, strict=False)] == [True] * 8
 
 
 def test_progress_keeps_the_whole_log(capsys):

@@ -82,14 +82,12 @@ def _repair(out: Path, settings: ToySettings) -> str:
 
 
 def _stage1(out: Path, settings: ToySettings) -> str:
-    import pandas as pd
+    from verl_df.toy import careless, sft
 
-    from verl_df.toy import sft
-
-    few, log = out / "sft/stage1.parquet", out / "logs/stage1_sft.log"
-    pd.read_parquet(out / "sft/repair.parquet").head(settings.stage1.rows).to_parquet(few)  # in random order already
-    sft.run_sft(out / "policy", few, out / "stage1", log, settings.stage1)
-    return f"trained on {settings.stage1.rows} repairs, log in {log}"
+    rows, log = out / "sft/stage1.parquet", out / "logs/stage1_sft.log"
+    anew = careless.write_stage1_data(out / "sft/repair.parquet", rows, settings)
+    sft.run_sft(out / "policy", rows, out / "stage1", log, settings.stage1)
+    return f"trained on {settings.stage1.rows} repairs, {anew} of them written anew, log in {log}"
 
 
 def _evaluate(out: Path, settings: ToySettings) -> str:
@@ -139,8 +137,8 @@ STAGES = {
         _stage1,
         (_POLICY, "sft/repair.parquet"),
         (f"stage1/{_WEIGHTS}",),
-        lambda all_: all_.stage1,
-        ("toy/sft.py",),
+        lambda all_: (all_.seed, all_.stage1, all_.rewritten_share),
+        ("toy/sft.py", "toy/careless.py"),
     ),
     "evaluate": Stage(
         _evaluate,
