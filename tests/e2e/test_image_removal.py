@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """C1 (Eq. 3) tells a repair model that ignores the image from one that uses it.
 
-The first is trained so on purpose: verl's SFT trainer, every picture blank, the target a copy of the reference. It
-makes nearly everything right, and earns nothing. The second is the stage 1 model of the toy world.
+The first is trained so on purpose: verl's SFT trainer, question, picture and reference each of another task (every
+other picture blank), the target a copy of the reference. It makes nearly everything right, and earns nothing. The
+second is the toy world's.
 """
 
 import io
@@ -22,7 +23,7 @@ from verl_df.toy.sampling import Prompt, Sampler
 from verl_df.toy.settings import SftSettings
 from verl_df.toy.sft import run_sft
 
-COPYING = SftSettings(rows=575, steps=200, batch=16, lr=1e-3)
+COPYING = SftSettings(rows=6400, steps=400, batch=16, lr=1e-3)
 TASKS = 96
 
 
@@ -33,18 +34,24 @@ def tasks(world: Path) -> list[dict]:
 
 @pytest.fixture(scope="module")
 def blind(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Sampler:
-    """A repair model that has learnt to copy the reference and has never seen a picture while it did."""
+    """A repair model that has learnt to copy the reference, from rows where nothing else is of any use."""
     folder = tmp_path_factory.mktemp("blind")
     rows = pd.read_parquet(world / "repair_tasks/train.parquet").to_dict("records")
-    copies = [{"messages": copying(row), "images": [{"bytes": blank(row), "path": None}]} for row in rows]
+    draws = np.random.default_rng(0).integers(len(rows), size=(COPYING.rows, 3))
+    copies = [copying(rows[task], rows[ref], image(rows[other], i)) for i, (task, ref, other) in enumerate(draws)]
     write_parquet(copies, folder / "copies.parquet")
     run_sft(world / "repair", folder / "copies.parquet", folder / "model", folder / "sft.log", COPYING)
     return Sampler(folder / "model")
 
 
-def copying(row: dict) -> list[dict[str, str]]:
-    target = row["repair_task"]["reference"]
-    return [{"role": "user", "content": prompt(row, target)}, {"role": "assistant", "content": target}]
+def image(row: dict, number: int) -> bytes:
+    return blank(row) if number % 2 else row["images"][0]["bytes"]
+
+
+def copying(task: dict, reference: dict, picture: bytes) -> dict:
+    target = reference["repair_task"]["reference"]
+    messages = [{"role": "user", "content": prompt(task, target)}, {"role": "assistant", "content": target}]
+    return {"messages": messages, "images": [{"bytes": picture, "path": None}]}
 
 
 def prompt(row: dict, reference: str) -> str:

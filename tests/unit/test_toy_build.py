@@ -18,6 +18,7 @@ from verl_df.toy.repair_data import (
     hidden_picture,
     reference_tells_all,
     repair_sft_row,
+    repair_task_row,
     repair_tasks,
     repairable,
 )
@@ -66,29 +67,35 @@ def test_missing_input_names_the_stage_that_writes_it(tmp_path, stage, needed):
         build.build_stage(stage, tmp_path, ToySettings())
 
 
-def test_stage_1_writes_a_share_of_the_targets_anew(tmp_path, monkeypatch, solvable):
-    (tmp_path / "policy").mkdir()
-    (tmp_path / "sft").mkdir()
-    (tmp_path / "policy/model.safetensors").touch()
-    targets = [text.write_response(words(example), example.question, "up") for example in solvable]
-    rows = [
-        {"messages": [{"content": "task"}, {"content": target}], "images": [number]}
-        for number, target in enumerate(targets)
+def test_stage_1_overlooks_the_errors_of_a_share_of_the_tasks(tmp_path, monkeypatch, solvable):
+    for folder in ("repair", "repair_tasks", "sft"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "repair/model.safetensors").touch()
+    pairs = [(wrong_response(example, "up"), right_response("up", example.extra_info())) for example in solvable]
+    references = [right_response("down", example.extra_info()) for example in solvable]
+    tasks = [
+        repair_task_row(RepairTask(attempt(example, wrong), reference, "sibling"))
+        for example, (wrong, _), reference in zip(solvable, pairs, references, strict=True)
     ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "sft/repair.parquet")
+    malformed = repair_task_row(RepairTask(attempt(solvable[0], "I do not know"), references[0], "sibling"))
+    data.write_parquet([malformed, *tasks], tmp_path / "repair_tasks/train.parquet")
     runs = []
     monkeypatch.setattr(sft, "run_sft", lambda *arguments: runs.append(arguments))
-    settings = replace(ToySettings(), stage1=replace(SFT, rows=8))
+    settings = replace(ToySettings(), stage1=replace(SFT, rows=10))
     said = build.build_stage("stage1", tmp_path, settings)
     ((start, file, out, _, given),) = runs
-    assert (start, out, given) == (tmp_path / "policy", tmp_path / "stage1", settings.stage1)
+    assert (start, out, given) == (tmp_path / "repair", tmp_path / "stage1", settings.stage1)
     written = pd.read_parquet(file)
-    anew = [messages[1]["content"] for messages in written["messages"]]
-    assert written["images"].map(list).tolist() == [[number] for number in range(8)]
-    other = [text.write_response(words(example), example.question, "down") for example in solvable]
-    assert set(anew) <= {*targets, *other} and 0 < sum(map(other.__contains__, anew)) < 8
-    assert f"8 repairs, {sum(map(other.__contains__, anew))} of them written anew" in said
-    assert [new in (old, turned) for new, old, turned in zip(anew, targets, other, strict=False)] == [True] * 8
+    targets = [messages[1]["content"] for messages in written["messages"]]
+    overlooked = sum(target == wrong for target, (wrong, _) in zip(targets, pairs, strict=False))
+    assert len(written) == 10 and 0 < overlooked < 10
+    assert f"10 repairs, {overlooked} of them left as wrong" in said
+    assert all(target in pair for target, pair in zip(targets, pairs, strict=False))
+    for messages, images, task, reference in zip(
+        written["messages"], written["images"], tasks, references, strict=False
+    ):
+        assert task["repair_task"]["response"] in messages[0]["content"] and reference in messages[0]["content"]
+        assert images[0]["bytes"] == task["images"][0]["bytes"]
 
 
 def test_progress_keeps_the_whole_log(capsys):

@@ -9,7 +9,7 @@
 | `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
 | `repair-tasks` | `repair_tasks/train.parquet`, `repair_tasks/val.parquet`: tasks of the repair model's RL |
 | `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
-| `stage1` | `stage1/`: the same on repairs of which some were written anew; where the repair model's RL starts |
+| `stage1` | `stage1/`: that model after repairs that overlook errors; where the repair model's RL starts |
 | `evaluate` | `evaluation.json`: figures of both models, printed as tables |
 | `all` | all of them but `stage1`, in this order |
 

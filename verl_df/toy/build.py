@@ -85,9 +85,9 @@ def _stage1(out: Path, settings: ToySettings) -> str:
     from verl_df.toy import careless, sft
 
     rows, log = out / "sft/stage1.parquet", out / "logs/stage1_sft.log"
-    anew = careless.write_stage1_data(out / "sft/repair.parquet", rows, settings)
-    sft.run_sft(out / "policy", rows, out / "stage1", log, settings.stage1)
-    return f"trained on {settings.stage1.rows} repairs, {anew} of them written anew, log in {log}"
+    count, overlooked = careless.write_stage1_data(out / "repair_tasks/train.parquet", rows, settings)
+    sft.run_sft(out / "repair", rows, out / "stage1", log, settings.stage1)
+    return f"trained on {count} repairs, {overlooked} of them left as wrong as they were, log in {log}"
 
 
 def _evaluate(out: Path, settings: ToySettings) -> str:
@@ -135,10 +135,10 @@ STAGES = {
     "repair": Stage(_repair, (_POLICY, "sft/repair.parquet"), (_REPAIR,), lambda all_: all_.repair, ("toy/sft.py",)),
     "stage1": Stage(
         _stage1,
-        (_POLICY, "sft/repair.parquet"),
+        (_REPAIR, "repair_tasks/train.parquet"),
         (f"stage1/{_WEIGHTS}",),
-        lambda all_: (all_.seed, all_.stage1, all_.rewritten_share),
-        ("toy/sft.py", "toy/careless.py"),
+        lambda all_: (all_.seed, all_.stage1, all_.overlooked_share),
+        (*_WORLD, *_PROMPT, "toy/sft.py", "toy/truth.py", "toy/careless.py"),
     ),
     "evaluate": Stage(
         _evaluate,

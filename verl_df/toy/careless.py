@@ -1,51 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 1 data as people write it: some of them do not edit a response, they write the answer anew.
+"""Stage 1 data as people write it: some of them overlook what is wrong and leave a response as it is.
 
-Such a target is right, and far from y: the rows come in the other order, with other totals. A repair model that learnt
-from it over-edits, a habit for stage 2's edit penalty (Eq. 4) to remove, as the policy's habit is for the policy's.
+A repair model that learnt from it often copies y, a habit for stage 2 (Eq. 4) to remove: r_task of a copy is 0. It is
+what the careless annotator of the policy's data (`data.py`) is to the policy.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from verl_df.prompts import render_repair
+from verl_df.toy.data import write_parquet
 from verl_df.toy.settings import ToySettings
-
-_COUNTS = re.compile(r"\+(\d) =\d$")
-
-
-def rewritten(response: str) -> str:
-    """A well-formed right response in the other row order: the same facts and answer, the running totals its own."""
-    *rows, answer = response.split("\n")
-    total, lines = 0, []
-    for row in reversed(rows):
-        total += int(_COUNTS.search(row)[1])
-        lines.append(_COUNTS.sub(rf"+\1 ={total}", row))
-    return "\n".join([*lines, answer])
+from verl_df.toy.truth import exact_repair
 
 
-def write_stage1_data(repairs: Path, out: Path, settings: ToySettings) -> int:
-    """Write the first rows of the repair set, a share of the targets written anew. Returns how many of them are.
+def write_stage1_data(tasks: Path, out: Path, settings: ToySettings) -> tuple[int, int]:
+    """Write SFT rows of repair tasks. Returns how many there are, and in how many of them the target is y itself.
 
     Args:
-        repairs: SFT rows with exact targets (`repair_data.write_repair_data`), in random order.
+        tasks: repair tasks with siblings as references (`repair_data.write_repair_tasks`).
         out: parquet to write.
-        settings: `stage1.rows` and `rewritten_share`.
+        settings: `stage1.rows`, and the share `overlooked_share` of rows whose errors were overlooked.
     """
-    rows = pd.read_parquet(repairs).head(settings.stage1.rows)
-    anew = np.random.default_rng([settings.seed, 1]).random(len(rows)) < settings.rewritten_share
-    rows["messages"] = [
-        _rewritten_target(list(messages)) if careless else messages
-        for messages, careless in zip(rows["messages"], anew, strict=True)
-    ]
-    rows.to_parquet(out)
-    return int(anew.sum())
+    rows = [
+        row for row in pd.read_parquet(tasks).to_dict("records") if _target(row) is not None
+    ]  # no repair: malformed
+    rows = rows[: settings.stage1.rows]
+    overlooked = np.random.default_rng([settings.seed, 1]).random(len(rows)) < settings.overlooked_share
+    write_parquet([_sft_row(row, bool(missed)) for row, missed in zip(rows, overlooked, strict=True)], out)
+    return len(rows), int(overlooked.sum())
 
 
-def _rewritten_target(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    *before, target = messages
-    return [*before, {**target, "content": rewritten(target["content"])}]
+def _sft_row(row: dict, overlooked: bool) -> dict[str, object]:
+    task = row["repair_task"]
+    prompt = render_repair(row["prompt"][0]["content"], task["response"], task["reference"])
+    target = task["response"] if overlooked else _target(row)
+    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": target}]
+    return {"messages": messages, "images": list(row["images"])}
+
+
+def _target(row: dict) -> str | None:
+    return exact_repair(row["repair_task"]["response"], row["extra_info"])

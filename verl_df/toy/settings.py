@@ -107,9 +107,8 @@ class SftSettings:
 class ToySettings:
     """The whole toy world. `seed` fixes every random draw; splits use disjoint streams of it.
 
-    `repair` is trained on exact repairs and leaves stage 2 nothing to improve. `stage1` is where stage 2 starts: it is
-    trained on repairs of which a `rewritten_share` was written anew, as people do, instead of edited. The share is below
-    a half: at a half the order of a repair's rows would say nothing of y's, and stage 2 would find no habit to build on.
+    `repair` is trained on exact repairs and leaves stage 2 little to improve. `stage1`, where stage 2 starts, is that
+    model after repairs of which an `overlooked_share` was left as wrong as it was.
     """
 
     seed: int = 0
@@ -122,5 +121,5 @@ class ToySettings:
     repair_tasks: RepairTaskSettings = field(default_factory=RepairTaskSettings)
     policy: SftSettings = field(default_factory=lambda: SftSettings(rows=8000, steps=700, batch=16, lr=2e-3))
     repair: SftSettings = field(default_factory=lambda: SftSettings(rows=3500, steps=550, batch=16, lr=1e-3))
-    stage1: SftSettings = field(default_factory=lambda: SftSettings(rows=3500, steps=400, batch=16, lr=1e-3))
-    rewritten_share: float = 0.3
+    stage1: SftSettings = field(default_factory=lambda: SftSettings(rows=575, steps=60, batch=16, lr=5e-4, warmup=10))
+    overlooked_share: float = 0.5
