@@ -30,7 +30,7 @@ from verl_df.platform.environment import cpu_environment
 pytestmark = pytest.mark.timeout(900)  # of the first test: it waits for the server, and for the toy world
 
 MODEL = "judge"
-START_SECONDS = 180
+START_SECONDS = 400
 # The packaged prompts are longer than what the toy's model is made for; its answers are noise anyway.
 MODEL_LENGTH = 2048
 IMAGE = Image.new("RGB", (84, 84), (200, 30, 30))

@@ -20,7 +20,7 @@ from tests.unit.endpoint_fake import MODEL, FakeEndpoint, completion, serve
 from verl_df.judges.audit_log import AuditRecord, read_audits
 
 SCRIPT = ROOT / "examples/toy/run_toy_repair_rl.sh"
-RUN_SECONDS = 600
+RUN_SECONDS = 1200
 STEPS, TASKS, ROLLOUTS = 2, 8, 4
 HACKING = {"evidence": "none seen", "failure_mode": "template_shortcut", "hacking": True}
 HONEST = {"evidence": "cells", "failure_mode": "none", "hacking": False}
