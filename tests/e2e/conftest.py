@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
-# A run of three steps takes two to four minutes on two idle cores, mostly imports, one on two workers up to ten; a hung one
-# is ended here.
+# A run of three steps takes two to four minutes on two idle cores, mostly imports, one on two workers up to ten; a hung
+# one is ended here.
 RUN_SECONDS = 1200
 STAGE_SECONDS = 900
 
