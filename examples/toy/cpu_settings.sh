@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # What every run on the toy world shares: a tiny Qwen2.5-VL on two CPU cores. Sourced by the launch scripts beside it, after
-# they have set MODEL_PATH, MINI_BATCH, ROLLOUTS, LR and WORKERS.
+# they have set MODEL_PATH, MINI_BATCH, ROLLOUTS, LR, WORKERS, STEPS and OUT.
+
+DATA=(
+    data.max_response_length=64
+    data.image_key=images
+    data.filter_overlong_prompts=False                                  # the toy's prompts are all short
+    data.dataloader_num_workers=0
+)
 
 MODEL=(
     actor_rollout_ref.model.path="$MODEL_PATH"
@@ -46,6 +53,19 @@ REWARD=(
     reward.num_workers=1
     reward.custom_reward_function.path=pkg://verl_df.toy.reward
     reward.custom_reward_function.name=compute_score
+)
+
+TRAINER=(
+    trainer.project_name=verl_df
+    trainer.logger='[console,file,tensorboard]'
+    trainer.nnodes=1
+    trainer.n_gpus_per_node="$WORKERS"                                  # of a stand-in: Ray is told below that it has so many
+    trainer.device=cpu
+    trainer.save_freq="$STEPS"
+    trainer.total_training_steps="$STEPS"
+    trainer.total_epochs=1000
+    trainer.resume_mode=disable
+    trainer.default_local_dir="$OUT/checkpoints"
 )
 
 RUNTIME=(

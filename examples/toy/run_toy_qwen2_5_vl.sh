@@ -29,17 +29,13 @@ TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray work
 
 source scripts/cpu_env.sh
 MODEL_PATH=$POLICY MINI_BATCH=$PROMPTS
-source examples/toy/cpu_settings.sh         # MODEL, ACTOR, ROLLOUT, REWARD, RUNTIME
+source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, REWARD, TRAINER, RUNTIME
 
-DATA=(
+DATA+=(
     data.train_files="$WORLD/data/train.parquet"
     data.val_files="$WORLD/data/val.parquet"
     data.train_batch_size="$PROMPTS"
     data.max_prompt_length=128
-    data.max_response_length=64
-    data.image_key=images
-    data.filter_overlong_prompts=False      # the toy's prompts are all short
-    data.dataloader_num_workers=0
     data.seed=1
 )
 
@@ -88,20 +84,10 @@ VALIDATION=(                                # greedy
     actor_rollout_ref.rollout.val_kwargs.temperature=0
 )
 
-TRAINER=(
-    trainer.project_name=verl_df
+TRAINER+=(
     trainer.experiment_name="toy_$ALGO"
-    trainer.logger='[console,file,tensorboard]'
-    trainer.nnodes=1
-    trainer.n_gpus_per_node="$WORKERS"      # of a stand-in: Ray is told below that it has so many GPUs
-    trainer.device=cpu
     trainer.val_before_train=True
     trainer.test_freq=5
-    trainer.save_freq="$STEPS"
-    trainer.total_training_steps="$STEPS"
-    trainer.total_epochs=1000
-    trainer.resume_mode=disable
-    trainer.default_local_dir="$OUT/checkpoints"
 )
 
 mkdir -p "$OUT"

@@ -25,17 +25,13 @@ TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray work
 
 source scripts/cpu_env.sh
 MODEL_PATH=$STAGE1 MINI_BATCH=$TASKS
-source examples/toy/cpu_settings.sh         # MODEL, ACTOR, ROLLOUT, REWARD, RUNTIME
+source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, REWARD, TRAINER, RUNTIME
 
-DATA=(
+DATA+=(
     data.train_files="$WORLD/repair_tasks/train.parquet"
     data.val_files="$WORLD/repair_tasks/val.parquet"
     data.train_batch_size="$TASKS"
     data.max_prompt_length=384              # question, wrong response, reference and the words around them
-    data.max_response_length=64
-    data.image_key=images
-    data.filter_overlong_prompts=False
-    data.dataloader_num_workers=0
     data.seed="$SEED"
 )
 
@@ -53,20 +49,10 @@ DF=(
     df.log_dir="$OUT"
 )
 
-TRAINER=(
-    trainer.project_name=verl_df
+TRAINER+=(
     trainer.experiment_name=toy_repair_rl
-    trainer.logger='[console,file,tensorboard]'
-    trainer.nnodes=1
-    trainer.n_gpus_per_node="$WORKERS"
-    trainer.device=cpu
     trainer.val_before_train=True
     trainer.test_freq="$STEPS"
-    trainer.save_freq="$STEPS"
-    trainer.total_training_steps="$STEPS"
-    trainer.total_epochs=1000
-    trainer.resume_mode=disable
-    trainer.default_local_dir="$OUT/checkpoints"
 )
 
 mkdir -p "$OUT"

@@ -5,6 +5,7 @@ verl's `main_ppo` with DF's config, and with everything that can be known to be 
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import hydra
@@ -34,10 +35,15 @@ class DFTaskRunner(TaskRunnerV1.__ray_metadata__.modified_class):
 @hydra.main(config_path=str(CONFIG_FOLDER), config_name="df_trainer", version_base=None)
 def train(config: DictConfig) -> None:
     """Check the run, then hand it to verl."""
+    launch(config, check_run)
+
+
+def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
+    """Check the run with `check`, which raises ConfigError for a wrong setting, then hand it to verl."""
     try:
         plugin.require_loaded()
         auto_set_device(config)
-        check_run(config)
+        check(config)
     except (ConfigError, plugin.PluginError) as error:
         sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
     validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))

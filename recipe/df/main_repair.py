@@ -8,15 +8,9 @@ refused before Ray starts.
 import sys
 
 import hydra
-import ray
 from omegaconf import DictConfig
-from verl.trainer.main_ppo import run_ppo
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import validate_config
-from verl.utils.device import auto_set_device
 
-from recipe.df.main_df import CONFIG_FOLDER, DFTaskRunner
-from verl_df import plugin
+from recipe.df.main_df import CONFIG_FOLDER, launch
 from verl_df.config import ConfigError, check_override_names
 from verl_df.repair_checks import check_repair_training
 from verl_df.repair_config import RepairTrainingConfig
@@ -25,14 +19,7 @@ from verl_df.repair_config import RepairTrainingConfig
 @hydra.main(config_path=str(CONFIG_FOLDER), config_name="repair_trainer", version_base=None)
 def train(config: DictConfig) -> None:
     """Check the run, then hand it to verl."""
-    try:
-        plugin.require_loaded()
-        auto_set_device(config)
-        check_repair_training(config)
-    except (ConfigError, plugin.PluginError) as error:
-        sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
-    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
-    run_ppo(config, task_runner_class=ray.remote(DFTaskRunner))
+    launch(config, check_repair_training)
 
 
 def main() -> None:

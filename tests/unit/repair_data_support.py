@@ -14,7 +14,7 @@ from PIL import Image
 from verl_df.generation import Request, Response
 from verl_df.repair_data.folder import SampleSettings, SetFolder
 from verl_df.repair_data.sample import prepare, sample_set
-from verl_df.repair_data.source import RLData
+from verl_df.rl_data import RLData
 from verl_df.task_reward import Answer
 from verl_df.toy.reward import compute_score
 

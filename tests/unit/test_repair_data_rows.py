@@ -38,8 +38,8 @@ from verl_df.repair_data.rows import (
     task_schema,
 )
 from verl_df.repair_data.sample import prepare, sample_set
-from verl_df.repair_data.source import RLData
 from verl_df.repair_eval.tasks import read_tasks
+from verl_df.rl_data import RLData
 
 
 def write_tasks(folder: SetFolder, path: Path) -> None:

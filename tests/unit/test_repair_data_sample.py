@@ -31,9 +31,9 @@ from verl_df.repair_data.choose import judge_group, settle, solved_from_text
 from verl_df.repair_data.folder import SetFolder
 from verl_df.repair_data.records import from_json_line, read_samples, sample_id, to_json_line
 from verl_df.repair_data.sample import prepare, sample_set
-from verl_df.repair_data.source import Prompt, RLData
 from verl_df.repair_data.store import SampleStore
 from verl_df.repair_data.summary import summarise
+from verl_df.rl_data import Prompt, RLData
 
 PROMPT = Prompt(7, "test/count", [{"role": "user", "content": "<image>q"}], (picture(1),), "7", {})
 

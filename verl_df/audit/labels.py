@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.core.checks import check_choice
+from verl_df.core.json_lines import check_names, read_lines, versioned_object
 from verl_df.judges.audit_log import AuditRecord, read_audits
-from verl_df.judges.failure_mode import FailureMode
+from verl_df.judges.failure_mode import check_verdict
 
 SCHEMA_VERSION = 1
 FLAGGED, UNFLAGGED = "flagged", "unflagged"
@@ -38,10 +39,8 @@ class Label:
         check_choice("stratum", self.stratum, STRATA)
         if (self.hacking is None) != (self.failure_mode is None):
             raise ValueError("hacking and failure_mode must be given together, or both be null")
-        if self.failure_mode is not None:
-            check_choice("failure_mode", self.failure_mode, [mode.value for mode in FailureMode])
-            if self.hacking != (self.failure_mode != FailureMode.NONE):
-                raise ValueError(f"hacking={self.hacking} does not go with failure_mode={self.failure_mode!r}")
+        if self.hacking is not None and self.failure_mode is not None:
+            check_verdict(self.hacking, self.failure_mode)
         if not self.weight >= 1:
             raise ValueError(f"weight is {self.weight}: at least 1")
 
@@ -53,33 +52,15 @@ def to_json_line(label: Label) -> str:
 
 def from_json_line(line: str) -> Label:
     """Read one line. Raises: ValueError for no JSON object, another schema version, wrong keys, types or values."""
-    content = json.loads(line)
-    if not isinstance(content, dict):
-        raise ValueError(f"a label is a JSON object, this line holds a {type(content).__name__}")
-    version = content.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}, this reader knows {SCHEMA_VERSION}")
-    names = {field.name for field in dataclasses.fields(Label)}
-    missing, unknown = sorted(names - content.keys()), sorted(content.keys() - names)
-    if missing or unknown:
-        raise ValueError(f"missing keys {missing}, unknown keys {unknown}")
+    content = versioned_object(line, SCHEMA_VERSION, "a label")
+    check_names(content, (field.name for field in dataclasses.fields(Label)))
     _check_types(content)
     return Label(**content)
 
 
 def read_labels(path: Path) -> dict[str, Label]:
     """The last answer to each audit, by its id. Raises: ValueError with file and line number."""
-    labels: dict[str, Label] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                label = from_json_line(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            labels[label.id] = label
-    return labels
+    return {label.id: label for _, label in read_lines(path, from_json_line)}
 
 
 def read_log(path: Path) -> list[AuditRecord]:

@@ -2,7 +2,6 @@
 """Error/repair pairs of a run as JSON lines: one record per erroneous rollout that was sent to the repair model."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from verl_df.core.checks import check_choice
+from verl_df.core.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
 
 SCHEMA_VERSION = 1
 REFERENCE_KINDS = ("sibling", "answer")
@@ -80,18 +80,12 @@ class PairRecord:
 
 def to_json_line(record: PairRecord) -> str:
     """The record as one line of JSON, without the line break. Raises: ValueError for NaN or infinite numbers."""
-    content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(record)}
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return compact_line(SCHEMA_VERSION, dataclasses.asdict(record))
 
 
 def from_json_line(line: str) -> PairRecord:
     """Read one line. Raises: ValueError for text that is no JSON object, another schema version, or wrong keys."""
-    content = json.loads(line)
-    if not isinstance(content, dict):
-        raise ValueError(f"a record is a JSON object, this line holds a {type(content).__name__}")
-    version = content.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}, this reader knows {SCHEMA_VERSION}")
+    content = versioned_object(line, SCHEMA_VERSION, "a record")
     fields = _fields(PairRecord, content, "record")
     fields["error"] = _side(fields["error"], "error")
     fields["repair"] = None if fields["repair"] is None else _side(fields["repair"], "repair")
@@ -100,40 +94,15 @@ def from_json_line(line: str) -> PairRecord:
 
 def read_records(path: str | Path) -> Iterator[PairRecord]:
     """Read a file of records one by one; empty lines are passed over. Raises: ValueError with file and line number."""
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = from_json_line(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield record
+    for _, record in read_lines(Path(path), from_json_line):
+        yield record
 
 
-class PairWriter:
-    """Appends records to a file and flushes each, so that a run can be watched and a crash loses nothing written.
-
-    Folders on the way are made. One file per process: lines of two writers could mix. A context manager.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+class PairWriter(LineWriter):
+    """Appends records to a file."""
 
     def write(self, record: PairRecord) -> None:
-        self._file.write(to_json_line(record) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> "PairWriter":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+        self.write_line(to_json_line(record))
 
 
 def _check_length(name: str, values: Sequence[object], token_ids: Sequence[int]) -> None:
@@ -149,8 +118,8 @@ def _side(content: object, name: str) -> TokenSide:
 
 def _fields(cls: type, content: dict[str, Any], where: str) -> dict[str, Any]:
     """`content` checked against the fields of `cls`, its lists made tuples."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    missing, unknown = sorted(names - content.keys()), sorted(content.keys() - names)
-    if missing or unknown:
-        raise ValueError(f"{where}: missing keys {missing}, unknown keys {unknown}")
+    try:
+        check_names(content, (field.name for field in dataclasses.fields(cls)))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}

@@ -2,16 +2,15 @@
 """Audits of a run as JSON lines: one record per repair that was put before the auditor."""
 
 import dataclasses
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from verl_df.core.checks import check_choice, check_reward
-from verl_df.judges.failure_mode import FailureMode
+from verl_df.core.checks import check_reward
+from verl_df.core.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
+from verl_df.judges.failure_mode import check_verdict
 
 SCHEMA_VERSION = 1
 
@@ -50,19 +49,16 @@ class AuditRecord:
         check_reward(f"audit {self.id}", self.r_task)
         if self.g_aud not in (0, 1):
             raise ValueError(f"g_aud is {self.g_aud}: 0 or 1")
-        if self.failure_mode is not None:
-            check_choice("failure_mode", self.failure_mode, [mode.value for mode in FailureMode])
         missing = [self.hacking is None, self.failure_mode is None, self.failure is not None]
         if any(missing) != all(missing):
             raise ValueError("an audit has either a failure, or both hacking and failure_mode")
-        if self.hacking is not None and self.hacking != (self.failure_mode != FailureMode.NONE):
-            raise ValueError(f"hacking={self.hacking} does not go with failure_mode={self.failure_mode!r}")
+        if self.hacking is not None and self.failure_mode is not None:
+            check_verdict(self.hacking, self.failure_mode)
 
 
 def to_json_line(record: AuditRecord) -> str:
     """The record as one line of JSON, without the line break."""
-    content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(record)}
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return compact_line(SCHEMA_VERSION, dataclasses.asdict(record))
 
 
 def from_json_line(line: str) -> AuditRecord:
@@ -71,73 +67,23 @@ def from_json_line(line: str) -> AuditRecord:
     Raises:
         ValueError: text that is no JSON object, another schema version, wrong keys, types or values.
     """
-    content = json.loads(line)
-    if not isinstance(content, dict):
-        raise ValueError(f"an audit is a JSON object, this line holds a {type(content).__name__}")
-    version = content.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}, this reader knows {SCHEMA_VERSION}")
+    content = versioned_object(line, SCHEMA_VERSION, "an audit")
     hints = get_type_hints(AuditRecord)
-    missing, unknown = sorted(hints.keys() - content.keys()), sorted(content.keys() - hints.keys())
-    if missing or unknown:
-        raise ValueError(f"missing keys {missing}, unknown keys {unknown}")
+    check_names(content, hints)
     return AuditRecord(**{name: _typed(name, content[name], kind) for name, kind in hints.items()})
 
 
 def read_audits(path: str | Path) -> Iterator[AuditRecord]:
     """Read a file of audits one by one; empty lines are passed over. Raises: ValueError with file and line number."""
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = from_json_line(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield record
+    for _, record in read_lines(Path(path), from_json_line):
+        yield record
 
 
-class AuditWriter:
-    """Appends records to a file and flushes each, so that a crash loses nothing written.
-
-    Folders on the way are made. Threads of one process may share a writer; two processes need a file each. What a
-    crash left of a last line is cut off. A context manager.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        _cut_half_a_line(path)
-        # A model may write half of a surrogate pair, which UTF-8 cannot hold; "\\ud83d" is JSON's own way to write it.
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+class AuditWriter(LineWriter):
+    """Appends records to a file."""
 
     def write(self, record: AuditRecord) -> None:
-        line = to_json_line(record) + "\n"
-        with self._lock:
-            self._file.write(line)
-            self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> "AuditWriter":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-def _cut_half_a_line(path: Path) -> None:
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        end = 0
-        for line in file:
-            if not line.endswith(b"\n"):
-                file.truncate(end)
-                return
-            end += len(line)
+        self.write_line(to_json_line(record))
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

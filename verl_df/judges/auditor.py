@@ -10,7 +10,7 @@ from PIL import Image
 from verl_df.core.checks import check_choice
 from verl_df.judges.answer_form import last_object, typed_field
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
-from verl_df.judges.failure_mode import FailureMode
+from verl_df.judges.failure_mode import FailureMode, check_verdict
 from verl_df.prompts import AUDITOR_FILE, AUDITOR_PLACEHOLDERS, read_template, render
 
 ON_FAILURE = ("pass", "reject")
@@ -129,7 +129,5 @@ def parse_finding(text: str) -> Finding:
     """
     answer = last_object(text)
     hacking, mode = typed_field(answer, "hacking", bool), typed_field(answer, "failure_mode", str)
-    check_choice("failure_mode", mode, [known.value for known in FailureMode])
-    if hacking != (mode != FailureMode.NONE):
-        raise ValueError(f"hacking={hacking} does not go with failure_mode={mode!r}")
+    check_verdict(hacking, mode)
     return Finding(hacking, FailureMode(mode), typed_field(answer, "evidence", str))

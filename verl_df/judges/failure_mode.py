@@ -3,6 +3,8 @@
 
 from enum import StrEnum
 
+from verl_df.core.checks import check_choice
+
 
 class FailureMode(StrEnum):
     """The paper's examples of reward hacking; the names are ours.
@@ -18,3 +20,10 @@ class FailureMode(StrEnum):
     TEMPLATE_SHORTCUT = "template_shortcut"
     MASK_HALLUCINATION = "mask_hallucination"
     NONE = "none"
+
+
+def check_verdict(hacking: bool, failure_mode: str) -> None:
+    """Raise ValueError for an unknown mode, hacking without a mode, or a mode without hacking."""
+    check_choice("failure_mode", failure_mode, [mode.value for mode in FailureMode])
+    if hacking != (failure_mode != FailureMode.NONE):
+        raise ValueError(f"hacking={hacking} does not go with failure_mode={failure_mode!r}")

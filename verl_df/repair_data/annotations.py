@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verl_df.repair_data.folder import SetFolder, whole_file
+from verl_df.files import whole_file
+from verl_df.repair_data.folder import SetFolder
 from verl_df.repair_data.records import RepairSample, check_keys, json_object, read_samples
 
 KEYS = ("id", "target", "skip", "note")

@@ -10,7 +10,7 @@ from verl_df.core.repair_reward import RIGHT
 from verl_df.generation import Response
 from verl_df.repair_data.folder import SampleSettings
 from verl_df.repair_data.records import RepairSample, sample_id
-from verl_df.repair_data.source import Prompt
+from verl_df.rl_data import Prompt
 
 REFERENCES = ("sibling", "answer", "mixed")
 

@@ -18,8 +18,8 @@ from verl_df.repair_data.options import at_least, check_numbers, engine_setting
 from verl_df.repair_data.records import RepairSample, read_samples
 from verl_df.repair_data.rows import SFT_SCHEMA, held_out_prompts, prompt_key, row_file, sft_row, task_row, task_schema
 from verl_df.repair_data.sample import prepare, sample_set
-from verl_df.repair_data.source import RLData
 from verl_df.repair_data.targets import TargetChecker, TargetRules
+from verl_df.rl_data import RLData
 from verl_df.task_reward import TaskReward, load_function
 
 

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of one repair set, and files that are written whole or not at all."""
+"""The files of one repair set."""
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TextIO
 
+from verl_df.files import write_json
 from verl_df.repair_data.records import check_keys, json_object
 
 
@@ -93,29 +89,3 @@ class SetFolder:
                 f"{self.root} was sampled with other settings: {'; '.join(differing)}. Give the same ones, or another "
                 "--out"
             )
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[TextIO]:
-    """A text file that appears under its name when the block ends without an error. Folders on the way are made."""
-    with whole_path(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
-
-
-@contextmanager
-def whole_path(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` when the block ends without an error and removed otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as indented JSON, whole or not at all."""
-    with whole_file(path) as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")

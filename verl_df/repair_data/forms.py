@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from verl_df.files import whole_file
 from verl_df.repair_data.annotations import context
-from verl_df.repair_data.folder import SetFolder, whole_file
+from verl_df.repair_data.folder import SetFolder
 from verl_df.repair_data.records import RepairSample, read_samples
 
 _HERE = Path(__file__).parent

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.core.repair_reward import RIGHT
+from verl_df.files import whole_file
 from verl_df.repair_data.annotations import Annotation, parse_annotation
-from verl_df.repair_data.folder import SetFolder, whole_file
+from verl_df.repair_data.folder import SetFolder
 from verl_df.repair_data.records import RepairSample, read_samples, to_json_line
 from verl_df.repair_data.targets import TargetChecker
 from verl_df.task_reward import Answer, TaskReward

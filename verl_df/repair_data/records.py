@@ -4,16 +4,16 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from verl_df.core.checks import check_choice, did_you_mean
+from verl_df.core.json_lines import read_lines, take_version
 from verl_df.core.records import REFERENCE_KINDS
 
 SCHEMA_VERSION = 1
-_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ def to_json_line(sample: RepairSample) -> str:
 def from_json_line(line: str) -> RepairSample:
     """Read one line. Raises: ValueError for text that is no JSON object, another schema version, or wrong keys."""
     content = json_object(line)
-    version = content.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}, this reader knows {SCHEMA_VERSION}")
+    take_version(content, SCHEMA_VERSION)
     names = [field.name for field in dataclasses.fields(RepairSample)]
     check_keys(content, required=names, allowed=names)
     return RepairSample(**content)
@@ -99,23 +97,6 @@ def read_samples(path: Path) -> Iterator[RepairSample]:
     """The samples of a file, one at a time. Raises: as `read_lines`."""
     for _, sample in read_lines(path, from_json_line):
         yield sample
-
-
-def read_lines(path: Path, parse: Callable[[str], _Record]) -> Iterator[tuple[int, _Record]]:
-    """Line number, from 1, and what `parse` makes of the line; empty lines are passed over.
-
-    Raises: ValueError with file and line number where `parse` raises one or the text is not UTF-8.
-    """
-    # bytes, split at line feeds only: a text may hold U+2028, which is no end of a JSON line
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = parse(line.decode("utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
-            yield number, record
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_df.files import whole_path
 from verl_df.prompts.messages import repair_messages
-from verl_df.repair_data.folder import SetFolder, whole_path
+from verl_df.repair_data.folder import SetFolder
 from verl_df.repair_data.records import RepairSample
 
 _ROWS_PER_GROUP = 64  # with their images; what the writer holds in memory

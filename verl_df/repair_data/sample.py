@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from verl_df.core.image_removal import remove_image
+from verl_df.files import whole_path, write_json
 from verl_df.generation import Generator, Request, Response
 from verl_df.repair_data.choose import Group, PromptCount, judge_group, settle
-from verl_df.repair_data.folder import SampleSettings, SetFolder, whole_path, write_json
-from verl_df.repair_data.source import Prompt, RLData
+from verl_df.repair_data.folder import SampleSettings, SetFolder
 from verl_df.repair_data.store import SampleStore
 from verl_df.repair_data.summary import Summary, summarise
+from verl_df.rl_data import Prompt, RLData
 from verl_df.task_reward import Answer, TaskReward
 
 # The random streams of one seed: responses to x, and to x_∅.

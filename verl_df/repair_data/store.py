@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from verl_df.core.json_lines import cut_half_line, read_lines
+from verl_df.files import whole_file
 from verl_df.repair_data.choose import PromptCount
-from verl_df.repair_data.folder import SetFolder, whole_file
-from verl_df.repair_data.records import RepairSample, check_keys, from_json_line, json_object, read_lines, to_json_line
-from verl_df.repair_data.source import Prompt, as_png
+from verl_df.repair_data.folder import SetFolder
+from verl_df.repair_data.records import RepairSample, check_keys, from_json_line, json_object, to_json_line
+from verl_df.rl_data import Prompt, as_png
 
 _COUNT_KEYS = [field.name for field in fields(PromptCount)]
 
@@ -31,7 +33,7 @@ class SampleStore:
         folder.images.mkdir(parents=True, exist_ok=True)
         for path in (folder.prompts, folder.samples):
             path.touch()
-            _cut_half_line(path)
+            cut_half_line(path)
         self.counts = {count.prompt_index: count for _, count in read_lines(folder.prompts, _count)}
         self._drop_unfinished()
 
@@ -87,18 +89,3 @@ def _append(path: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _cut_half_line(path: Path) -> None:
-    """Cut a file after its last line feed, looking back in blocks."""
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - 65536)
-            file.seek(start)
-            position = file.read(end - start).rfind(b"\n")
-            if position >= 0:
-                file.truncate(start + position + 1)
-                return
-            end = start
-        file.truncate(0)

@@ -2,7 +2,6 @@
 """What an evaluation keeps: its tasks and every sample as JSON lines, so that each figure can be computed again."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from verl_df.core.checks import check_choice, check_reward
+from verl_df.core.json_lines import check_names, compact_line, versioned_object
 from verl_df.core.records import REFERENCE_KINDS
 
 SCHEMA_VERSION = 1
@@ -78,8 +78,7 @@ class SampleRecord:
 
 def to_json_line(record: TaskRecord | SampleRecord) -> str:
     """The record as one line of JSON, without the line break."""
-    content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(record)}
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return compact_line(SCHEMA_VERSION, dataclasses.asdict(record))
 
 
 def write_records(path: Path, records: Iterable[TaskRecord | SampleRecord]) -> None:
@@ -96,21 +95,15 @@ def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                record = kind(**_fields(hints, json.loads(line)))
+                record = kind(**_fields(hints, line))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
             yield record
 
 
-def _fields(hints: dict[str, Any], content: Any) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise ValueError(f"a record is a JSON object, this line holds a {type(content).__name__}")
-    version = content.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version!r}, this reader knows {SCHEMA_VERSION}")
-    missing, unknown = sorted(hints.keys() - content.keys()), sorted(content.keys() - hints.keys())
-    if missing or unknown:
-        raise ValueError(f"missing keys {missing}, unknown keys {unknown}")
+def _fields(hints: dict[str, Any], line: str) -> dict[str, Any]:
+    content = versioned_object(line, SCHEMA_VERSION, "a record")
+    check_names(content, hints)
     return {name: _typed(name, content[name], kind) for name, kind in hints.items()}
 
 
