@@ -20,10 +20,15 @@ _MARKER = re.compile("(<image>)")
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt. messages: verl's chat form, `<image>` markers in the text; images: one for each marker, in order."""
+    """A prompt. messages: verl's chat form, `<image>` markers in the text; images: one for each marker, in order.
+
+    number: of the request, for its seed (see `request_seed`); None: its place in the call. With numbers a request gets
+    the same seed whatever it is called together with.
+    """
 
     messages: list[dict[str, Any]]
     images: list[Image.Image]
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,24 +65,37 @@ class VLLMGenerator:
         model_path: Hugging Face folder or hub name.
         max_model_len: tokens of prompt and response; None: the model's own limit.
         dtype: of weights and activations; "auto": the model's.
+        trust_remote_code: run code that lies in the model's folder, for the processor and in the engine.
         engine: further arguments of `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, ...).
 
     Use as a context manager, or call `close`: the engine is a process of its own and holds the device until then.
     """
 
     def __init__(
-        self, model_path: str, *, max_model_len: int | None = None, dtype: str = "auto", **engine: Any
+        self,
+        model_path: str,
+        *,
+        max_model_len: int | None = None,
+        dtype: str = "auto",
+        trust_remote_code: bool = False,
+        **engine: Any,
     ) -> None:
         from transformers import AutoProcessor  # seconds of imports, and so is vLLM
         from vllm import LLM
 
-        self.processor = AutoProcessor.from_pretrained(model_path)
+        self.processor = AutoProcessor.from_pretrained(model_path, trust_remote_code=trust_remote_code)
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
         if cpu_requested():
             # With a seed of its own, a prompt that is prefilled in pieces ends vLLM 0.24's CPU worker: it sets back the
             # generator of the piece's discarded sample by an offset, which only CUDA generators have.
             engine = {"enable_chunked_prefill": False, **engine}
-        self._engine = LLM(model=model_path, max_model_len=max_model_len, dtype=dtype, **engine)
+        self._engine = LLM(
+            model=model_path,
+            max_model_len=max_model_len,
+            dtype=dtype,
+            trust_remote_code=trust_remote_code,
+            **engine,
+        )
         listed = self._engine.get_default_sampling_params().stop_token_ids or []
         self._end_ids = {self.tokenizer.eos_token_id, *listed}
 
@@ -96,8 +114,8 @@ class VLLMGenerator:
 
         prompts = [self._prompt(request) for request in requests]
         sampling = [
-            SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=request_seed(seed, i))
-            for i in range(len(requests))
+            SamplingParams(n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=own_seed)
+            for own_seed in request_seeds(requests, seed)
         ]
         outputs = self._engine.generate(prompts, sampling)
         return [[self._response(sample.token_ids) for sample in output.outputs] for output in outputs]
@@ -123,6 +141,12 @@ class VLLMGenerator:
         return Response(
             ids, self.tokenizer.decode(ids, skip_special_tokens=True), bool(ids) and ids[-1] in self._end_ids
         )
+
+
+def request_seeds(requests: Sequence[Request], seed: int) -> list[int]:
+    """Seed of each request of a call, by its number or its place."""
+    numbers = [place if request.number is None else request.number for place, request in enumerate(requests)]
+    return [request_seed(seed, number) for number in numbers]
 
 
 def request_seed(seed: int, number: int) -> int:
