@@ -222,6 +222,11 @@ def check_model_path(key: str, path: str | None) -> str:
         raise ConfigError(f"{key}={path}: no such folder")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ConfigError(f"{key}={path}: the folder has no config.json, so it is no Hugging Face model folder")
+    if folder.is_dir() and json.loads((folder / "config.json").read_text()).get("model_type") == "internvl_chat":
+        raise ConfigError(
+            f"{key}={path}: an InternVL in its makers' own form, which verl cannot train; take the checkpoint in "
+            "transformers' form, whose name ends in -HF"
+        )
     return path
 
 

@@ -25,7 +25,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from verl_df import platform
-from verl_df.platform import position_ids
+from verl_df.platform import internvl, position_ids
 from verl_df.platform.patching import on_import
 
 GROUP, NAME = "verl.plugins", "verl_df"
@@ -76,6 +76,7 @@ def require_loaded() -> None:
 
 platform.register()
 position_ids.apply()
+internvl.apply()
 _REWARD_MANAGERS = ("reward_manager", "repair_reward_manager", "judge_reward_manager")
 for _name in ("trainer", "repair_trainer"):
     _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")
