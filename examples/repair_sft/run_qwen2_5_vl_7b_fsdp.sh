@@ -4,13 +4,16 @@
 # question, wrong response and reference is a user turn, y* the assistant's. Data:
 #   python -m verl_df.repair_data sample ... ; export ; import ; parquet --out-sft repair_sft.parquet
 # The model starts from the policy (phi <- theta), so that repairs stay in the policy's distribution.
+# DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
 POLICY=${POLICY:-Qwen/Qwen2.5-VL-7B-Instruct}
+NAME=${NAME:-qwen2_5_vl_7b}
 DATA=${DATA:-data/repair_sft.parquet}       # paper: 1,000 human-written repairs
-OUT=${OUT:-outputs/qwen2_5_vl_7b/repair_sft}
+OUT=${OUT:-outputs/$NAME/repair_sft}
+PYTHON=${PYTHON:-.venv/bin/python}
 TORCHRUN=${TORCHRUN:-.venv/bin/torchrun}
 NPROC=${NPROC:-8}                           # GPUs of the node
 NNODES=${NNODES:-1}
@@ -20,13 +23,17 @@ MASTER_PORT=${MASTER_PORT:-29500}
 BATCH=${BATCH:-32}                          # the paper gives no settings of stage 1: batch, learning rate, epochs are ours
 LR=${LR:-1e-5}
 EPOCHS=${EPOCHS:-3}
+MAX_LENGTH=${MAX_LENGTH:-8192}              # tokens: image, question, y, reference and y*
+TOKENS_PER_GPU=${TOKENS_PER_GPU:-16384}     # of a micro-batch; less if it runs out of memory
+LORA_RANK=${LORA_RANK:-0}                   # 0: the whole model is trained
+LORA_ALPHA=${LORA_ALPHA:-32}
 #######################################################################
 
 DATA_ARGS=(
     data.train_files="$DATA"
     data.train_batch_size="$BATCH"
-    data.max_length=8192                    # image tokens, question, y, reference and y*
-    data.max_token_len_per_gpu=16384
+    data.max_length="$MAX_LENGTH"
+    data.max_token_len_per_gpu="$TOKENS_PER_GPU"
     data.use_dynamic_bsz=True
     data.pad_mode=no_padding
     data.truncation=error                   # a cut y* would teach cut repairs
@@ -37,6 +44,8 @@ MODEL=(
     model.path="$POLICY"
     model.use_remove_padding=True
     model.enable_gradient_checkpointing=True
+    model.lora_rank="$LORA_RANK"
+    model.lora_alpha="$LORA_ALPHA"
 )
 
 ENGINE=(
@@ -56,7 +65,7 @@ OPTIM=(
 
 TRAINER=(
     trainer.project_name=verl_df
-    trainer.experiment_name=qwen2_5_vl_7b_repair_sft
+    trainer.experiment_name="${NAME}_repair_sft"
     trainer.logger='[console,tensorboard]'
     trainer.total_epochs="$EPOCHS"
     trainer.save_freq=after_each_epoch
@@ -66,6 +75,10 @@ TRAINER=(
     checkpoint.save_contents='[model,optimizer,extra,hf_model]'     # hf_model: a folder that stage 2 can start from
 )
 
-exec "$TORCHRUN" --nnodes="$NNODES" --node-rank="$NODE_RANK" --master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT" \
-    --nproc-per-node="$NPROC" -m verl.trainer.sft_trainer \
-    "${DATA_ARGS[@]}" "${MODEL[@]}" "${ENGINE[@]}" "${OPTIM[@]}" "${TRAINER[@]}" "$@"
+RUN=(
+    "$TORCHRUN" --nnodes="$NNODES" --node-rank="$NODE_RANK" --master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT"
+    --nproc-per-node="$NPROC" -m verl.trainer.sft_trainer
+)
+if [[ ${DRY_RUN:-0} == 1 ]]; then RUN=("$PYTHON" -m recipe.df.dry_run verl.trainer.sft_trainer); fi
+
+exec "${RUN[@]}" "${DATA_ARGS[@]}" "${MODEL[@]}" "${ENGINE[@]}" "${OPTIM[@]}" "${TRAINER[@]}" "$@"

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from verl_df.repair_config import load_repair_training_config
 
 ROOT = Path(__file__).parents[2]
-SFT, RL = "examples/repair/run_qwen2_5_vl_7b_sft.sh", "examples/repair/run_qwen2_5_vl_7b_rl.sh"
+SFT, RL = "examples/repair_sft/run_qwen2_5_vl_7b_fsdp.sh", "examples/repair_rl/run_qwen2_5_vl_7b_fsdp.sh"
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Two real steps of a launch script on two CPU cores: its own algorithm and entry point, with a tiny model of its
+# architecture in the place of the real one, a few rows of the toy world, and a reward that half of all responses earn.
+# What it shows is that everything between the parts works; nothing is learnt. Overrides can be appended:
+#   bash examples/two_steps_on_cpu.sh examples/df_grpo_trainer/run_internvl3_5_8b_fsdp.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [[ ! -f ${1:-} ]]; then
+    echo "two_steps_on_cpu.sh: name a launch script, one of examples/*_trainer/*.sh" >&2
+    exit 2
+fi
+SCRIPT=$1
+shift
+
+########################### user-adjustable ###########################
+export PYTHON=${PYTHON:-.venv/bin/python}
+TINY=${TINY:-outputs/tiny}                  # models and data, made if they are not there
+export OUT=${OUT:-$TINY/$(basename "$(dirname "$SCRIPT")")_$(basename "$SCRIPT" .sh)}
+export PROMPTS=${PROMPTS:-4} ROLLOUTS=${ROLLOUTS:-4} STEPS=${STEPS:-2} LR=${LR:-1e-3}
+TIME_LIMIT=${TIME_LIMIT:-1200}              # seconds; a failed vLLM or Ray worker can hang a run for good
+#######################################################################
+
+case "$SCRIPT" in
+    *internvl*) architecture=internvl ;;
+    *qwen3_vl*) architecture=qwen3_vl ;;
+    *) architecture=qwen2_5_vl ;;
+esac
+source scripts/cpu_env.sh
+MODEL_PATH=$TINY/$architecture MINI_BATCH=$PROMPTS WORKERS=1
+[[ -e $MODEL_PATH ]] || "$PYTHON" -m verl_df.tiny model "$architecture" --out "$MODEL_PATH"
+[[ -e $TINY/rl.parquet ]] || "$PYTHON" -m verl_df.tiny rows rl --out "$TINY/rl.parquet"
+source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, TRAINER, RUNTIME; its REWARD is the toy's
+
+export POLICY=$MODEL_PATH REPAIR=$MODEL_PATH TRAIN=$TINY/rl.parquet VAL=$TINY/rl.parquet MINI_BATCH NNODES=1 GPUS=$WORKERS TP=1
+export REWARD_PATH=pkg://verl_df.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKENS_PER_GPU=8192
+CPU=("${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "${RUNTIME[@]}")
+case "$SCRIPT" in
+    *ppo_trainer*)
+        CPU+=(
+            +critic.ppo_infer_max_token_len_per_gpu=8192
+            critic.model.use_remove_padding=False
+            +critic.model.override_config.attn_implementation=sdpa
+            critic.fsdp.use_torch_compile=False
+            critic.fsdp.model_dtype=fp32
+            '+critic.fsdp.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'
+        )
+        ;;
+esac
+
+exec timeout --kill-after=30 "$TIME_LIMIT" bash "$SCRIPT" "${CPU[@]}" \
+    actor_rollout_ref.actor.fsdp_config.param_offload=False actor_rollout_ref.actor.fsdp_config.optimizer_offload=False \
+    reward.num_workers=1 trainer.val_before_train=False trainer.test_freq=-1 "$@"
