@@ -11,12 +11,13 @@ cd "$(dirname "$0")/../.."
 ########################### user-adjustable ###########################
 ALGO=${ALGO:-df_gspo}                       # a file of recipe/df/config/objective, or gspo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
+NAME=${NAME:-qwen2_5_vl_7b}                 # of the run; other models have scripts that set these variables
 POLICY=${POLICY:-Qwen/Qwen2.5-VL-7B-Instruct}
-REPAIR=${REPAIR:-outputs/qwen2_5_vl_7b/repair_rl/model}                 # of examples/repair_rl
+REPAIR=${REPAIR:-outputs/$NAME/repair_rl/model}                         # of examples/repair_rl
 TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # python -m verl_df.data convert mmpr_tiny
 VAL=${VAL:-data/mathvista_testmini.parquet}
 REWARD_PATH=${REWARD_PATH:-pkg://verl_df.evaluation.score}              # r_task; benchmarks by their own rules
-OUT=${OUT:-outputs/qwen2_5_vl_7b/$ALGO}     # metrics, pairs, checkpoints
+OUT=${OUT:-outputs/$NAME/$ALGO}             # metrics, pairs, checkpoints
 NNODES=${NNODES:-1}                         # paper: 32 x A800, NNODES=4
 GPUS=${GPUS:-8}                             # of each node
 TP=${TP:-1}                                 # GPUs of a vLLM replica
@@ -101,7 +102,7 @@ fi
 
 TRAINER=(
     trainer.project_name=verl_df
-    trainer.experiment_name="qwen2_5_vl_7b_$ALGO"
+    trainer.experiment_name="${NAME}_$ALGO"
     trainer.logger='[console,file,tensorboard]'
     trainer.nnodes="$NNODES"
     trainer.n_gpus_per_node="$GPUS"

@@ -191,6 +191,6 @@ def test_the_command(engine: list[tuple], rows: Path, tmp_path: Path, capsys: py
     assert main([*command, "--step", "4"]) == 1
     assert "no validation at step 4" in capsys.readouterr().err
     assert main([*command, "--engine", "seed"]) == 1
-    assert "--engine 'seed': write KEY=VALUE" in capsys.readouterr().err
+    assert "--engine 'seed': write NAME=VALUE" in capsys.readouterr().err
     assert main([*command, "--generations", str(tmp_path / "none")]) == 1
     assert "3.jsonl: no such file; verl writes it with trainer.validation_data_dir" in capsys.readouterr().err

@@ -2,10 +2,8 @@
 """The commands of `python -m verl_df.checkpoint`; each returns what is printed."""
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from verl_df.checkpoint.locate import find_actor, step_of
 from verl_df.checkpoint.merge import merge_checkpoint
@@ -16,6 +14,7 @@ from verl_df.checkpoint.validation import (
     disagreements,
     trainer_accuracy,
 )
+from verl_df.command_line import engine_arguments
 
 _SHOWN = 5
 
@@ -70,7 +69,7 @@ def validate(arguments: argparse.Namespace) -> str:
         reward_name=arguments.reward_name,
         max_model_len=arguments.max_model_len,
         dtype=arguments.dtype,
-        engine=dict(_pair(text) for text in arguments.engine),
+        engine=engine_arguments(arguments.engine),
     )
     solved = solve(arguments.merged, settings)
     ours, gaps = accuracies(solved), differing_sources(solved, trainer)
@@ -101,13 +100,3 @@ def _told(one: Disagreement) -> str:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {"merge": merge, "check": check, "validate": validate}
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, _, value = text.partition("=")
-    if not (name and value):
-        raise ValueError(f"--engine {text!r}: write KEY=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

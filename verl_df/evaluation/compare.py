@@ -11,7 +11,7 @@ from verl_df.core.statistics import Interval, PairedDifference, paired_bootstrap
 from verl_df.evaluation.benchmarks import columns, title
 from verl_df.evaluation.figures import LEVEL, SEED, Run, ks, problem_means, seed_values
 from verl_df.files import whole_file, write_json
-from verl_df.repair_eval.tables import markdown_table
+from verl_df.markdown import markdown_table
 
 EXPLANATION = """\
 Differences in percentage points, with 95% bootstrap intervals; p is two-sided, of no difference, not corrected for the

@@ -23,7 +23,7 @@ from verl_df.evaluation.folder import EvaluationFolder, read_evaluation
 from verl_df.evaluation.records import Problem, Sample, Score, read_records, to_json_line
 from verl_df.evaluation.score import RULES
 from verl_df.files import write_json
-from verl_df.repair_eval.tables import markdown_table
+from verl_df.markdown import markdown_table
 
 NAME = "lmms_eval"
 ASK_A_MODEL = ("mathvista", "mathverse")

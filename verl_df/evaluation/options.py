@@ -2,11 +2,10 @@
 """Options of the commands."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from verl_df.command_line import engine_arguments, named_values
 from verl_df.evaluation.settings import REWARD, EvaluationSettings
 
 _DEFAULTS = "default: %(default)s"
@@ -20,15 +19,15 @@ def run_settings(argv: Sequence[str]) -> tuple[EvaluationSettings, Path]:
     for option in ("model", "checkpoint"):
         text = arguments.pop(option)
         if text is not None:
-            named[option] = _named(f"--{option}", [text])
+            named[option] = named_values(f"--{option}", [text])
     if len(named) != 1:
         raise ValueError("give either --model NAME=FOLDER or --checkpoint NAME=DIR")
     option, chosen = next(iter(named.items()))
     name, place = next(iter(chosen.items()))
     arguments |= {"name": name, "model": None, "checkpoint": None, option: place}
     arguments["server"] = arguments["server_url"] is not None
-    arguments["data"] = _named("--data", arguments["data"])
-    arguments["engine"] = {key: _value(text) for key, text in _named("--engine", arguments["engine"]).items()}
+    arguments["data"] = named_values("--data", arguments["data"])
+    arguments["engine"] = engine_arguments(arguments["engine"])
     if arguments["seeds"] is None:
         arguments["seeds"] = 1 if arguments["greedy"] else EvaluationSettings.seeds
     return EvaluationSettings(**arguments), out
@@ -100,23 +99,3 @@ def _add_scores(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scores", metavar="NAME", help="scores that `score` wrote: lmms_eval (default: the run's own)"
     )
-
-
-def _named(option: str, texts: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if not (name and value):
-            raise ValueError(f"{option} {text!r}: write NAME=VALUE")
-        if name in named:
-            raise ValueError(f"{option} {name!r} is given twice")
-        named[name] = value
-    return named
-
-
-def _value(text: str) -> Any:
-    """A value of --engine: JSON where it is JSON (true, 4, {...}), else the text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

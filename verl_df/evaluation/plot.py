@@ -7,11 +7,11 @@ from html import escape
 from verl_df.core.statistics import Interval
 from verl_df.evaluation.benchmarks import title
 from verl_df.evaluation.figures import Cell
-from verl_df.report.style import DARK, LIGHT
+from verl_df.report.style import LIGHT
 from verl_df.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Frame, format_ticks, nice_ticks
+from verl_df.report.svg_file import svg_file
 
-WIDTH, LEGEND = 760, 20
-_LIGHT_NEUTRALS, _DARK_NEUTRALS = ("#ffffff", "#5c6675", "#e9ecf1"), ("#1b1f27", "#9aa4b3", "#272d37")
+WIDTH = 760
 
 
 def chart(rows: Mapping[str, Mapping[str, Cell | None]], data: Sequence[str], interval: str) -> str:
@@ -34,12 +34,8 @@ def chart(rows: Mapping[str, Mapping[str, Cell | None]], data: Sequence[str], in
     frame = Frame(WIDTH, -0.5, len(present) - 0.5, ticks[0], ticks[-1])
     body = _axes(frame, ticks, present)
     for index, (name, row) in enumerate(rows.items()):
-        body += _run(name, row, present, index, len(rows), frame, interval) + _legend(name, index)
-    height = HEIGHT + LEGEND * (len(rows) + 1)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Accuracy by '
-        f'benchmark"><style>{_style()}</style><rect class="back" width="{WIDTH}" height="{height}"/>{body}</svg>\n'
-    )
+        body += _run(name, row, present, index, len(rows), frame, interval)
+    return svg_file(body, list(rows), "Accuracy by benchmark", WIDTH)
 
 
 def _bounds(one: Cell, interval: str) -> Interval:
@@ -82,22 +78,3 @@ def _run(
             f'<circle cx="{x}" cy="{frame.y(found.estimate)}" r="4"><title>{tooltip}</title></circle>'
         )
     return f'<g class="c{index % len(LIGHT)}">{"".join(parts)}</g>'
-
-
-def _legend(label: str, index: int) -> str:
-    y = HEIGHT + LEGEND * (index + 1)
-    dot = f'<circle class="c{index % len(LIGHT)}" cx="{LEFT + 5}" cy="{y}" r="4"/>'
-    return f'{dot}<text x="{LEFT + 16}" y="{y + 4}">{escape(label)}</text>'
-
-
-def _style() -> str:
-    def colours(palette: tuple[str, ...], neutrals: tuple[str, str, str]) -> str:
-        back, soft, grid = neutrals
-        own = "".join(f".c{index}{{fill:{colour};stroke:{colour}}}" for index, colour in enumerate(palette))
-        return f".back{{fill:{back}}}text{{fill:{soft}}}.grid{{stroke:{grid}}}{own}"
-
-    return (
-        "text{font:11.5px system-ui,sans-serif;stroke:none}.bar{stroke-width:1.6;opacity:.6}"
-        f"{colours(LIGHT, _LIGHT_NEUTRALS)}"
-        f"@media(prefers-color-scheme:dark){{{colours(DARK, _DARK_NEUTRALS)}}}"
-    )

@@ -15,7 +15,8 @@ from verl_df.evaluation.folder import Evaluation, read_evaluation
 from verl_df.evaluation.records import Problem, Sample
 from verl_df.evaluation.settings import REWARD
 from verl_df.files import whole_file, write_json
-from verl_df.repair_eval.tables import format_interval, markdown_table
+from verl_df.markdown import markdown_table
+from verl_df.repair_eval.tables import format_interval
 
 EXPLANATION = """\
 Accuracy: mean over all samples, in brackets the 95% bootstrap interval over problems. No answer: responses in which the

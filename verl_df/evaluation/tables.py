@@ -11,7 +11,7 @@ from verl_df.evaluation.benchmarks import columns, title
 from verl_df.evaluation.figures import Cell, Run, cell, ks
 from verl_df.evaluation.plot import chart
 from verl_df.files import whole_file, write_json
-from verl_df.repair_eval.tables import markdown_table
+from verl_df.markdown import markdown_table
 
 Row = Mapping[str, Cell | None]
 _LATEX = str.maketrans(

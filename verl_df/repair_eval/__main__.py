@@ -10,12 +10,11 @@ Writes repair_eval.json, .md and .svg, and every sample to samples.jsonl.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from verl_df.command_line import engine_arguments, named_values
 from verl_df.core.image_removal import REMOVALS
 
 _DEFAULTS = "default: %(default)s"
@@ -46,8 +45,8 @@ def _evaluate(argv: Sequence[str]) -> str:
         raise ValueError(f"{', '.join(missing)} must be given, or --from with a finished evaluation")
     from verl_df.repair_eval.run import EvaluationSettings, run_evaluation  # seconds of imports
 
-    arguments["repair"] = _named("--repair", arguments["repair"])
-    arguments["engine"] = {name: _value(text) for name, text in _named("--engine", arguments["engine"]).items()} or None
+    arguments["repair"] = named_values("--repair", arguments["repair"])
+    arguments["engine"] = engine_arguments(arguments["engine"]) or None
     run_evaluation(EvaluationSettings(**arguments), out)
     return write_report(out)
 
@@ -107,26 +106,6 @@ def _evaluation_parser() -> argparse.ArgumentParser:
     add("--dtype", default="auto", help=_DEFAULTS)
     add("--engine", action="append", default=[], metavar="KEY=VALUE", help="argument of vllm.LLM; repeat for more")
     return parser
-
-
-def _named(option: str, texts: Sequence[str]) -> dict[str, str]:
-    named: dict[str, str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        if not (name and value):
-            raise ValueError(f"{option} {text!r}: write NAME=VALUE")
-        if name in named:
-            raise ValueError(f"{option} {name!r} is given twice")
-        named[name] = value
-    return named
-
-
-def _value(text: str) -> Any:
-    """A value of --engine: JSON where it is JSON (true, 4, {...}), else the text."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import numpy as np
 
 from verl_df.core.checks import did_you_mean
 from verl_df.core.statistics import Interval, PairedDifference, bootstrap_interval, paired_bootstrap
+from verl_df.markdown import markdown_table
 from verl_df.repair_eval.figures import FIGURES, figure_interval
 from verl_df.repair_eval.folder import read_evaluation, write_text
 from verl_df.repair_eval.outcomes import Outcome
 from verl_df.repair_eval.sampling import AGAIN, COPY
-from verl_df.repair_eval.tables import TITLES, format_interval, format_value, markdown_table
+from verl_df.repair_eval.tables import TITLES, format_interval, format_value
 
 LEVEL, SEED = 0.95, 0
 EXPLANATION = """\

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from html import escape
 
 from verl_df.core.statistics import Interval
-from verl_df.report.style import DARK, LIGHT
+from verl_df.report.style import LIGHT
 from verl_df.report.svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, Frame, format_number, format_ticks, nice_ticks
+from verl_df.report.svg_file import svg_file
 
-WIDTH, LEGEND = 640, 20
-_LIGHT_NEUTRALS, _DARK_NEUTRALS = ("#ffffff", "#5c6675", "#e9ecf1"), ("#1b1f27", "#9aa4b3", "#272d37")
+WIDTH = 640
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,7 @@ def chart(series: Sequence[Series], *, x_label: str, y_label: str) -> str:
     frame = Frame(WIDTH, x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1])
     body = _axes(frame, x_ticks, y_ticks, x_label, y_label)
     body += "".join(_series(one, index % len(LIGHT), frame) for index, one in enumerate(series))
-    body += "".join(_legend(one.label, index) for index, one in enumerate(series))
-    height = HEIGHT + LEGEND * (len(series) + 1)
-    label = escape(f"{y_label} against {x_label}", quote=True)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">'
-        f'<style>{_style()}</style><rect class="back" width="{WIDTH}" height="{height}"/>{body}</svg>\n'
-    )
+    return svg_file(body, [one.label for one in series], f"{y_label} against {x_label}", WIDTH)
 
 
 def _ticks(intervals: Sequence[Interval]) -> list[float]:
@@ -92,24 +86,4 @@ def _point(label: str, point: Point, frame: Frame) -> str:
         f'<line class="bar" x1="{frame.x(point.x.low)}" x2="{frame.x(point.x.high)}" y1="{y}" y2="{y}"/>'
         f'<line class="bar" x1="{x}" x2="{x}" y1="{frame.y(point.y.low)}" y2="{frame.y(point.y.high)}"/>'
         f'<circle cx="{x}" cy="{y}" r="4"><title>{tooltip}</title></circle>'
-    )
-
-
-def _legend(label: str, index: int) -> str:
-    y = HEIGHT + LEGEND * (index + 1)
-    dot = f'<circle class="c{index % len(LIGHT)}" cx="{LEFT + 5}" cy="{y}" r="4"/>'
-    return f'{dot}<text x="{LEFT + 16}" y="{y + 4}">{escape(label)}</text>'
-
-
-def _style() -> str:
-    def colours(palette: tuple[str, ...], neutrals: tuple[str, str, str]) -> str:
-        back, soft, grid = neutrals
-        own = "".join(f".c{index}{{fill:{colour};stroke:{colour}}}" for index, colour in enumerate(palette))
-        return f".back{{fill:{back}}}text{{fill:{soft}}}.grid{{stroke:{grid}}}{own}"
-
-    return (
-        "text{font:11.5px system-ui,sans-serif;stroke:none}.bar{stroke-width:1.2;opacity:.6}"
-        "polyline{fill:none;stroke-width:2}"
-        f"{colours(LIGHT, _LIGHT_NEUTRALS)}"
-        f"@media(prefers-color-scheme:dark){{{colours(DARK, _DARK_NEUTRALS)}}}"
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from verl_df.core.statistics import Interval
+from verl_df.markdown import markdown_table
 from verl_df.repair_eval.figures import MethodFigures
 
 TITLES = {
@@ -39,12 +40,6 @@ def format_interval(name: str, interval: Interval | None) -> str:
         return "–"
     bounds = ", ".join(format_value(name, bound).rstrip("%") for bound in (interval.low, interval.high))
     return f"{format_value(name, interval.estimate)} [{bounds}]"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; bars and line breaks in cells are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(map(_escape, line)) + " |\n" for line in lines)
 
 
 def render_report(settings: dict[str, Any], rows: Sequence[MethodFigures]) -> str:
@@ -84,7 +79,3 @@ def _rejections(rows: Sequence[MethodFigures]) -> str:
     ]
     title = "## Samples that are no feasible repair, by reason\n\n"
     return title + markdown_table(["method", "reference", "samples", *reasons], body)
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("\n", " ")
