@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pairs that a run writes, and the metrics of repaired rows."""
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -193,7 +194,26 @@ def test_sums_of_the_loss_become_means() -> None:
 def test_a_new_run_sets_the_pairs_of_an_earlier_one_aside(tmp_path: Path) -> None:
     for run in range(3):
         log = PairLog(tmp_path, 1)
-        log.set_aside_earlier()
+        log.start_after(0)
         log.write(groups(1 + run), PROMPTS)
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["pairs.1.jsonl", "pairs.2.jsonl", PAIRS_FILE]
     assert all(len(path.read_text().splitlines()) == 1 for path in tmp_path.glob("*.jsonl"))
+
+
+def at_step(step: int) -> list[GroupResult]:
+    (result,) = groups(1)
+    return [replace(result, records=tuple(replace(record, step=step) for record in result.records))]
+
+
+def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        PairLog(tmp_path, 1).write(at_step(step), PROMPTS)
+    path = tmp_path / PAIRS_FILE
+    before = path.read_text()
+    with path.open("a") as file:
+        file.write('{"half of a li')  # the run was killed while it wrote
+    log = PairLog(tmp_path, 1)
+    log.start_after(2)
+    log.write(at_step(3), PROMPTS)
+    assert [record.step for record in read_records(path)] == [1, 2, 3]
+    assert (tmp_path / "pairs.1.jsonl").read_text() == before

@@ -13,7 +13,8 @@ from qwen_vl_utils import fetch_image
 
 from verl_df.config import DFConfig
 from verl_df.core.feedback import GroupResult
-from verl_df.core.records import PairWriter
+from verl_df.core.json_lines import cut_half_line
+from verl_df.core.records import PairWriter, read_records
 
 PAIRS_FILE = "pairs.jsonl"
 IMAGES_FOLDER = "images"
@@ -33,12 +34,21 @@ class PairLog:
         """The log of a run; nothing is created before the first pair."""
         return cls(Path(df.log.dir or Path(config.trainer.default_local_dir) / "df"), df.log.pairs_per_step)
 
-    def set_aside_earlier(self) -> None:
-        """Rename the pairs of an earlier run in the same folder: a run from step 0 must not be mixed with them."""
+    def start_after(self, step: int) -> None:
+        """Keep the pairs of an earlier run in the same folder up to the step that this one goes on from (0: none).
+
+        The steps after it are done again, and would be in the file twice. The file as it was is set aside.
+        """
         path = self._folder / PAIRS_FILE
-        if path.exists():
-            taken = len(list(self._folder.glob("pairs.*.jsonl")))
-            path.rename(self._folder / f"pairs.{taken + 1}.jsonl")
+        if not path.exists():
+            return
+        aside = self._folder / f"pairs.{len(list(self._folder.glob('pairs.*.jsonl'))) + 1}.jsonl"
+        path.rename(aside)
+        if step > 0:
+            cut_half_line(aside)  # of a run that was killed
+            for record in read_records(aside):
+                if record.step <= step:
+                    self._open().write(record)
 
     def write(self, results: Sequence[GroupResult], messages: dict[str, list[dict[str, Any]]]) -> None:
         """Write one step's pairs, the same number from each prompt as far as they go.

@@ -92,8 +92,7 @@ class DFTrainer(PPOTrainerSync):
     def _setup(self) -> None:
         super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
         self._pair_log = PairLog.from_config(self.config, self.df)
-        if self.global_steps == 0:  # not resumed
-            self._pair_log.set_aside_earlier()
+        self._pair_log.start_after(self.global_steps)
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
