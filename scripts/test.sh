@@ -45,7 +45,7 @@ run_pytest() { # run_pytest ARGUMENTS: exit status 5 (nothing selected) counts a
     [[ "${status}" == 0 || "${status}" == 5 ]] || exit "${status}"
 }
 
-run_pytest -m 'not e2e' "$@"
+run_pytest -m 'not e2e' -n 2 "$@"
 if [[ "${end_to_end}" == 1 ]]; then
     run_pytest -m e2e "$@"
 fi

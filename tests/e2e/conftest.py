@@ -80,9 +80,9 @@ def rollout_record(folder: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """The main job: three steps of DF-GRPO, and the folder that holds what its policy sampled."""
-    rollouts = tmp_path_factory.mktemp("rollouts")
-    settings = ["data.val_max_samples=32", "df.log.pairs_per_step=-1", *rollout_record(rollouts)]
-    return start_run(world, tmp_path_factory.mktemp("df_grpo"), *settings, **SIZES), rollouts
+    rollouts, folder = tmp_path_factory.mktemp("rollouts"), tmp_path_factory.mktemp("df_grpo")
+    settings = ["df.log.pairs_per_step=-1", f"trainer.validation_data_dir={folder}/val", *rollout_record(rollouts)]
+    return start_run(world, folder, *settings, **SIZES), rollouts
 
 
 @pytest.fixture(scope="session")
