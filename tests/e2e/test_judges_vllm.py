@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge and auditor against a real OpenAI-compatible server: vLLM's, with the toy's tiny Qwen2.5-VL on the CPU.
+"""Judge, auditor and evaluation against a real OpenAI-compatible server: vLLM's, with the toy's policy on the CPU.
 
 The model cannot judge. Its verdicts are noise, and what is tested is the protocol: images, answers held to the schema,
-concurrency, counting, HTTP errors and time limits.
+concurrency, counting, HTTP errors and time limits. What it can do is answer the toy's problems.
 """
 
 import asyncio
@@ -150,3 +150,15 @@ def test_an_impatient_caller_gets_a_timeout(server: str) -> None:
     with pytest.raises(EndpointFailure, match="timeout: no answer in 0.05 s"):
         asyncio.run(hasty.ask("Count to a thousand.", [IMAGE], str))
     assert hasty.counts == {"timeout": 1}
+
+
+def test_the_evaluation_of_a_served_policy(server: str, world: Path, tmp_path: Path) -> None:
+    """Half of the toy's problems is what the policy can do; without their pictures it would be far less."""
+    command = [sys.executable, "-m", "verl_df.evaluation", "run", "--model", f"policy={MODEL}", "--server", server]
+    command += ["--data", f"toy={world}/data/val.parquet", "--limit", "64", "--greedy", "--max-tokens", "64"]
+    command += ["--reward-path", "pkg://verl_df.toy.reward", "--out", str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **cpu_environment()}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    accuracy = json.loads((tmp_path / "evaluation.json").read_text())["data"]["toy"]["figures"]["accuracy"]["mean"]
+    assert 0.3 < accuracy < 0.7
+    assert len((tmp_path / "samples.jsonl").read_text().splitlines()) == 64

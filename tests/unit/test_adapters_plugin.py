@@ -31,7 +31,7 @@ for found in (get_trainer_cls("df_sync"), get_adv_estimator_fn("df_grpo"), get_p
 
 def test_verl_finds_the_names_in_a_process_that_never_names_us() -> None:
     command = [sys.executable, "-c", FRESH_PROCESS]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert finished.returncode == 0, finished.stderr[-2000:]
     for name in ("DFRewardManager", "DFTrainer", "df_grpo_advantage", "df_vanilla_loss", "adapters/value_model.py"):
         assert name in finished.stdout
@@ -43,7 +43,7 @@ import verl.model_merger.base_model_merger
 from transformers import AutoModelForTokenClassification, Qwen2_5_VLConfig
 print(AutoModelForTokenClassification._model_mapping[Qwen2_5_VLConfig])
 """
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=110)
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
     assert finished.returncode == 0, finished.stderr[-2000:]
     assert "Qwen2_5_VLForTokenClassification" in finished.stdout
 
