@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recipe's README lists is what there is."""
+"""What the pages list is what there is."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from verl_df.objectives import markdown_table
 
-RECIPE = Path(__file__).parents[2] / "recipe/df"
+ROOT = Path(__file__).parents[2]
+RECIPE = ROOT / "recipe/df"
 README = (RECIPE / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", RECIPE / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_the_table_of_objectives_is_up_to_date() -> None:
@@ -31,3 +35,16 @@ def _names(cell: str) -> list[str]:
     full = [name for name in quoted if not name.startswith("_")]
     stem = full[0].rsplit("_", 2)[0]
     return full + [f"{stem}{name}" for name in quoted if name.startswith("_")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text())
+    broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_scripts_that_are_named_are_there(page: Path) -> None:
+    named = set(re.findall(r"\b(?:examples|scripts)/[\w/]+\.sh\b", page.read_text()))
+    assert not [name for name in named if not (ROOT / name).is_file()]
