@@ -58,6 +58,7 @@ for variant in "${!members[@]}"; do
     groups+=(--group "$variant=${members[$variant]}")
     case $variant in
         full) points+=(--point "0.5=${members[$variant]}") ;;
+        no_edit_penalty) points+=(--point "0=${members[$variant]}") ;;
         lambda_*) points+=(--point "${variant#lambda_}=${members[$variant]}") ;;
     esac
 done

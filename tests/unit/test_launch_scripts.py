@@ -101,12 +101,13 @@ def repair_models(tmp_path: Path):
 
 
 def test_repair_models_are_trained_evaluated_and_compared(repair_models) -> None:
-    calls = repair_models("full full_2 no_c1 lambda_0.2 lambda_0.8_2")
+    calls = repair_models("full full_2 no_c1 no_edit_penalty lambda_0.2 lambda_0.8_2")
     trained = [composed(*call[3:], name="repair_trainer") for call in calls if "recipe.df.main_repair" in call]
     assert [(run.df.edit_penalty, run.data.seed, run.df.image_removal.kind) for run in trained] == [
         (0.5, 1, "blank"),
         (0.5, 2, "blank"),
         (0.5, 1, "off"),
+        (0.0, 1, "blank"),
         (0.2, 1, "blank"),
         (0.8, 2, "blank"),
     ]
@@ -114,12 +115,12 @@ def test_repair_models_are_trained_evaluated_and_compared(repair_models) -> None
     models = [
         word.partition("=")[0] for before, word in zip(evaluation, evaluation[1:], strict=False) if before == "--repair"
     ]
-    assert models == ["sft", "full", "full_2", "no_c1", "lambda_0.2", "lambda_0.8_2"]
+    assert models == ["sft", "full", "full_2", "no_c1", "no_edit_penalty", "lambda_0.2", "lambda_0.8_2"]
     groups = [word for word in compared if "#" in word]
     assert groups[0].startswith("sft=")  # what the others are compared with
-    assert any(word.startswith("full=") and word.count("#full") == 2 for word in groups) and len(groups) == 5
+    assert any(word.startswith("full=") and word.count("#full") == 2 for word in groups) and len(groups) == 6
     points = {word.partition("=")[0] for word in swept if "#" in word}
-    assert points == {"0.5", "0.2", "0.8"}
+    assert points == {"0.5", "0", "0.2", "0.8"}
 
 
 def test_a_repair_model_that_is_there_is_kept(repair_models) -> None:
