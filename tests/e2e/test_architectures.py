@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two real steps of a launch script for each architecture: rollout, repair and update of a tiny model."""
+"""Two real steps of a launch script for each architecture: rollout, repair and update of a tiny model.
+
+Qwen2.5-VL is the toy's architecture, whose script every other run starts.
+"""
 
 import json
 import os
@@ -13,7 +16,6 @@ from tests.e2e.conftest import ROOT, RUN_SECONDS
 SCRIPTS = {
     "qwen3_vl": "examples/df_gspo_trainer/run_qwen3_vl_8b_fsdp.sh",
     "internvl": "examples/df_grpo_trainer/run_internvl3_5_8b_fsdp.sh",
-    "qwen2_5_vl": "examples/grpo_trainer/run_qwen2_5_vl_3b_lora_fsdp.sh",  # the baseline: an engine less to wait for
 }
 
 
@@ -30,11 +32,9 @@ def test_two_steps(architecture: str, tmp_path: Path) -> None:
     steps = [json.loads(line)["data"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert len(steps) == 2
     for values in steps:
-        assert values["actor/grad_norm"] > 0
+        assert values["df/rollouts"] == 16 and values["actor/grad_norm"] > 0
         # vLLM saw the pictures that the actor saw, and the actor's weights. What is left over is the vision tokens that
         # verl forbids in vLLM alone, two of 450 about equally likely ones.
         assert values["training/rollout_probs_diff_max"] < 1e-3
         assert values["training/rollout_actor_probs_pearson_corr"] > 0.99
-    if "/df_" in SCRIPTS[architecture]:
-        assert all(values["df/rollouts"] == 16 for values in steps)
-        assert sum(values["df/repaired"] for values in steps) > 0
+    assert sum(values["df/repaired"] for values in steps) > 0
