@@ -5,10 +5,10 @@ import base64
 import zipfile
 
 import pytest
+from data_support import FILES, picture
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.data_support import FILES, picture
 from verl_df.data import fields
 from verl_df.data.checks import check_answer, check_sample
 from verl_df.data.images import Files, check_image, encoded, encoded_or_base64

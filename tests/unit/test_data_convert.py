@@ -5,12 +5,12 @@ import json
 import re
 from pathlib import Path
 
+import data_support as support
 import pyarrow.parquet as pq
 import pytest
+from data_support import GEOMETRY3K, geometry3k, picture, rows_of, run, text_of, write_parquet
 from omegaconf import OmegaConf
 
-from tests.unit import data_support as support
-from tests.unit.data_support import GEOMETRY3K, geometry3k, picture, rows_of, run, text_of, write_parquet
 from verl_df.checks import check_data_file
 from verl_df.data import convert as conversion
 from verl_df.data.prompts import BOXED

@@ -5,8 +5,8 @@ import base64
 import json
 
 import pytest
+from data_support import picture, rows_of, run, text_of, write_lines
 
-from tests.unit.data_support import picture, rows_of, run, text_of, write_lines
 from verl_df.data.prompts import BOXED, BOXED_CHOICE
 
 

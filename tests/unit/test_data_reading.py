@@ -4,14 +4,14 @@
 import json
 from types import SimpleNamespace
 
+import data_support as support
 import httpx
 import pytest
+from data_support import GEOMETRY3K, geometry3k, picture, rows_of, run, write_lines, write_parquet
 from datasets import Dataset, Features, Image, List, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit import data_support as support
-from tests.unit.data_support import GEOMETRY3K, geometry3k, picture, rows_of, run, write_lines, write_parquet
 from verl_df.data import reading
 from verl_df.data.hub import HubInput
 from verl_df.data.inputs import folder_input, open_input

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each source's row in its real schema, against prompts and answers written by hand."""
 
+import data_support as support
 import pytest
+from data_support import cell, drop_of, picture, sample_of
 
-from tests.unit import data_support as support
-from tests.unit.data_support import cell, drop_of, picture, sample_of
 from verl_df.data.checks import check_sample
 from verl_df.data.images import Files
 from verl_df.data.prompts import BOXED, BOXED_CHOICE, compose
