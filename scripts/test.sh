@@ -5,7 +5,7 @@
 # Usage: scripts/test.sh [--no-e2e] [pytest arguments]
 #   scripts/test.sh --no-e2e           style and unit tests only (the quick loop)
 #   scripts/test.sh -k gate -x         arguments go to both pytest runs
-# TEST_TIME_LIMIT: seconds for each pytest run (default 4500). It is there because a vLLM worker that raises during a
+# TEST_TIME_LIMIT: seconds for each pytest run (default 4800). It is there because a vLLM worker that raises during a
 # weight update leaves the run hanging for good.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,7 +15,7 @@ if [[ "${1:-}" == "--no-e2e" ]]; then
     end_to_end=0
     shift
 fi
-limit="${TEST_TIME_LIMIT:-4500}"
+limit="${TEST_TIME_LIMIT:-4800}"
 
 scripts/setup_env.sh cpu
 
