@@ -11,12 +11,13 @@ cd "$(dirname "$0")/../.."
 ########################### user-adjustable ###########################
 ALGO=${ALGO:-df_dapo}                       # a file of recipe/df/config/objective, or dapo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
+NAME=${NAME:-qwen2_5_vl_7b}
 POLICY=${POLICY:-Qwen/Qwen2.5-VL-7B-Instruct}
-REPAIR=${REPAIR:-outputs/qwen2_5_vl_7b/repair_rl/model}                 # of examples/repair_rl
+REPAIR=${REPAIR:-outputs/$NAME/repair_rl/model}                         # of examples/repair_rl
 TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # python -m verl_df.data convert mmpr_tiny
 VAL=${VAL:-data/mathvista_testmini.parquet}
 REWARD_PATH=${REWARD_PATH:-pkg://verl_df.evaluation.score}              # r_task; benchmarks by their own rules
-OUT=${OUT:-outputs/qwen2_5_vl_7b/$ALGO}     # metrics, pairs, checkpoints
+OUT=${OUT:-outputs/$NAME/$ALGO}             # metrics, pairs, checkpoints
 NNODES=${NNODES:-1}                         # paper: 32 x A800, NNODES=4
 GPUS=${GPUS:-8}                             # of each node
 TP=${TP:-1}                                 # GPUs of a vLLM replica
@@ -27,71 +28,19 @@ LR=${LR:-1e-6}                              # paper: "learning rate of 1 x 10^-6
 MAX_PROMPT=${MAX_PROMPT:-4096}              # tokens, of images too; ours, as the other lengths
 MAX_RESPONSE=${MAX_RESPONSE:-2048}
 TOKENS_PER_GPU=${TOKENS_PER_GPU:-16384}     # of a micro-batch; less if the update runs out of memory
+VLLM_SHARE=${VLLM_SHARE:-0.6}               # of a GPU's memory
+BATCHED_TOKENS=${BATCHED_TOKENS:-16384}     # of a forward pass of vLLM
 EPOCHS=${EPOCHS:-1}
 OVERLONG=${OVERLONG:-$((MAX_RESPONSE / 5))} # tokens before the limit from which the reward falls: the DAPO paper's share
 #######################################################################
 
-DATA=(
-    data.train_files="$TRAIN"
-    data.val_files="$VAL"
-    data.train_batch_size="$PROMPTS"
-    data.gen_batch_size=1                   # prompts drawn at a time until the batch has PROMPTS groups with both outcomes
-    data.max_prompt_length="$MAX_PROMPT"
-    data.max_response_length="$MAX_RESPONSE"
-    data.image_key=images
-    data.filter_overlong_prompts=True
-    data.filter_overlong_prompts_workers=8
-    data.truncation=error                   # a cut prompt would have more image features than image tokens
-)
+source examples/vlm_settings.sh             # DATA, MODEL, ACTOR, ROLLOUT, REWARD, DF, TRAINER; launch
 
-MODEL=(
-    actor_rollout_ref.model.path="$POLICY"
-    actor_rollout_ref.model.use_remove_padding=True
-    actor_rollout_ref.model.enable_gradient_checkpointing=True
-)
-
-ACTOR=(
-    actor_rollout_ref.actor.strategy=fsdp2
-    actor_rollout_ref.actor.optim.lr="$LR"
-    actor_rollout_ref.actor.ppo_mini_batch_size="$MINI_BATCH"
-    actor_rollout_ref.actor.use_dynamic_bsz=True
-    actor_rollout_ref.actor.ppo_max_token_len_per_gpu="$TOKENS_PER_GPU"
-    actor_rollout_ref.actor.use_kl_loss=False
-    actor_rollout_ref.actor.entropy_coeff=0
-    actor_rollout_ref.actor.fsdp_config.param_offload=True              # makes room for two vLLM engines in turn
-    actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
-)
-
-ROLLOUT=(
-    actor_rollout_ref.rollout.name=vllm
-    actor_rollout_ref.rollout.n="$ROLLOUTS"
-    actor_rollout_ref.rollout.temperature=0.7                           # paper: "rollout temperature of 0.7"
-    actor_rollout_ref.rollout.tensor_model_parallel_size="$TP"
-    actor_rollout_ref.rollout.gpu_memory_utilization=0.6
-    actor_rollout_ref.rollout.max_num_batched_tokens=16384
-    actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True
-    actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu="$((2 * TOKENS_PER_GPU))"
-    actor_rollout_ref.rollout.val_kwargs.do_sample=False                # greedy
-    actor_rollout_ref.rollout.val_kwargs.temperature=0
-)
-
-REWARD=(
-    reward.custom_reward_function.path="$REWARD_PATH"
-    reward.custom_reward_function.name=compute_score
-)
+DATA+=(data.gen_batch_size=1)               # prompts drawn at a time until the batch has PROMPTS groups with both outcomes
 
 if [[ $ALGO == df_* ]]; then
-    MAIN=recipe.df.main_df
-    ALGORITHM=(
-        objective="$ALGO"                   # estimator, clip-higher, aggregation, dynamic sampling, group mode
-        df.repair.model_path="$REPAIR"
-        df.repair.n=2                       # paper: two repairs of each wrong rollout
-        df.repair.temperature=0.7           # ours: the rollouts'
-        df.group.reward_threshold=1.0       # paper: tau_r = 1
-        df.log.dir="$OUT"
-    )
+    ALGORITHM=("${DF[@]}")
 else
-    MAIN=verl.trainer.main_ppo
     ALGORITHM=(
         algorithm.adv_estimator=grpo
         algorithm.filter_groups.enable=True                             # dynamic sampling
@@ -107,23 +56,4 @@ else
 fi
 ALGORITHM+=(++reward.reward_kwargs.overlong_buffer_cfg.len="$OVERLONG")
 
-TRAINER=(
-    trainer.project_name=verl_df
-    trainer.experiment_name="qwen2_5_vl_7b_$ALGO"
-    trainer.logger='[console,file,tensorboard]'
-    trainer.nnodes="$NNODES"
-    trainer.n_gpus_per_node="$GPUS"
-    trainer.val_before_train=True
-    trainer.test_freq=10
-    trainer.save_freq=20
-    trainer.max_actor_ckpt_to_keep=3
-    trainer.total_epochs="$EPOCHS"
-    trainer.default_local_dir="$OUT/checkpoints"
-)
-
-export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
-RUN=("$PYTHON" -u -m "$MAIN")
-if [[ ${DRY_RUN:-0} == 1 ]]; then RUN=("$PYTHON" -m recipe.df.dry_run "$MAIN"); else mkdir -p "$OUT"; fi
-
-exec "${RUN[@]}" "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" \
-    "${TRAINER[@]}" "$@"
+launch "$@"

@@ -4,7 +4,7 @@
 # from the same numbers: examples/grpo_trainer/run_qwen2_5_vl_3b_lora_fsdp.sh. Any key of verl or of `df:`, and any preset,
 # can be appended:
 #   bash examples/df_grpo_trainer/run_qwen2_5_vl_3b_lora_fsdp.sh preset=df_soft
-# DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download.  Needs a repair model:
+# DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download. Needs a repair model:
 # examples/repair_sft, examples/repair_rl. A LoRA checkpoint becomes a model as docs/checkpoints.md says.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -12,13 +12,15 @@ cd "$(dirname "$0")/../.."
 ########################### user-adjustable ###########################
 ALGO=${ALGO:-df_grpo}                       # a file of recipe/df/config/objective, or grpo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
+NAME=${NAME:-qwen2_5_vl_3b_lora}
 POLICY=${POLICY:-Qwen/Qwen2.5-VL-3B-Instruct}
-REPAIR=${REPAIR:-outputs/qwen2_5_vl_3b_lora/repair_rl/model}            # of examples/repair_rl
+REPAIR=${REPAIR:-outputs/$NAME/repair_rl/model}                         # of examples/repair_rl
 TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # python -m verl_df.data convert mmpr_tiny
 VAL=${VAL:-data/mathvista_testmini.parquet}
 REWARD_PATH=${REWARD_PATH:-pkg://verl_df.evaluation.score}              # r_task; benchmarks by their own rules
-OUT=${OUT:-outputs/qwen2_5_vl_3b_lora/$ALGO} # metrics, pairs, checkpoints
+OUT=${OUT:-outputs/$NAME/$ALGO}             # metrics, pairs, checkpoints
 GPUS=${GPUS:-1}
+NNODES=1 TP=1                               # one card
 PROMPTS=${PROMPTS:-32}                      # of a step
 ROLLOUTS=${ROLLOUTS:-8}                     # of a prompt; the paper gives none
 MINI_BATCH=${MINI_BATCH:-16}                # prompts of an optimiser step
@@ -27,99 +29,33 @@ LORA_RANK=${LORA_RANK:-64}
 LORA_ALPHA=${LORA_ALPHA:-32}
 MAX_PROMPT=${MAX_PROMPT:-2048}              # tokens, of images too
 MAX_RESPONSE=${MAX_RESPONSE:-1024}
-TOKENS_PER_GPU=${TOKENS_PER_GPU:-8192}     # of a micro-batch; less if the update runs out of memory
+TOKENS_PER_GPU=${TOKENS_PER_GPU:-8192}      # of a micro-batch; less if the update runs out of memory
+VLLM_SHARE=${VLLM_SHARE:-0.5}               # of a GPU's memory
+BATCHED_TOKENS=${BATCHED_TOKENS:-8192}      # of a forward pass of vLLM
 EPOCHS=${EPOCHS:-1}
 #######################################################################
 
-DATA=(
-    data.train_files="$TRAIN"
-    data.val_files="$VAL"
-    data.train_batch_size="$PROMPTS"
-    data.max_prompt_length="$MAX_PROMPT"
-    data.max_response_length="$MAX_RESPONSE"
-    data.image_key=images
-    data.filter_overlong_prompts=True
-    data.filter_overlong_prompts_workers=8
-    data.truncation=error                   # a cut prompt would have more image features than image tokens
-)
+source examples/vlm_settings.sh             # DATA, MODEL, ACTOR, ROLLOUT, REWARD, DF, TRAINER; launch
 
-MODEL=(
-    actor_rollout_ref.model.path="$POLICY"
+MODEL+=(
     actor_rollout_ref.model.lora_rank="$LORA_RANK"
     actor_rollout_ref.model.lora_alpha="$LORA_ALPHA"
     actor_rollout_ref.model.target_modules=all-linear
     actor_rollout_ref.model.exclude_modules='.*visual.*'                # vLLM takes no adapter on the vision tower
-    actor_rollout_ref.model.use_remove_padding=True
-    actor_rollout_ref.model.enable_gradient_checkpointing=True
 )
 
-ACTOR=(
-    actor_rollout_ref.actor.strategy=fsdp2
-    actor_rollout_ref.actor.optim.lr="$LR"
-    actor_rollout_ref.actor.ppo_mini_batch_size="$MINI_BATCH"
-    actor_rollout_ref.actor.use_dynamic_bsz=True
-    actor_rollout_ref.actor.ppo_max_token_len_per_gpu="$TOKENS_PER_GPU"
-    actor_rollout_ref.actor.use_kl_loss=False
-    actor_rollout_ref.actor.entropy_coeff=0
-    actor_rollout_ref.actor.fsdp_config.param_offload=True              # makes room for two vLLM engines in turn
-    actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
-)
-
-ROLLOUT=(
-    actor_rollout_ref.rollout.name=vllm
-    actor_rollout_ref.rollout.n="$ROLLOUTS"
+ROLLOUT+=(
     actor_rollout_ref.rollout.load_format=safetensors                   # the base weights; only the adapter is sent later
-    actor_rollout_ref.rollout.temperature=0.7                           # paper: "rollout temperature of 0.7"
-    actor_rollout_ref.rollout.tensor_model_parallel_size=1
-    actor_rollout_ref.rollout.gpu_memory_utilization=0.5
-    actor_rollout_ref.rollout.max_num_batched_tokens=8192
     actor_rollout_ref.rollout.max_num_seqs=64
-    actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True
-    actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu="$((2 * TOKENS_PER_GPU))"
-    actor_rollout_ref.rollout.val_kwargs.do_sample=False                # greedy
-    actor_rollout_ref.rollout.val_kwargs.temperature=0
-)
-
-REWARD=(
-    reward.custom_reward_function.path="$REWARD_PATH"
-    reward.custom_reward_function.name=compute_score
 )
 
 if [[ $ALGO == df_* ]]; then
-    MAIN=recipe.df.main_df
-    ALGORITHM=(
-        objective="$ALGO"                   # estimator, loss, aggregation, group mode
-        df.repair.model_path="$REPAIR"
-        df.repair.n=2                       # paper: two repairs of each wrong rollout
-        df.repair.temperature=0.7           # ours: the rollouts'
-        df.group.reward_threshold=1.0       # paper: tau_r = 1
-        df.log.dir="$OUT"
-    )
+    ALGORITHM=("${DF[@]}")
 else
-    MAIN=verl.trainer.main_ppo
     ALGORITHM=(
         algorithm.adv_estimator=grpo
         actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean       # Eq. 22: a mean over each response
     )
 fi
 
-TRAINER=(
-    trainer.project_name=verl_df
-    trainer.experiment_name="qwen2_5_vl_3b_lora_$ALGO"
-    trainer.logger='[console,file,tensorboard]'
-    trainer.nnodes=1
-    trainer.n_gpus_per_node="$GPUS"
-    trainer.val_before_train=True
-    trainer.test_freq=10
-    trainer.save_freq=20
-    trainer.max_actor_ckpt_to_keep=3
-    trainer.total_epochs="$EPOCHS"
-    trainer.default_local_dir="$OUT/checkpoints"
-)
-
-export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
-RUN=("$PYTHON" -u -m "$MAIN")
-if [[ ${DRY_RUN:-0} == 1 ]]; then RUN=("$PYTHON" -m recipe.df.dry_run "$MAIN"); else mkdir -p "$OUT"; fi
-
-exec "${RUN[@]}" "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" \
-    "${TRAINER[@]}" "$@"
+launch "$@"
