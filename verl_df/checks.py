@@ -5,7 +5,7 @@ A wrong path or a broken image found here costs a second; found by a vLLM worker
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -51,9 +51,8 @@ def check_run(config: DictConfig) -> DFConfig:
         check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
-    for key in ("train_files", "val_files"):
-        for file in as_list(config.data[key]):
-            check_data_file(f"data.{key}", file, config.data.image_key, config.data.prompt_key, df.check.images)
+    for key, file in data_files(config):
+        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
     return df
 
 
@@ -313,6 +312,13 @@ def check_template(key: str, path: str | None) -> None:
 
 
 # ---- data ------------------------------------------------------------------------------------------------------------
+
+
+def data_files(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Key and name of each file that a run reads, training data first."""
+    for key in ("train_files", "val_files"):
+        for file in as_list(config.data[key]):
+            yield f"data.{key}", file
 
 
 def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode: int) -> None:

@@ -131,9 +131,7 @@ class VLLMGenerator:
         self.close()
 
     def _prompt(self, request: Request) -> dict[str, Any]:
-        text = self.processor.apply_chat_template(
-            with_image_items(request.messages, len(request.images)), add_generation_prompt=True, tokenize=False
-        )
+        text = prompt_text(self.processor, request.messages, len(request.images))
         return {"prompt": text, "multi_modal_data": {"image": request.images}} if request.images else {"prompt": text}
 
     def _response(self, token_ids: Sequence[int]) -> Response:
@@ -156,6 +154,22 @@ def request_seed(seed: int, number: int) -> int:
     two seeds that differ further up would give the same samples.
     """
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0]) >> 1
+
+
+def load_processor(model: str, trust_remote_code: bool = False) -> Any:
+    """Processor or tokenizer of a model folder or hub name. Raises: ValueError where none can be loaded."""
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(model, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{model}: no processor or tokenizer can be loaded from there ({reason})") from error
+
+
+def prompt_text(processor: Any, messages: Sequence[dict[str, Any]], images: int) -> str:
+    """A prompt in the model's chat form, up to where the response begins. Raises: ValueError as `with_image_items`."""
+    return processor.apply_chat_template(with_image_items(messages, images), add_generation_prompt=True, tokenize=False)
 
 
 def with_image_items(messages: Sequence[dict[str, Any]], images: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from verl_df.checks import as_list, check_data_file, check_model_path, check_template, require_choice
+from verl_df.checks import check_data_file, check_model_path, check_template, data_files, require_choice
 from verl_df.config import ConfigError
 from verl_df.endpoint_checks import check_auditor, check_judge
 from verl_df.repair_config import RepairTrainingConfig, load_repair_training_config
@@ -32,10 +32,9 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
     check_auditor(df.auditor)
     check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
     check_template("df.prompt_template", df.prompt_template)
-    for key in ("train_files", "val_files"):
-        for file in as_list(config.data[key]):
-            check_data_file(f"data.{key}", file, config.data.image_key, config.data.prompt_key, df.check.images)
-            _check_tasks(f"data.{key}", file)
+    for key, file in data_files(config):
+        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
+        _check_tasks(key, file)
     return df
 
 

@@ -23,7 +23,7 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 
 from recipe.df.main_df import CONFIG_FOLDER
 from verl_df import plugin
-from verl_df.checks import as_list, check_data_file, check_run
+from verl_df.checks import check_data_file, check_run, data_files
 from verl_df.config import ConfigError, check_config_groups, check_override_names
 from verl_df.dry_run.memory import GB, state_bytes
 from verl_df.dry_run.models import model_sizes
@@ -56,9 +56,8 @@ def _names_of_main_df(arguments: Sequence[str]) -> None:
 
 
 def _check_stock(config: DictConfig) -> None:
-    for key in ("train_files", "val_files"):
-        for file in as_list(config.data[key]):
-            check_data_file(f"data.{key}", file, config.data.image_key, config.data.prompt_key, decode=-1)
+    for key, file in data_files(config):
+        check_data_file(key, file, config.data.image_key, config.data.prompt_key, decode=-1)
 
 
 ENTRY_POINTS = {

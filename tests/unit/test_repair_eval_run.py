@@ -39,7 +39,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def toy(model):
     """Per prompt two wrong responses, one with a sibling, one with the bare answer, and the right response."""
-    tokenizer = run._tokenizer(run._load_processor(str(model)))
+    tokenizer = run._tokenizer(run.load_processor(str(model)))
     rows, right = [], {}
     for example in examples("repair_val", PROMPTS, ToySettings()):
         words = words_of(example.grid, example.question)

@@ -24,6 +24,11 @@ SEED_OFFSET = 7919
 TEMPLATE_TOKENS = 256
 
 
+def repair_prompt_length(wanted: int | None, prompt: int, response: int) -> int:
+    """Limit of a repair prompt, in tokens: `df.repair.max_prompt_length`, or room for the prompt and two responses."""
+    return wanted or prompt + 2 * response + TEMPLATE_TOKENS
+
+
 def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     """The run's config as the repair engine should see it.
 
@@ -36,7 +41,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
     rollout = config.actor_rollout_ref.rollout
     response_length = rollout.response_length
-    prompt_length = repair.max_prompt_length or rollout.prompt_length + 2 * response_length + TEMPLATE_TOKENS
+    prompt_length = repair_prompt_length(repair.max_prompt_length, rollout.prompt_length, response_length)
     rollout.update(
         # the actor's engine starts from dummy weights and waits for a sync; this one reads the folder
         load_format="auto",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.checkpoint.validation import Solved
-from verl_df.generation import Generator, Request, VLLMGenerator, with_image_items
+from verl_df.generation import Generator, Request, VLLMGenerator, prompt_text
 from verl_df.rl_data import Prompt, RLData
 from verl_df.task_reward import Answer, TaskReward
 
@@ -65,7 +65,6 @@ def _outputs(generator: Generator, prompts: list[Prompt], max_tokens: int) -> li
 
 def _shown(generator: VLLMGenerator, prompt: Prompt) -> str:
     """The prompt as verl decodes it: chat form, without special tokens."""
-    messages = with_image_items(prompt.messages, len(prompt.images))
-    text = generator.processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    text = prompt_text(generator.processor, prompt.messages, len(prompt.images))
     ids = generator.tokenizer.encode(text, add_special_tokens=False)
     return generator.tokenizer.decode(ids, skip_special_tokens=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from transformers import ProcessorMixin
 
-from verl_df.generation import with_image_items
+from verl_df.generation import prompt_text
 from verl_df.rl_data import Prompt
 
 
@@ -23,9 +23,7 @@ class TokenRow:
 def prompt_inputs(processor: ProcessorMixin, prompt: Prompt) -> dict[str, torch.Tensor]:
     """A prompt in the model's chat form with its pictures: input_ids and attention_mask [1, length], pixels."""
     messages, images = prompt.messages, prompt.pictures()
-    text = processor.apply_chat_template(
-        with_image_items(messages, len(images)), add_generation_prompt=True, tokenize=False
-    )
+    text = prompt_text(processor, messages, len(images))
     return dict(processor(text=[text], images=images, return_tensors="pt"))
 
 

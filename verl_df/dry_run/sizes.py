@@ -46,9 +46,8 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
     repairs = repair.n if repair is not None and config.df.group.mode != "off" else 0
     prompt, response = config.data.max_prompt_length, config.data.max_response_length
     dynamic = actor.use_dynamic_bsz
-    from verl_df.adapters.repair_server import TEMPLATE_TOKENS  # imports verl's rollout: seconds
+    from verl_df.adapters.repair_server import repair_prompt_length  # imports verl's rollout: seconds
 
-    wanted = repair.max_prompt_length if repairs else None
     return RunSizes(
         nodes=config.trainer.nnodes,
         gpus=config.trainer.nnodes * config.trainer.n_gpus_per_node,
@@ -66,7 +65,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
         lora=config.actor_rollout_ref.model.lora_rank > 0,
         critic=critic,
         repairs=repairs,
-        repair_prompt=(wanted or prompt + 2 * response + TEMPLATE_TOKENS) if repairs else 0,
+        repair_prompt=repair_prompt_length(repair.max_prompt_length, prompt, response) if repairs else 0,
     )
 
 

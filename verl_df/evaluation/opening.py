@@ -10,6 +10,7 @@ from verl_df.evaluation.folder import EvaluationFolder
 from verl_df.evaluation.sampling import EngineSampler, Sampler
 from verl_df.evaluation.server import ChatServer, ServerSampler
 from verl_df.evaluation.settings import EvaluationSettings
+from verl_df.generation import VLLMGenerator, load_processor
 from verl_df.judges.endpoint import EndpointConfig
 from verl_df.judges.failures import EndpointFailure
 
@@ -29,7 +30,8 @@ def check_model(settings: EvaluationSettings) -> None:
 
         find_actor(Path(settings.checkpoint))
     else:
-        _check_folder(settings)
+        assert settings.model is not None  # by the settings' check
+        load_processor(settings.model, settings.trust_remote_code)
 
 
 def model_of(settings: EvaluationSettings, folder: EvaluationFolder) -> str:
@@ -52,23 +54,11 @@ def opener(settings: EvaluationSettings) -> OpenSampler:
 
     @contextmanager
     def opened(model: str) -> Iterator[Sampler]:
-        from verl_df.generation import VLLMGenerator
-
         options = {"max_model_len": settings.max_model_len, "dtype": settings.dtype, **settings.engine}
         with VLLMGenerator(model, trust_remote_code=settings.trust_remote_code, **options) as generator:
             yield EngineSampler(generator)
 
     return opened
-
-
-def _check_folder(settings: EvaluationSettings) -> None:
-    from transformers import AutoProcessor  # seconds of imports
-
-    try:
-        AutoProcessor.from_pretrained(settings.model, trust_remote_code=settings.trust_remote_code)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{settings.model}: no processor or tokenizer can be loaded from there ({reason})") from error
 
 
 def _check_server(settings: EvaluationSettings) -> None:

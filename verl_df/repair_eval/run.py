@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoProcessor, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from verl_df.generation import Generator, VLLMGenerator
+from verl_df.generation import Generator, VLLMGenerator, load_processor
 from verl_df.prompts import load_template
 from verl_df.repair_eval.folder import FolderWriter, check_new
 from verl_df.repair_eval.sampling import AGAIN, COPY, Sampler, Sampling, check_tokenizer, task_records
@@ -83,7 +83,7 @@ def run_evaluation(settings: EvaluationSettings, out: Path, open_generator: Open
     tasks = read_tasks(Path(settings.data), settings.limit)
     sampling = _sampling(settings, tasks)
     methods = _by_model(settings)
-    processors = {model: _load_processor(model) for model in methods}
+    processors = {model: load_processor(model) for model in methods}
     for model, processor in processors.items():
         check_tokenizer(tasks, _tokenizer(processor), model)
     reward = TaskReward(settings.reward_path, settings.reward_name, settings.reward_workers)
@@ -156,14 +156,6 @@ def _count_right(tasks: Sequence[RepairTask], reward: TaskReward, threshold: flo
 def _vllm(settings: EvaluationSettings) -> OpenGenerator:
     options = {"max_model_len": settings.max_model_len, "dtype": settings.dtype, **(settings.engine or {})}
     return lambda model: VLLMGenerator(model, **options)
-
-
-def _load_processor(model: str) -> Any:
-    try:
-        return AutoProcessor.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{model}: no processor or tokenizer can be loaded from there ({reason})") from error
 
 
 def _tokenizer(processor: Any) -> PreTrainedTokenizerBase:

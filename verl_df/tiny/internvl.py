@@ -12,12 +12,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from verl_df.tiny.text_model import text_sizes
 from verl_df.tiny.tokenizer import save_tokenizer
 
 PATCH, TILE = 14, 56  # pixels; a tile is 4 x 4 patches, and 2 x 2 visual tokens after the pixel shuffle
 TILE_TOKENS = 4
 MOST_TILES = 4
-WIDTH, VISION_WIDTH, LAYERS = 128, 64, 2
+VISION_WIDTH = 64
 NAMED_TOKENS = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -37,23 +38,8 @@ CHAT_TEMPLATE = (
 
 
 def build_config(tokenizer: PreTrainedTokenizerBase) -> InternVLConfig:
-    """Configuration whose vocabulary is exactly the tokenizer's (see `verl_df.toy.model.build_config`)."""
-    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    text = {
-        "model_type": "qwen3",
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 2 * WIDTH,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,  # vLLM's CPU attention kernel asks for a multiple of 32
-        "max_position_embeddings": 1024,
-        "tie_word_embeddings": False,
-        "bos_token_id": pad,
-        "eos_token_id": end,
-        "pad_token_id": pad,
-    }
+    """Configuration of the model for this tokenizer."""
+    text = {**text_sizes(tokenizer), "model_type": "qwen3", "tie_word_embeddings": False}
     vision = {
         "hidden_size": VISION_WIDTH,
         "intermediate_size": 2 * VISION_WIDTH,

@@ -12,18 +12,17 @@ from transformers import (
     Qwen3VLVideoProcessor,
 )
 
+from verl_df.tiny.text_model import WIDTH, text_sizes
 from verl_df.tiny.tokenizer import save_tokenizer
 from verl_df.toy.tokenizer import CHAT_TEMPLATE
 
 PATCH, MERGE = 16, 2
 _SIDE = PATCH * MERGE  # pixels of one visual token
-WIDTH, VISION_WIDTH, LAYERS = 128, 64, 2
+VISION_WIDTH = 64
 
 
 def build_config(tokenizer: PreTrainedTokenizerBase) -> Qwen3VLConfig:
-    """Configuration whose vocabulary is exactly the tokenizer's (see `verl_df.toy.model.build_config`)."""
-    end, pad = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    ends = {"bos_token_id": pad, "eos_token_id": end, "pad_token_id": pad}
+    """Configuration of the model for this tokenizer."""
     tokens = {
         "image_token_id": "<|image_pad|>",
         "video_token_id": "<|video_pad|>",
@@ -31,21 +30,13 @@ def build_config(tokenizer: PreTrainedTokenizerBase) -> Qwen3VLConfig:
         "vision_end_token_id": "<|vision_end|>",
     }
     text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 2 * WIDTH,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,  # vLLM's CPU attention kernel asks for a multiple of 32
-        "max_position_embeddings": 1024,
+        **text_sizes(tokenizer),
         "rope_parameters": {
             "rope_type": "default",
             "rope_theta": 10000.0,
             "mrope_section": [6, 5, 5],
             "mrope_interleaved": True,
         },
-        **ends,
     }
     vision = {
         "depth": 2,
