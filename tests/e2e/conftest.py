@@ -79,9 +79,14 @@ def rollout_record(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
-    """The main job: three steps of DF-GRPO, and the folder that holds what its policy sampled."""
+    """The main job: three steps of DF-GRPO, saved after each, and the folder that holds what its policy sampled."""
     rollouts, folder = tmp_path_factory.mktemp("rollouts"), tmp_path_factory.mktemp("df_grpo")
-    settings = ["df.log.pairs_per_step=-1", f"trainer.validation_data_dir={folder}/val", *rollout_record(rollouts)]
+    settings = [
+        "df.log.pairs_per_step=-1",
+        "trainer.save_freq=1",
+        f"trainer.validation_data_dir={folder}/val",
+        *rollout_record(rollouts),
+    ]
     return start_run(world, folder, *settings, **SIZES), rollouts
 
 

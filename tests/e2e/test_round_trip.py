@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The round trip of a checkpoint: a toy policy trained for three steps by the real trainer, merged, checked against its
-shards, and evaluated in vLLM: the trainer's own validation accuracy, in one command. And a run that is resumed.
+shards, and evaluated in vLLM: the trainer's own validation accuracy, in one command.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.e2e.conftest import ROOT, SIZES, STEPS, Run, start_run
+from tests.e2e.conftest import ROOT, STEPS, Run
 from verl_df.platform.environment import cpu_environment
 
 SCRIPT = ROOT / "examples/toy/evaluate_checkpoint.sh"
@@ -55,29 +55,3 @@ def test_another_model_is_refused(world: Path, run: Run, tmp_path: Path) -> None
     merged = Path(shutil.copytree(world / "policy", tmp_path / "merged"))
     done = round_trip(world, run, merged, ROWS="2")
     assert done.returncode == 1 and "is not the trained actor" in done.stderr
-
-
-def test_a_resumed_run_goes_on_from_its_checkpoint(world: Path, run: Run, tmp_path: Path) -> None:
-    """Weights, optimiser, step and place in the data come back; the pairs of the steps before it are kept."""
-    folder = tmp_path / "resumed"
-    shutil.copytree(run.folder / "checkpoints", folder / "checkpoints")
-    shutil.copy(run.folder / "pairs.jsonl", folder)
-    settings = ["trainer.resume_mode=auto", "trainer.val_before_train=False", "trainer.test_freq=-1"]
-    resumed = start_run(world, folder, *settings, "df.log.pairs_per_step=-1", **SIZES | {"STEPS": str(STEPS + 1)})
-    assert set(resumed.metrics) == {STEPS + 1}
-    assert [pair for pair in resumed.pairs if pair["step"] <= STEPS] == run.pairs
-    assert resumed.metrics[STEPS + 1]["df/asked"] == len(resumed.pairs) - len(run.pairs) > 0
-    shards = [
-        torch.load(folder / f"checkpoints/global_step_{step}/actor/{kind}_world_size_1_rank_0.pt", weights_only=False)
-        for step in (STEPS, STEPS + 1)
-        for kind in ("optim", "extra_state")
-    ]
-    steps = [next(iter(optimiser["state"].values()))["step"] for optimiser in shards[::2]]
-    assert steps[1] == steps[0] + 1
-    schedules = [extra["lr_scheduler"]["last_epoch"] for extra in shards[1::2]]
-    assert schedules[1] == schedules[0] + 1
-    places = [
-        torch.load(folder / f"checkpoints/global_step_{step}/data.pt", weights_only=False)
-        for step in (STEPS, STEPS + 1)
-    ]
-    assert places[1]["_num_yielded"] == places[0]["_num_yielded"] + 1
