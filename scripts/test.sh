@@ -47,5 +47,5 @@ run_pytest() { # run_pytest ARGUMENTS: exit status 5 (nothing selected) counts a
 
 run_pytest -m 'not e2e' -n 2 "$@"
 if [[ "${end_to_end}" == 1 ]]; then
-    run_pytest -m e2e "$@"
+    run_pytest -m e2e --durations=0 --durations-min=10 "$@"
 fi
