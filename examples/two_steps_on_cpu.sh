@@ -30,23 +30,12 @@ source scripts/cpu_env.sh
 MODEL_PATH=$TINY/$architecture MINI_BATCH=$PROMPTS WORKERS=1
 [[ -e $MODEL_PATH ]] || "$PYTHON" -m verl_df.tiny model "$architecture" --out "$MODEL_PATH"
 [[ -e $TINY/rl.parquet ]] || "$PYTHON" -m verl_df.tiny rows rl --out "$TINY/rl.parquet"
-source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, TRAINER, RUNTIME; its REWARD is the toy's
+source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, CRITIC, ROLLOUT, TRAINER, RUNTIME; its REWARD is the toy's
 
 export POLICY=$MODEL_PATH REPAIR=$MODEL_PATH TRAIN=$TINY/rl.parquet VAL=$TINY/rl.parquet MINI_BATCH NNODES=1 GPUS=$WORKERS TP=1
 export REWARD_PATH=pkg://verl_df.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKENS_PER_GPU=8192
 CPU=("${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "${RUNTIME[@]}")
-case "$SCRIPT" in
-    *ppo_trainer*)
-        CPU+=(
-            +critic.ppo_infer_max_token_len_per_gpu=8192
-            critic.model.use_remove_padding=False
-            +critic.model.override_config.attn_implementation=sdpa
-            critic.fsdp.use_torch_compile=False
-            critic.fsdp.model_dtype=fp32
-            '+critic.fsdp.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'
-        )
-        ;;
-esac
+[[ $SCRIPT != *ppo_trainer* ]] || CPU+=("${CRITIC[@]}")
 
 exec timeout --kill-after=30 "$TIME_LIMIT" bash "$SCRIPT" "${CPU[@]}" \
     actor_rollout_ref.actor.fsdp_config.param_offload=False actor_rollout_ref.actor.fsdp_config.optimizer_offload=False \

@@ -28,6 +28,15 @@ ACTOR=(
     '+actor_rollout_ref.actor.fsdp_config.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'   # bf16 is slower on a CPU
 )
 
+CRITIC=(                                                                # of PPO
+    +critic.ppo_infer_max_token_len_per_gpu=8192                        # verl takes this for the critic's updates too
+    critic.model.use_remove_padding=False
+    +critic.model.override_config.attn_implementation=sdpa
+    critic.fsdp.use_torch_compile=False
+    critic.fsdp.model_dtype=fp32
+    '+critic.fsdp.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'
+)
+
 ROLLOUT=(
     actor_rollout_ref.rollout.name=vllm
     actor_rollout_ref.rollout.n="$ROLLOUTS"

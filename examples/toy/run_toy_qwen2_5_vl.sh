@@ -29,7 +29,7 @@ TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray work
 
 source scripts/cpu_env.sh
 MODEL_PATH=$POLICY MINI_BATCH=$PROMPTS
-source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, REWARD, TRAINER, RUNTIME
+source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, CRITIC, ROLLOUT, REWARD, TRAINER, RUNTIME
 
 DATA+=(
     data.train_files="$WORLD/data/train.parquet"
@@ -68,13 +68,8 @@ case "$ALGO" in
         ALGORITHM+=(
             critic.strategy=fsdp2
             critic.optim.lr="$LR"
-            +critic.ppo_infer_max_token_len_per_gpu=8192                # verl takes this for the critic's updates too
-            critic.model.use_remove_padding=False
             critic.model.enable_gradient_checkpointing=False
-            +critic.model.override_config.attn_implementation=sdpa
-            critic.fsdp.use_torch_compile=False
-            critic.fsdp.model_dtype=fp32
-            '+critic.fsdp.mixed_precision={param_dtype: fp32, reduce_dtype: fp32}'
+            "${CRITIC[@]}"
         )
         ;;
 esac
