@@ -28,8 +28,12 @@ def whole_path(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole_file(path) as file:
+        file.write(text)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object as indented JSON, whole or not at all."""
-    with whole_file(path) as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

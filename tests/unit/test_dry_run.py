@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from launch_support import ROOT, arguments
 
 from recipe.df.dry_run import dry_run, main
 from verl_df.config import ConfigError
@@ -17,7 +18,6 @@ from verl_df.dry_run.report import describe
 from verl_df.dry_run.sizes import RunSizes, check_sizes
 from verl_df.tiny import ARCHITECTURES, save_tiny_model
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*_*/run_*.sh"))
 HARDWARE = (ROOT / "docs/models.md").read_text().split("## Hardware")[1].splitlines()
 BASELINES = ("dapo", "gspo", "grpo", "ppo")
@@ -44,20 +44,10 @@ RUN = RunSizes(
 )
 
 
-def words(script: str, tmp_path: Path, *extra: str, **variables: str) -> list[str]:
-    """What the script would start Python with."""
-    show = tmp_path / "show"
-    show.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
-    show.chmod(0o755)
-    environment = {**os.environ, "PYTHON": str(show), "DRY_RUN": "1", "OUT": str(tmp_path / "out"), **variables}
-    command = ["bash", str(ROOT / script), *extra]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
-
-
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_launch_script_passes(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # no model or data of ours is here
-    given = words(script, tmp_path)
+    given = arguments(script, tmp_path, DRY_RUN="1")
     assert given[:2] == ["-m", "recipe.df.dry_run"]
     lines = dry_run(given[2], given[3:], gpu=80)
     assert any("-> a tiny" in line for line in lines) and any(line.startswith("step:") for line in lines)
@@ -88,7 +78,10 @@ def test_there_is_a_script_for_every_model_and_a_baseline_for_every_df_script() 
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if "/df_" in script])
 def test_the_baseline_has_the_same_numbers(script: str, tmp_path: Path) -> None:
     """All but what makes the method, the names and the folder of the run."""
-    ours, theirs = words(script, tmp_path), words(script.replace("df_", "", 1), tmp_path)
+    ours, theirs = (
+        arguments(script, tmp_path, DRY_RUN="1"),
+        arguments(script.replace("df_", "", 1), tmp_path, DRY_RUN="1"),
+    )
     assert theirs[2] == "verl.trainer.main_ppo" and ours[2] == "recipe.df.main_df"
     method = ("df.", "objective=", "algorithm.", "trainer.experiment_name", "reward.", "+reward.", "++reward.")
     loss = ("actor_rollout_ref.actor.policy_loss", "actor_rollout_ref.actor.loss_agg", "actor_rollout_ref.actor.clip_")
@@ -120,7 +113,7 @@ def test_from_the_command_line() -> None:
     ],
 )
 def test_what_is_wrong_is_one_line(override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    given = words("examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh", tmp_path, override)
+    given = arguments("examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh", tmp_path, override, DRY_RUN="1")
     assert main(given[2:]) == 1
     shown = capsys.readouterr()
     assert shown.out.count("passed, nothing was started") == 0 and "Traceback" not in shown.err

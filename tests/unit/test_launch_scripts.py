@@ -11,33 +11,18 @@ import pytest
 from adapters_support import composed
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from launch_support import ROOT, arguments
 from omegaconf import DictConfig
 
 from verl_df.repair_config import load_repair_training_config
 
-ROOT = Path(__file__).parents[2]
 SFT, RL = "examples/repair_sft/run_qwen2_5_vl_7b_fsdp.sh", "examples/repair_rl/run_qwen2_5_vl_7b_fsdp.sh"
 
 
-@pytest.fixture
-def arguments(tmp_path: Path):
-    """Arguments that a script would start Python with, one string each."""
-    shown = tmp_path / "show"
-    shown.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
-    shown.chmod(0o755)
-
-    def run(script: str, *extra: str, **variables: str) -> list[str]:
-        environment = {**os.environ, "PYTHON": str(shown), "TORCHRUN": str(shown), "OUT": str(tmp_path), **variables}
-        command = ["bash", str(ROOT / script), *extra]
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.splitlines()
-
-    return run
-
-
-def overrides(arguments: list[str], module: str) -> list[str]:
-    start = arguments.index(module)
-    assert arguments[start - 1] == "-m"
-    return arguments[start + 1 :]
+def overrides(given: list[str], module: str) -> list[str]:
+    start = given.index(module)
+    assert given[start - 1] == "-m"
+    return given[start + 1 :]
 
 
 def sft_config(given: list[str]) -> DictConfig:
@@ -46,8 +31,8 @@ def sft_config(given: list[str]) -> DictConfig:
         return compose("sft_trainer_engine", overrides=given)
 
 
-def test_sft_of_the_repair_model(arguments) -> None:
-    given = arguments(SFT, "trainer.total_epochs=5", POLICY="some/policy", DATA="rows.parquet", NPROC="4")
+def test_sft_of_the_repair_model(tmp_path: Path) -> None:
+    given = arguments(SFT, tmp_path, "trainer.total_epochs=5", POLICY="some/policy", DATA="rows.parquet", NPROC="4")
     assert "--nproc-per-node=4" in given
     config = sft_config(overrides(given, "verl.trainer.sft_trainer"))
     assert config.model.path == "some/policy" and config.data.train_files == "rows.parquet"
@@ -58,8 +43,8 @@ def test_sft_of_the_repair_model(arguments) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "loss", "mean"), [("gspo", "gspo", "seq-mean-token-mean"), ("dapo", "vanilla", "token-mean")]
 )
-def test_rl_of_the_repair_model(arguments, algorithm: str, loss: str, mean: str) -> None:
-    given = overrides(arguments(RL, ALGO=algorithm, AUDITOR_URL="http://a:1/v1"), "recipe.df.main_repair")
+def test_rl_of_the_repair_model(tmp_path: Path, algorithm: str, loss: str, mean: str) -> None:
+    given = overrides(arguments(RL, tmp_path, ALGO=algorithm, AUDITOR_URL="http://a:1/v1"), "recipe.df.main_repair")
     config = composed(*given, name="repair_trainer")
     assert config.actor_rollout_ref.actor.policy_loss.loss_mode == loss
     assert config.actor_rollout_ref.actor.loss_agg_mode == mean
@@ -67,15 +52,15 @@ def test_rl_of_the_repair_model(arguments, algorithm: str, loss: str, mean: str)
     assert df.edit_penalty == 0.5 and df.auditor.enabled and df.auditor.endpoint.base_url == "http://a:1/v1"
 
 
-def test_without_an_auditor_there_is_none(arguments) -> None:
-    given = overrides(arguments(RL, EDIT_PENALTY="0.2"), "recipe.df.main_repair")
+def test_without_an_auditor_there_is_none(tmp_path: Path) -> None:
+    given = overrides(arguments(RL, tmp_path, EDIT_PENALTY="0.2"), "recipe.df.main_repair")
     df = load_repair_training_config(composed(*given, name="repair_trainer").df)
     assert df.edit_penalty == 0.2 and not df.auditor.enabled
 
 
-def test_another_algorithm_is_refused(arguments) -> None:
+def test_another_algorithm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        arguments(RL, ALGO="gpso")
+        arguments(RL, tmp_path, ALGO="gpso")
     assert "write gspo, grpo or dapo" in refused.value.stderr
 
 

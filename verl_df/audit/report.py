@@ -12,8 +12,8 @@ from verl_df.audit.figures import Agreement, AuditFigures, Period, agreement, au
 from verl_df.audit.labels import STRATA, read_labels, read_log
 from verl_df.core.agreement import Kappa
 from verl_df.core.statistics import Interval, wilson_interval
+from verl_df.files import write_text
 from verl_df.markdown import markdown_table
-from verl_df.repair_eval.folder import write_text
 
 
 def write_report(log: Path, labels: Path | None, out: Path | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from verl_df.core.statistics import Interval, PairedDifference, paired_bootstrap
 from verl_df.evaluation.benchmarks import columns, title
 from verl_df.evaluation.figures import LEVEL, SEED, Run, ks, problem_means, seed_values
-from verl_df.files import whole_file, write_json
+from verl_df.files import write_json, write_text
 from verl_df.markdown import markdown_table
 
 EXPLANATION = """\
@@ -68,8 +68,7 @@ def write_comparison(a: Run, b: Run, out: Path) -> str:
         if found:
             page += f"{'' if k == 1 else f'## pass@{k}' + chr(10) * 2}{_table(found)}\n"
     page += EXPLANATION
-    with whole_file(out / "compare.md") as file:
-        file.write(page)
+    write_text(out / "compare.md", page)
     content = {"accuracy" if k == 1 else f"pass@{k}": _plain(found) for k, found in figures if found}
     write_json(out / "compare.json", {"a": a.name, "b": b.name, "differences": content})
     return page

@@ -14,7 +14,7 @@ from verl_df.evaluation.figures import Cell, cell, ks, make_run
 from verl_df.evaluation.folder import Evaluation, read_evaluation
 from verl_df.evaluation.records import Problem, Sample
 from verl_df.evaluation.settings import REWARD
-from verl_df.files import whole_file, write_json
+from verl_df.files import write_json, write_text
 from verl_df.markdown import markdown_table
 from verl_df.repair_eval.tables import format_interval
 
@@ -52,8 +52,7 @@ def write_summary(folder: Path) -> str:
         },
     }
     write_json(folder / "evaluation.json", content)
-    with whole_file(folder / "evaluation.md") as file:
-        file.write(page)
+    write_text(folder / "evaluation.md", page)
     return page
 
 

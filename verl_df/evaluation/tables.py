@@ -10,7 +10,7 @@ from verl_df.core.statistics import Interval
 from verl_df.evaluation.benchmarks import columns, title
 from verl_df.evaluation.figures import Cell, Run, cell, ks
 from verl_df.evaluation.plot import chart
-from verl_df.files import whole_file, write_json
+from verl_df.files import write_json, write_text
 from verl_df.markdown import markdown_table
 
 Row = Mapping[str, Cell | None]
@@ -41,9 +41,9 @@ def write_table(runs: Sequence[Run], out: Path, interval: str) -> str:
     )
     page += "\n" + explanation(runs, interval)
     latex = "\n".join(_latex(rows, data, interval, k) for k, rows in tables.items())
-    _write(out / "table.md", page)
-    _write(out / "table.tex", latex)
-    _write(out / "table.svg", chart(tables[1], data, interval))
+    write_text(out / "table.md", page)
+    write_text(out / "table.tex", latex)
+    write_text(out / "table.svg", chart(tables[1], data, interval))
     write_json(out / "table.json", _content(runs, tables, interval))
     return page
 
@@ -117,8 +117,3 @@ def _content(runs: Sequence[Run], tables: Mapping[int, Mapping[str, Row]], inter
 
 def _plain(row: Row) -> dict[str, Any]:
     return {name: None if one is None else dataclasses.asdict(one) | {"mean": one.mean} for name, one in row.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as file:
-        file.write(text)

@@ -2,7 +2,6 @@
 """Finished evaluations side by side: means over runs, and differences paired by task."""
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ import numpy as np
 
 from verl_df.core.checks import did_you_mean
 from verl_df.core.statistics import Interval, PairedDifference, bootstrap_interval, paired_bootstrap
+from verl_df.files import write_json, write_text
 from verl_df.markdown import markdown_table
 from verl_df.repair_eval.figures import FIGURES, figure_interval
-from verl_df.repair_eval.folder import read_evaluation, write_text
+from verl_df.repair_eval.folder import read_evaluation
 from verl_df.repair_eval.outcomes import Outcome
 from verl_df.repair_eval.sampling import AGAIN, COPY
 from verl_df.repair_eval.tables import TITLES, format_interval, format_value
@@ -118,7 +118,7 @@ def write_comparison(groups: Sequence[Group], out: Path) -> str:
         table = _difference_table(differences[group.name])
         page += f"\n## {group.name} − {base.name}\n\n{_pairing(group, base)}\n\n{table}"
     content = {"figures": _plain(figures), "differences": _plain(differences), "base": base.name}
-    write_text(out / "compare.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(out / "compare.json", content)
     write_text(out / "compare.md", page)
     return page
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_df.files import write_json
 from verl_df.repair_eval.outcomes import Outcome, Row, collect_outcomes
 from verl_df.repair_eval.records import SampleRecord, TaskRecord, read_records, to_json_line, write_records
 
@@ -42,7 +43,7 @@ class FolderWriter:
     def __init__(self, folder: Path, settings: dict[str, Any], tasks: Sequence[TaskRecord]) -> None:
         check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        write_json(folder / SETTINGS, settings)
         write_records(folder / TASKS, tasks)
         self._path = folder / SAMPLES
         self._temporary = self._path.with_name(SAMPLES + ".tmp")
@@ -87,11 +88,3 @@ def read_evaluation(folder: Path) -> Evaluation:
         raise ValueError(f"{folder / SETTINGS}: threshold is {threshold!r}, not a number")
     tasks = list(read_records(folder / TASKS, TaskRecord))
     return Evaluation(folder, settings, tasks, list(read_records(folder / SAMPLES, SampleRecord)))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; folders on the way are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.rename(path)

@@ -2,12 +2,12 @@
 """Turns the records of a finished evaluation into repair_eval.json, repair_eval.md and repair_eval.svg."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df.files import write_json, write_text
 from verl_df.repair_eval.figures import MethodFigures, compute_figures
-from verl_df.repair_eval.folder import read_evaluation, write_text
+from verl_df.repair_eval.folder import read_evaluation
 from verl_df.repair_eval.plot import Point, Series, chart
 from verl_df.repair_eval.tables import render_report, row_name
 
@@ -24,7 +24,7 @@ def write_report(folder: Path) -> str:
     rows = compute_figures(evaluation.outcomes())
     page = render_report(evaluation.settings, rows)
     content = {"settings": evaluation.settings, "figures": [dataclasses.asdict(row) for row in rows]}
-    write_text(folder / f"{NAME}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / f"{NAME}.json", content)
     write_text(folder / f"{NAME}.md", page)
     series = _series(rows)
     if series:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verl_df.core.statistics import Interval, PairedDifference, rank_correlation
+from verl_df.files import write_text
 from verl_df.markdown import markdown_table
 from verl_df.repair_eval.compare import Group, GroupFigure, difference_over_problems, group_figure, parse_group
-from verl_df.repair_eval.folder import write_text
 from verl_df.repair_eval.plot import Point, Series, chart
 from verl_df.repair_eval.tables import TITLES, format_interval
 
