@@ -5,8 +5,10 @@ script.
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
 # A run of three steps takes two to four minutes on two idle cores, mostly imports, one on two workers up to ten; a hung
 # one is ended here.
 RUN_SECONDS = 1200
-STAGE_SECONDS = 900
+WORLD_SECONDS = 1800
+WORLD = ROOT / "outputs/toy"
+WORLD_STAGES = ("model", "data", "policy", "repair-data", "repair-tasks", "repair")
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,31 @@ def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
     return start_run(world, folder, *settings, **SIZES), rollouts
 
 
+@pytest.fixture(scope="session", autouse=True)
+def world_build(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[subprocess.Popen, Path] | None]:
+    """Builds the toy world, beside the first tests, which do without it. The process and its log.
+
+    None where no selected test asks for the world.
+    """
+    if not any("world" in item.fixturenames for item in request.session.items):
+        yield None
+        return
+    log = tmp_path_factory.mktemp("world") / "log"
+    command = [sys.executable, "-m", "verl_df.toy", *WORLD_STAGES, "--out", str(WORLD)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+    yield process, log
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @pytest.fixture(scope="session")
-def world() -> Path:
+def world(world_build: tuple[subprocess.Popen, Path]) -> Path:
     """The toy world of the quickstart: data, base policy, repair model. Kept in outputs/toy between runs."""
-    folder = ROOT / "outputs/toy"
-    for stage in ("model", "data", "policy", "repair-data", "repair-tasks", "repair"):
-        command = [sys.executable, "-m", "verl_df.toy", stage, "--out", str(folder)]
-        subprocess.run(command, check=True, cwd=ROOT, timeout=STAGE_SECONDS)
-    return folder
+    process, log = world_build
+    status = process.wait(WORLD_SECONDS)
+    assert status == 0, log.read_text(errors="replace")[-6000:]
+    return WORLD

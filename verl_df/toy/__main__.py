@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the toy world, one stage at a time: `python -m verl_df.toy <stage> --out DIR`.
+"""Build the toy world by stages: `python -m verl_df.toy STAGE [STAGE ...] --out DIR`.
 
 | stage | writes |
 | --- | --- |
@@ -31,10 +31,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m verl_df.toy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=[*STAGES, "all"])
+    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all"], metavar="STAGE")
     parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
     arguments = parser.parse_args()
-    for name in WORLD if arguments.stage == "all" else [arguments.stage]:
+    for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
         said = build_stage(name, arguments.out, ToySettings())
         print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
