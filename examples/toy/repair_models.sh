@@ -13,7 +13,7 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-.venv/bin/python}
 WORLD=${WORLD:-outputs/toy}
 OUT=${OUT:-$WORLD/repair_models}
-VARIANTS=${VARIANTS:-full full_2 full_3 no_edit_penalty no_c1 lambda_0.2 lambda_0.4 lambda_0.6 lambda_0.8}
+VARIANTS=${VARIANTS:-full full_2 full_3 full_4 full_5 no_edit_penalty no_c1 lambda_0.2 lambda_0.4 lambda_0.6 lambda_0.8}
 SAMPLING_SEEDS=${SAMPLING_SEEDS:-2}         # of the evaluation
 #######################################################################
 
