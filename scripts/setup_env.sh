@@ -87,7 +87,7 @@ fi
 # A run starts a dozen processes that import torch, vLLM and verl: 10 s each when compiled, 33 s from source, which is
 # what Python reads every time where PYTHONDONTWRITEBYTECODE is set, as in many containers.
 echo "setup_env.sh: compiling the packages"
-.venv/bin/python -m compileall -q -j 0 "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" ||
+.venv/bin/python -m compileall -q -j 0 .venv/lib ||
     echo "setup_env.sh: the files named above do not compile; nothing else is the matter with them" >&2
 
 echo "${wanted}" >"${stamp}"

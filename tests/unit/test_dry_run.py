@@ -78,10 +78,7 @@ def test_there_is_a_script_for_every_model_and_a_baseline_for_every_df_script() 
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if "/df_" in script])
 def test_the_baseline_has_the_same_numbers(script: str, tmp_path: Path) -> None:
     """All but what makes the method, the names and the folder of the run."""
-    ours, theirs = (
-        arguments(script, tmp_path, DRY_RUN="1"),
-        arguments(script.replace("df_", "", 1), tmp_path, DRY_RUN="1"),
-    )
+    ours, theirs = (arguments(name, tmp_path, DRY_RUN="1") for name in (script, script.replace("df_", "", 1)))
     assert theirs[2] == "verl.trainer.main_ppo" and ours[2] == "recipe.df.main_df"
     method = ("df.", "objective=", "algorithm.", "trainer.experiment_name", "reward.", "+reward.", "++reward.")
     loss = ("actor_rollout_ref.actor.policy_loss", "actor_rollout_ref.actor.loss_agg", "actor_rollout_ref.actor.clip_")
