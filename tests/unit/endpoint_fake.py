@@ -12,6 +12,9 @@ from typing import Any
 from aiohttp import web
 
 MODEL = "fake-model"
+# Limits of a call in seconds. Where an answer comes, a machine that stalls must not make a timeout of it; where none
+# comes, the server waits for longer than any test may run, so that only the caller's own limit ends the call.
+PATIENT_S, IMPATIENT_S, NEVER_S = 60.0, 0.6, 3600.0
 Behaviour = Callable[["FakeEndpoint", web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -64,7 +67,7 @@ def serve(behaviour: Behaviour, models: Any = None) -> Iterator[FakeEndpoint]:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENT_S)
     try:
         yield endpoint
     finally:
@@ -78,14 +81,19 @@ def completion(text: str | None) -> dict[str, Any]:
     return {"id": "1", "object": "chat.completion", "created": 0, "model": MODEL, "choices": [choice]}
 
 
-def says(text: str | None, after_s: float = 0.0) -> Behaviour:
-    """Answers with this text, after so many seconds."""
+def says(text: str | None, after_s: float = 0.0, together: int = 1) -> Behaviour:
+    """Answers with this text, after so many seconds, and not before so many calls have been under way at once."""
 
     async def behaviour(endpoint: FakeEndpoint, request: web.Request) -> web.Response:
+        while endpoint.most_at_once < together:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(after_s)
         return web.json_response(completion(text))
 
     return behaviour
+
+
+hangs = says("late", after_s=NEVER_S)
 
 
 def body(content: str, status: int = 200, kind: str = "application/json") -> Behaviour:

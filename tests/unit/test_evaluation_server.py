@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from endpoint_fake import MODEL, FakeEndpoint, completion, serve
+from endpoint_fake import MODEL, NEVER_S, PATIENT_S, FakeEndpoint, completion, serve
 from evaluation_support import mmstar_row, write_rows
 from PIL import Image
 
@@ -54,7 +54,7 @@ def by_question(*bodies: Any):
 
 
 def sampler(endpoint: FakeEndpoint, **changes: Any) -> ServerSampler:
-    config = {"base_url": endpoint.url, "model": MODEL, "max_retries": 0, "timeout_s": 5.0, **changes}
+    config = {"base_url": endpoint.url, "model": MODEL, "max_retries": 0, "timeout_s": PATIENT_S, **changes}
     return ServerSampler(ChatServer(EndpointConfig(**config)))
 
 
@@ -97,11 +97,13 @@ def test_a_request_with_one_missing_response_gets_none():
 
 def test_a_slow_server_and_bounded_concurrency():
     async def slow(endpoint: FakeEndpoint, request: web.Request) -> web.Response:
-        await asyncio.sleep(0.1 if len(endpoint.requests) < 8 else 30)
+        while endpoint.most_at_once < 3:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1 if len(endpoint.requests) < 8 else NEVER_S)
         return web.json_response(reply("x"))
 
     with serve(slow) as endpoint:
-        asked = sampler(endpoint, max_concurrency=3, timeout_s=1.0)
+        asked = sampler(endpoint, max_concurrency=3, timeout_s=6.0)
         drawn = asked.sample([REQUEST] * 4, DECODING, 0)
         assert endpoint.most_at_once == 3
         assert sum(not own for own in drawn) == 1 and asked.failures() == "timeout 1"

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.unit.endpoint_fake import MODEL, Behaviour, body, drips, says, serve, unused_port
+from tests.unit.endpoint_fake import (
+    IMPATIENT_S,
+    MODEL,
+    PATIENT_S,
+    Behaviour,
+    body,
+    drips,
+    says,
+    serve,
+    unused_port,
+)
 from verl_df.judges.auditor import Audit, Auditor, AuditorConfig, Finding, parse_finding
 from verl_df.judges.endpoint import EndpointConfig
 from verl_df.judges.failure_mode import FailureMode
@@ -19,8 +29,8 @@ MODES = [mode.value for mode in FailureMode]
 IMAGE = Image.new("RGB", (2, 2))
 
 
-def auditor_with(url: str, **settings: Any) -> Auditor:
-    endpoint = EndpointConfig(base_url=url, model=MODEL, timeout_s=0.6, max_retries=0, max_concurrency=4)
+def auditor_with(url: str, timeout_s: float = PATIENT_S, **settings: Any) -> Auditor:
+    endpoint = EndpointConfig(base_url=url, model=MODEL, timeout_s=timeout_s, max_retries=0, max_concurrency=4)
     return Auditor(AuditorConfig(**{"enabled": True, "endpoint": endpoint, **settings}))
 
 
@@ -85,8 +95,10 @@ def test_a_finding_is_read_back_exactly_where_it_is_consistent(hacking: bool, mo
     [(body("oh no", status=503), "http_error"), (drips, "timeout"), (says(""), "empty"), (says("?"), "unparsable")],
 )
 def test_the_rule_for_failures(behaviour: Behaviour, failure: str, on_failure: str, g_aud: int) -> None:
+    timeout_s = IMPATIENT_S if failure == "timeout" else PATIENT_S
     with serve(behaviour) as server:
-        assert audit(auditor_with(server.url, on_failure=on_failure)) == Audit(g_aud, None, None, "", failure)
+        auditor = auditor_with(server.url, timeout_s, on_failure=on_failure)
+        assert audit(auditor) == Audit(g_aud, None, None, "", failure)
 
 
 def test_an_endpoint_that_is_gone_ends_a_batch_soon() -> None:

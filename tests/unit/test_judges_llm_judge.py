@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.unit.endpoint_fake import MODEL, Behaviour, body, says, serve, unused_port
+from tests.unit.endpoint_fake import IMPATIENT_S, MODEL, PATIENT_S, Behaviour, body, hangs, says, serve, unused_port
 from verl_df.judges.answer_form import last_object
 from verl_df.judges.endpoint import EndpointConfig
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict, parse_verdict
@@ -18,8 +18,8 @@ from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict, parse_verdi
 IMAGE = Image.new("RGB", (2, 2))
 
 
-def judge_with(url: str, **settings: Any) -> LLMJudge:
-    endpoint = EndpointConfig(base_url=url, model=MODEL, timeout_s=0.6, max_retries=0)
+def judge_with(url: str, timeout_s: float = PATIENT_S, **settings: Any) -> LLMJudge:
+    endpoint = EndpointConfig(base_url=url, model=MODEL, timeout_s=timeout_s, max_retries=0)
     return LLMJudge(JudgeConfig(endpoint=endpoint, **settings))
 
 
@@ -60,13 +60,15 @@ def test_the_question_and_its_image_are_sent() -> None:
     assert request["response_format"]["json_schema"]["schema"]["required"] == ["reason", "correct"]
 
 
-@pytest.mark.parametrize("behaviour", [body("oh no", status=500), says("nonsense"), says("late", after_s=5)])
+@pytest.mark.parametrize(
+    ("behaviour", "failure"),
+    [(body("oh no", status=500), "http_error"), (says("nonsense"), "unparsable"), (hangs, "timeout")],
+)
 @pytest.mark.parametrize(("on_failure", "r_task"), [("wrong", 0.0), ("rule", 1.0)])
-def test_the_rule_for_failures(behaviour: Behaviour, on_failure: str, r_task: float) -> None:
+def test_the_rule_for_failures(behaviour: Behaviour, failure: str, on_failure: str, r_task: float) -> None:
+    timeout_s = IMPATIENT_S if failure == "timeout" else PATIENT_S
     with serve(behaviour) as server:
-        found = verdict(judge_with(server.url, on_failure=on_failure))
-    assert found.r_task == r_task
-    assert found.failure in ("http_error", "unparsable", "timeout")
+        assert verdict(judge_with(server.url, timeout_s, on_failure=on_failure)) == Verdict(r_task, failure)
 
 
 def test_the_rule_tells_right_from_wrong() -> None:

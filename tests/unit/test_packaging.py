@@ -99,7 +99,7 @@ def test_entry_points_load(group: str, name: str, target: str) -> None:
 def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
     root = copy_sources(tmp_path / "sources")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(root)], check=True, timeout=100)
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(root)], check=True, timeout=240)
     (wheel,) = tmp_path.glob("verl_df-*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     wanted = [
@@ -120,7 +120,7 @@ def run_setup(*arguments: str, folder: Path, path: str) -> subprocess.CompletedP
     (folder / "scripts").mkdir(exist_ok=True)
     shutil.copy(ROOT / "scripts/setup_env.sh", folder / "scripts/setup_env.sh")
     command = ["bash", "scripts/setup_env.sh", *arguments]
-    return subprocess.run(command, cwd=folder, env={"PATH": path}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env={"PATH": path}, capture_output=True, text=True, timeout=240)
 
 
 def test_setup_env_refuses_an_unknown_target(tmp_path: Path) -> None:

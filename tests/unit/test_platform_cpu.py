@@ -40,7 +40,7 @@ def probe(**variables: str) -> dict:
     """What a fresh process sees after `import verl`, with the given variables in place of this platform's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VERL_")}
     finished = subprocess.run(
-        [sys.executable, "-c", PROBE], env={**kept, **variables}, capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", PROBE], env={**kept, **variables}, capture_output=True, text=True, timeout=240
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout.splitlines()[-1])
@@ -249,7 +249,7 @@ def test_shell_environment_keeps_what_the_user_set() -> None:
     command = "source scripts/cpu_env.sh && env -0"
     clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "OMP_NUM_THREADS": "3"}
     printed = subprocess.run(
-        ["bash", "-c", command], cwd=root, env=clean, capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-c", command], cwd=root, env=clean, capture_output=True, text=True, timeout=240, check=True
     ).stdout
     found = dict(line.split("=", 1) for line in printed.split("\0") if line)
     expected = {**cpu_environment(), "OMP_NUM_THREADS": "3"}

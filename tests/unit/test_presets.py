@@ -252,7 +252,7 @@ def script(tmp_path: Path):
     def run(*arguments: str, **variables: str) -> tuple[str, list[str]]:
         environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), "OUT": str(tmp_path / "out"), **variables}
         command = ["bash", str(SCRIPT), *arguments]
-        finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
         assert finished.returncode == 0, finished.stderr
         unbuffered, flag, module, *overrides = finished.stdout.splitlines()
         assert (unbuffered, flag) == ("-u", "-m")
@@ -305,6 +305,6 @@ def test_the_script_runs_another_entry_point(script) -> None:
 
 def test_the_script_refuses_an_unknown_objective(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "ALGO": "df_gpo", "OUT": str(tmp_path / "out")}
-    finished = subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=60)
+    finished = subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=240)
     assert finished.returncode == 2 and not (tmp_path / "out").exists()
     assert finished.stderr == f"ALGO=df_gpo: write grpo (stock verl) or one of {' '.join(sorted(OBJECTIVES))}\n"

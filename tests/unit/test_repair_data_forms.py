@@ -175,7 +175,7 @@ def run_script(expression: str, value: object) -> object:
     """The value of a JavaScript expression over `diff.js` and `input`."""
     source = f"{(HERE / 'diff.js').read_text()}\nconst input = {embed(value)};\n"
     source += f"process.stdout.write(JSON.stringify({expression}));"
-    done = subprocess.run(["node", "-"], input=source, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["node", "-"], input=source, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
