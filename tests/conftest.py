@@ -9,7 +9,7 @@ import pytest
 from verl_df.platform.environment import cpu_environment
 
 E2E_FOLDER = Path(__file__).parent / "e2e"
-# The first test that needs it also waits for the toy world (10 minutes) and the recorded run (5).
+# The first test that needs it also waits for the toy world (15 minutes) and the recorded run (5).
 E2E_SECONDS = 2400
 
 # Before any test imports torch or verl, which read these once. What the caller has set is kept.

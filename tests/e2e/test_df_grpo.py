@@ -13,7 +13,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from tests.e2e.conftest import STEPS, Run
 from verl_df.core.records import read_records
 
-MERGE_SECONDS = 120
+MERGE_SECONDS = 300
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import SCRIPT
 
-SECONDS = 120
+SECONDS = 300
 
 
 def fails(world: Path, folder: Path, *overrides: str) -> str:

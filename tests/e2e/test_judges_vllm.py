@@ -27,8 +27,6 @@ from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict
 from verl_df.platform.environment import cpu_environment
 
-pytestmark = pytest.mark.timeout(900)  # of the first test: it waits for the server, and for the toy world
-
 MODEL = "judge"
 START_SECONDS = 400
 # The packaged prompts are longer than what the toy's model is made for; its answers are noise anyway.

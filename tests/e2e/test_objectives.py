@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tests.e2e.conftest import Run, start_run
 from verl_df.objectives import OBJECTIVES
 
-MERGE_SECONDS = 120
+MERGE_SECONDS = 300
 PROMPTS = 8
 SIZES = {"PROMPTS": str(PROMPTS), "ROLLOUTS": "8", "MAIN": "tests.e2e.sweep"}
 # two optimiser steps per batch: the second has ratios other than one
