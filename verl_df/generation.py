@@ -69,6 +69,9 @@ class VLLMGenerator:
         engine: further arguments of `vllm.LLM` (tensor_parallel_size, gpu_memory_utilization, ...).
 
     Use as a context manager, or call `close`: the engine is a process of its own and holds the device until then.
+
+    Raises:
+        ValueError: the folder has no processor or tokenizer.
     """
 
     def __init__(
@@ -80,10 +83,9 @@ class VLLMGenerator:
         trust_remote_code: bool = False,
         **engine: Any,
     ) -> None:
-        from transformers import AutoProcessor  # seconds of imports, and so is vLLM
-        from vllm import LLM
+        from vllm import LLM  # seconds of imports
 
-        self.processor = AutoProcessor.from_pretrained(model_path, trust_remote_code=trust_remote_code)
+        self.processor = load_processor(model_path, trust_remote_code)
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
         if cpu_requested():
             # With a seed of its own, a prompt that is prefilled in pieces ends vLLM 0.24's CPU worker: it sets back the
@@ -158,7 +160,7 @@ def request_seed(seed: int, number: int) -> int:
 
 def load_processor(model: str, trust_remote_code: bool = False) -> Any:
     """Processor or tokenizer of a model folder or hub name. Raises: ValueError where none can be loaded."""
-    from transformers import AutoProcessor
+    from transformers import AutoProcessor  # seconds of imports
 
     try:
         return AutoProcessor.from_pretrained(model, trust_remote_code=trust_remote_code)

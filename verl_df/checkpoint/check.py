@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import AutoConfig, PreTrainedModel, ProcessorMixin
 from verl.utils.device import get_device_name, get_torch_device
 from verl.utils.tokenizer import get_processor_token_id
 
 from verl_df.checkpoint.locate import Shards, find_shards
 from verl_df.checkpoint.lora import load_model
 from verl_df.checkpoint.sequences import Difference, TokenRow, compare, log_probs, prompt_inputs, with_response
+from verl_df.generation import load_processor
 from verl_df.rl_data import Prompt, RLData
 
 # Largest difference of one token's log-probability that passes: two float32 implementations of the same weights sum in
@@ -106,7 +107,7 @@ def merged_log_probs(
     merged: Path, data: Path, prompts: list[Prompt], max_tokens: int
 ) -> tuple[Asked, list[np.ndarray]]:
     """Greedy responses of the merged model, and its log-probabilities of them, float32 [response_length] each."""
-    processor = AutoProcessor.from_pretrained(merged)
+    processor = load_processor(str(merged))
     model = load_model(merged, torch.float32).to(get_device_name()).eval()
     rows, scores = [], []
     for prompt in prompts:
