@@ -23,6 +23,7 @@ SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
 # one is ended here.
 RUN_SECONDS = 1200
 WORLD_SECONDS = 1800
+MERGE_SECONDS = 300
 WORLD_FOLDER = ROOT / "outputs/toy"
 
 
@@ -93,6 +94,12 @@ def recorded(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
         *rollout_record(rollouts),
     ]
     return start_run(world, folder, *settings, **SIZES), rollouts
+
+
+def merge(checkpoint: Path, target: Path) -> None:
+    """Make a Hugging Face folder of an actor's or a critic's checkpoint, by verl's own tool."""
+    command = ["merge", "--backend", "fsdp", "--local_dir", str(checkpoint), "--target_dir", str(target)]
+    subprocess.run([sys.executable, "-m", "verl.model_merger", *command], check=True, timeout=MERGE_SECONDS)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The main job: DF-GRPO with real vLLM, what it trains on, what it leaves, and where the checkpoint can go."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,10 +8,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from tests.e2e.conftest import STEPS, Run
+from tests.e2e.conftest import STEPS, Run, merge
 from verl_df.core.records import read_records
-
-MERGE_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +21,7 @@ def run(recorded: tuple[Run, Path]) -> Run:
 def merged(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained policy as a Hugging Face folder, made by verl's own tool."""
     target = tmp_path_factory.mktemp("merged")
-    checkpoint = run.folder / f"checkpoints/global_step_{STEPS}/actor"
-    command = ["merge", "--backend", "fsdp", "--local_dir", str(checkpoint), "--target_dir", str(target)]
-    subprocess.run([sys.executable, "-m", "verl.model_merger", *command], check=True, timeout=MERGE_SECONDS)
+    merge(run.folder / f"checkpoints/global_step_{STEPS}/actor", target)
     return target
 
 

@@ -8,18 +8,15 @@ step seconds, so a run changes its objective between steps (`sweep.py`).
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from tests.e2e.conftest import Run, start_run
+from tests.e2e.conftest import Run, merge, start_run
 from verl_df.objectives import OBJECTIVES
 
-MERGE_SECONDS = 300
 PROMPTS = 8
 SIZES = {"PROMPTS": str(PROMPTS), "ROLLOUTS": "8", "MAIN": "tests.e2e.sweep"}
 # two optimiser steps per batch: the second has ratios other than one
@@ -175,9 +172,7 @@ def test_the_critic_learns_returns_that_no_gate_touches(gate_only: Run) -> None:
 
 
 def test_the_critics_checkpoint_is_merged_by_verls_tool(gate_only: Run, tmp_path: Path) -> None:
-    checkpoint = gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(GATE_ONLY)}/critic"
-    command = ["merge", "--backend", "fsdp", "--local_dir", str(checkpoint), "--target_dir", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "verl.model_merger", *command], check=True, timeout=MERGE_SECONDS)
+    merge(gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(GATE_ONLY)}/critic", tmp_path)
     merged = load_file(tmp_path / "model.safetensors")
     assert "score.weight" in merged and merged["score.weight"].any()  # it started at zero
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Qwen2_5_VLForTokenClassification"]

@@ -18,6 +18,11 @@ PATIENT_S, IMPATIENT_S, NEVER_S = 60.0, 0.6, 3600.0
 Behaviour = Callable[["FakeEndpoint", web.Request], Awaitable[web.StreamResponse]]
 
 
+def limit_s(failure: str) -> float:
+    """The limit with which a call ends with this failure."""
+    return IMPATIENT_S if failure == "timeout" else PATIENT_S
+
+
 class FakeEndpoint:
     """url: base URL. requests: bodies of the calls, in order. headers: theirs. most_at_once: most calls under way."""
 
@@ -37,6 +42,11 @@ class FakeEndpoint:
             return await self.behaviour(self, request)
         finally:
             self._now -= 1
+
+    async def wait_for(self, calls: int) -> None:
+        """Until so many calls have been under way at once."""
+        while self.most_at_once < calls:
+            await asyncio.sleep(0.01)
 
     async def list_models(self, request: web.Request) -> web.Response:
         return web.json_response(self.models)
@@ -85,8 +95,7 @@ def says(text: str | None, after_s: float = 0.0, together: int = 1) -> Behaviour
     """Answers with this text, after so many seconds, and not before so many calls have been under way at once."""
 
     async def behaviour(endpoint: FakeEndpoint, request: web.Request) -> web.Response:
-        while endpoint.most_at_once < together:
-            await asyncio.sleep(0.01)
+        await endpoint.wait_for(together)
         await asyncio.sleep(after_s)
         return web.json_response(completion(text))
 

@@ -26,7 +26,10 @@ def indices(rows) -> list[int]:
     return [int(raw.row["number"]) for raw in rows]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30)
+@settings(
+    suppress_health_check=[*settings.default.suppress_health_check, HealthCheck.function_scoped_fixture],
+    max_examples=30,
+)
 @given(
     counts=st.lists(st.integers(0, 40), min_size=1, max_size=3),
     group=st.integers(1, 20),

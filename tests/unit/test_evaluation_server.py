@@ -97,8 +97,7 @@ def test_a_request_with_one_missing_response_gets_none():
 
 def test_a_slow_server_and_bounded_concurrency():
     async def slow(endpoint: FakeEndpoint, request: web.Request) -> web.Response:
-        while endpoint.most_at_once < 3:
-            await asyncio.sleep(0.01)
+        await endpoint.wait_for(3)
         await asyncio.sleep(0.1 if len(endpoint.requests) < 8 else NEVER_S)
         return web.json_response(reply("x"))
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.unit.endpoint_fake import (
-    IMPATIENT_S,
     MODEL,
     PATIENT_S,
     Behaviour,
     body,
     drips,
+    limit_s,
     says,
     serve,
     unused_port,
@@ -95,9 +95,8 @@ def test_a_finding_is_read_back_exactly_where_it_is_consistent(hacking: bool, mo
     [(body("oh no", status=503), "http_error"), (drips, "timeout"), (says(""), "empty"), (says("?"), "unparsable")],
 )
 def test_the_rule_for_failures(behaviour: Behaviour, failure: str, on_failure: str, g_aud: int) -> None:
-    timeout_s = IMPATIENT_S if failure == "timeout" else PATIENT_S
     with serve(behaviour) as server:
-        auditor = auditor_with(server.url, timeout_s, on_failure=on_failure)
+        auditor = auditor_with(server.url, limit_s(failure), on_failure=on_failure)
         assert audit(auditor) == Audit(g_aud, None, None, "", failure)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rule-based task reward: right answers in many spellings, near misses, and texts that are no answers."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -189,9 +190,8 @@ def test_an_answer_equals_itself(text: str) -> None:
     assert same_answer(normalise(text), normalise(text))
 
 
-@pytest.mark.timeout(100)
 def test_long_nonsense_takes_no_time() -> None:
-    """About a second; for days, should a pattern try every way to match."""
+    start = time.process_time()  # of the processor: a machine that stalls is no pattern that does
     for piece in (
         r"\boxed{",
         r"\text{",
@@ -208,11 +208,12 @@ def test_long_nonsense_takes_no_time() -> None:
     ):
         assert score("5", piece * 4000) == 0.0
         assert score("5", f"\\boxed{{{piece.replace('{', '(') * 4000}}}") == 0.0
+    assert time.process_time() - start < 5
 
 
-@pytest.mark.timeout(100)
 def test_towers_of_powers_end_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expressions, "CPU_SECONDS", 1.5)
+    monkeypatch.setattr(expressions, "WALL_SECONDS", 3600.0)  # so that the other limit is what ends it
     expressions._worker.stop()
     expressions._ask_once.cache_clear()
     with ThreadPoolExecutor(8) as pool:  # as verl calls it: from threads

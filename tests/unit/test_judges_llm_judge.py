@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.unit.endpoint_fake import IMPATIENT_S, MODEL, PATIENT_S, Behaviour, body, hangs, says, serve, unused_port
+from tests.unit.endpoint_fake import MODEL, PATIENT_S, Behaviour, body, hangs, limit_s, says, serve, unused_port
 from verl_df.judges.answer_form import last_object
 from verl_df.judges.endpoint import EndpointConfig
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict, parse_verdict
@@ -66,9 +66,8 @@ def test_the_question_and_its_image_are_sent() -> None:
 )
 @pytest.mark.parametrize(("on_failure", "r_task"), [("wrong", 0.0), ("rule", 1.0)])
 def test_the_rule_for_failures(behaviour: Behaviour, failure: str, on_failure: str, r_task: float) -> None:
-    timeout_s = IMPATIENT_S if failure == "timeout" else PATIENT_S
     with serve(behaviour) as server:
-        assert verdict(judge_with(server.url, timeout_s, on_failure=on_failure)) == Verdict(r_task, failure)
+        assert verdict(judge_with(server.url, limit_s(failure), on_failure=on_failure)) == Verdict(r_task, failure)
 
 
 def test_the_rule_tells_right_from_wrong() -> None:
