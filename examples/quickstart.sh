@@ -4,10 +4,13 @@
 #
 #   bash examples/quickstart.sh [OUT_DIR]        (default: outputs/toy)
 #
-# 1. makes .venv if there is none            2. builds the toy world: data, base policy, repair model (verl's SFT trainer)
+# 1. makes .venv if there is none            2. makes the toy world's data; base policy and repair model are files
 # 3. trains with DF-GRPO (stock verl, vLLM)  4. writes OUT_DIR/df_grpo/report.html
-# Steps 1 and 2 are kept between calls. Needs Python 3.11 or 3.12, about 6 GB of disk and 16 GiB of memory, no GPU.
+# Steps 1 and 2 are kept between calls, and what was interrupted goes on from its last checkpoint. Needs Python 3.11 or
+# 3.12, about 6 GB of disk and 8 GiB of memory, no GPU.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/watch.sh"
+export VERL_DF_GO_ON VERL_DF_SCRIPT     # the scripts below name this one as the way to go on, and end with it
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 world="${1:-outputs/toy}"
@@ -19,13 +22,13 @@ say "environment"
 bash scripts/setup_env.sh cpu
 
 say "toy world: data, base policy, repair model"
-bash examples/toy/build_world.sh "${world}"
+source scripts/cpu_env.sh
+"${WATCH[@]}" --log "${world}/logs/world.log" -- "${PYTHON}" -u -m verl_df.toy kept data --out "${world}"
 
 say "DF-GRPO"
-WORLD="${world}" OUT="${out}" .venv/bin/python -m verl_df.progress --log "${out}/run.log" -- \
-    bash examples/toy/run_toy_qwen2_5_vl.sh
+BRIEF=1 WORLD="${world}" OUT="${out}" bash examples/toy/run_toy_qwen2_5_vl.sh
 
 say "report"
 cp "${world}/evaluation.json" "${out}/repair_eval.json"
-.venv/bin/python -m verl_df.report --run "${out}"
+"${PYTHON}" -m verl_df.report --run "${out}"
 say "done: open ${out}/report.html"

@@ -5,6 +5,7 @@
 # What it shows is that everything between the parts works; nothing is learnt. Overrides can be appended:
 #   bash examples/two_steps_on_cpu.sh examples/df_grpo_trainer/run_internvl3_5_8b_fsdp.sh
 set -euo pipefail
+source "$(dirname "$0")/../scripts/watch.sh"    # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
 cd "$(dirname "$0")/.."
 if [[ ! -f ${1:-} ]]; then
     echo "two_steps_on_cpu.sh: name a launch script, one of examples/*_trainer/*.sh" >&2
@@ -18,7 +19,6 @@ export PYTHON=${PYTHON:-.venv/bin/python}
 TINY=${TINY:-outputs/tiny}                  # models and data, made if they are not there
 export OUT=${OUT:-$TINY/$(basename "$(dirname "$SCRIPT")")_$(basename "$SCRIPT" .sh)}
 export PROMPTS=${PROMPTS:-4} ROLLOUTS=${ROLLOUTS:-4} STEPS=${STEPS:-2} LR=${LR:-1e-3}
-TIME_LIMIT=${TIME_LIMIT:-1200}              # seconds; a failed vLLM or Ray worker can hang a run for good
 #######################################################################
 
 case "$SCRIPT" in
@@ -37,6 +37,6 @@ export REWARD_PATH=pkg://verl_df.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKE
 CPU=("${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "${RUNTIME[@]}")
 [[ $SCRIPT != *ppo_trainer* ]] || CPU+=("${CRITIC[@]}")
 
-exec timeout --kill-after=30 "$TIME_LIMIT" bash "$SCRIPT" "${CPU[@]}" \
+exec "${WATCH[@]}" --log "$OUT/run.log" -- bash "$SCRIPT" "${CPU[@]}" trainer.resume_mode=disable \
     actor_rollout_ref.actor.fsdp_config.param_offload=False actor_rollout_ref.actor.fsdp_config.optimizer_offload=False \
     reward.num_workers=1 trainer.val_before_train=False trainer.test_freq=-1 "$@"

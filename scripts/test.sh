@@ -5,9 +5,11 @@
 # Usage: scripts/test.sh [--no-e2e] [pytest arguments]
 #   scripts/test.sh --no-e2e           style and unit tests only (the quick loop)
 #   scripts/test.sh -k gate -x         arguments go to both pytest runs
-# TEST_TIME_LIMIT: seconds for each pytest run (default 4800). It is there because a vLLM worker that raises during a
-# weight update leaves the run hanging for good.
+# TEST_STALL_LIMIT: seconds without output after which a pytest run is ended (default 3000). An end-to-end test may be
+# silent for as long as pytest-timeout lets it (tests/conftest.py), and this limit is for what that one cannot end. With
+# each pytest run everything ends that it started, Ray's daemons included.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/watch.sh"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 end_to_end=1
@@ -15,37 +17,22 @@ if [[ "${1:-}" == "--no-e2e" ]]; then
     end_to_end=0
     shift
 fi
-limit="${TEST_TIME_LIMIT:-4800}"
+if [[ -n "${TEST_TIME_LIMIT:-}" ]]; then
+    echo "test.sh: TEST_TIME_LIMIT=${TEST_TIME_LIMIT} has no effect: the limit is TEST_STALL_LIMIT now" >&2
+fi
 
 scripts/setup_env.sh cpu
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 
-# `timeout` signals pytest's whole process group. Ray's daemons leave that group, so they are found by a mark in their
-# environment, which every child inherits and no other run's process carries.
-export VERL_DF_TEST_RUN="$$-${RANDOM}${RANDOM}"
-end_children() {
-    local environment pid
-    for environment in /proc/[0-9]*/environ; do
-        pid="${environment//[^0-9]/}"
-        if [[ "${pid}" != "$$" ]] && grep -qz "^VERL_DF_TEST_RUN=${VERL_DF_TEST_RUN}$" "${environment}" 2>/dev/null; then
-            kill -KILL "${pid}" 2>/dev/null || true
-        fi
-    done
-}
-trap end_children EXIT
-
-run_pytest() { # run_pytest ARGUMENTS: exit status 5 (nothing selected) counts as a pass
-    local status=0
-    timeout --kill-after=30 "${limit}" .venv/bin/python -m pytest "$@" || status=$?
-    if [[ "${status}" == 124 ]]; then
-        echo "test.sh: pytest ran past ${limit} s (TEST_TIME_LIMIT) and was ended" >&2
-    fi
-    [[ "${status}" == 0 || "${status}" == 5 ]] || exit "${status}"
+run_pytest() { # run_pytest LOG ARGUMENTS: exit status 5 (nothing selected) counts as a pass
+    "${WATCH[@]}" --stall-limit "${TEST_STALL_LIMIT:-3000}" --log "outputs/tests/$1" -- \
+        bash -c '"$@" || { status=$?; [[ $status == 5 ]] || exit $status; }' pytest .venv/bin/python -m pytest "${@:2}"
 }
 
-run_pytest -m 'not e2e' -n 2 "$@"
+run_pytest unit.log -m 'not e2e' -n 2 "$@"
 if [[ "${end_to_end}" == 1 ]]; then
-    run_pytest -m e2e --durations=0 --durations-min=10 "$@"
+    # two runs at a time; tests that share a start stay together (tests/conftest.py)
+    run_pytest e2e.log -m e2e -n 2 --dist loadgroup --durations=0 --durations-min=10 "$@"
 fi

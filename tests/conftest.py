@@ -2,15 +2,21 @@
 """Markers and time limits by folder, and the CPU platform for every test."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 
 E2E_FOLDER = Path(__file__).parent / "e2e"
-# The first test that needs it also waits for the toy world (15 minutes) and the recorded run (5).
+# The first test that needs it also waits for the recorded run.
 E2E_SECONDS = 2400
+
+# Fixtures of whole runs that tests of more than one file use, or of which one file has several.
+SHARED_STARTS = ("recorded", "pairs", "gate_only")
 
 # Before any test imports torch or verl, which read these once. What the caller has set is kept.
 for _name, _value in cpu_environment().items():
@@ -25,3 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(E2E_SECONDS))
+            item.add_marker(pytest.mark.xdist_group(_start_of(item)))
+
+
+def _start_of(item: pytest.Item) -> str:
+    """What the tests that share a start have in common: they go to one worker, and the start happens once."""
+    shared = [name for name in SHARED_STARTS if name in item.fixturenames]
+    return shared[0] if shared else item.path.name
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The session's own warm interpreter, shared by its workers; nothing is started before somebody asks for it."""
+    if not hasattr(config, "workerinput"):
+        os.environ["VERL_DF_WARM_DIR"] = tempfile.mkdtemp(prefix="warm", dir="/tmp")  # sockets have short paths
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """It ends with the session."""
+    if not hasattr(config, "workerinput"):
+        folder = os.environ.pop("VERL_DF_WARM_DIR")
+        warm.stop(Path(folder))
+        shutil.rmtree(folder)

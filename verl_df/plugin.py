@@ -17,6 +17,8 @@ cause.
 | reward manager `df_judge` | `reward.reward_manager.name` | `verl_df.adapters.judge_reward_manager` |
 | agent loop `df_repair` | `rollout.agent.default_agent_loop` | `verl_df.adapters.repair_agent_loop` |
 | critics of vision-language models | `critic.model.path` | `verl_df.adapters.value_model` |
+
+verl's `file` logger keeps what an interrupted run had logged: `verl_df.adapters.metrics_log`.
 """
 
 import importlib
@@ -25,7 +27,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from verl_df import platform
-from verl_df.platform import internvl, position_ids
+from verl_df.platform import internvl, position_ids, root_logger
 from verl_df.platform.patching import on_import
 
 GROUP, NAME = "verl.plugins", "verl_df"
@@ -56,6 +58,10 @@ def _register_value_models(_: ModuleType) -> None:
     importlib.import_module("verl_df.adapters.value_model").register_families()
 
 
+def _patch_file_logger(tracking: ModuleType) -> None:
+    importlib.import_module("verl_df.adapters.metrics_log").patch(tracking)
+
+
 def require_loaded() -> None:
     """Check that verl loads this plugin, here and in the processes it starts.
 
@@ -77,11 +83,13 @@ def require_loaded() -> None:
 platform.register()
 position_ids.apply()
 internvl.apply()
+root_logger.apply()
 _REWARD_MANAGERS = ("reward_manager", "repair_reward_manager", "judge_reward_manager")
 for _name in ("trainer", "repair_trainer"):
     _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")
 for _name in _REWARD_MANAGERS:
     _import_after("verl.experimental.reward_loop.reward_manager", f"verl_df.adapters.{_name}")
 _import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_agent_loop")
+on_import("verl.utils.tracking", _patch_file_logger)
 on_import("verl.utils.model", _patch_value_model_loader)
 on_import("verl.model_merger.base_model_merger", _register_value_models)

@@ -4,24 +4,14 @@
 #
 #   bash examples/toy/build_world.sh [OUT_DIR]        (default: outputs/toy)
 #
-# Stages whose outputs are up to date are skipped, so a second call takes seconds. PYTHON chooses the interpreter
-# (default: the project's .venv). Each stage runs under a time limit, generous for a slow machine; one that exceeds it
-# ends the build with exit code 124.
+# Stages whose outputs are up to date are skipped, so a second call takes seconds; an SFT that was interrupted goes on
+# from its last checkpoint. PYTHON chooses the interpreter (default: the project's .venv).
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source scripts/cpu_env.sh
 
 out="${1:-outputs/toy}"
 python="${PYTHON:-.venv/bin/python}"
 
-stage() { # stage NAME MINUTES
-    timeout --kill-after=20 "${2}m" "${python}" -m verl_df.toy "$1" --out "${out}"
-}
-
-stage model 2
-stage data 3
-stage policy 15
-stage repair-data 8
-stage repair-tasks 5
-stage repair 15
-stage evaluate 8
+exec "${WATCH[@]}" --log "${out}/logs/build_world.log" -- "${python}" -u -m verl_df.toy all --out "${out}"

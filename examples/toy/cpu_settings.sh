@@ -43,7 +43,7 @@ ROLLOUT=(
     actor_rollout_ref.rollout.temperature=1.0
     actor_rollout_ref.rollout.dtype=float32
     +actor_rollout_ref.rollout.enable_sleep_mode=False                  # vLLM cannot sleep on a CPU
-    +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_memory_bytes=134217728
+    +actor_rollout_ref.rollout.engine_kwargs.vllm.kv_cache_memory_bytes=67108864
     actor_rollout_ref.rollout.tensor_model_parallel_size=1
     actor_rollout_ref.rollout.log_prob_use_dynamic_bsz=True
     actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu=8192
@@ -70,10 +70,11 @@ TRAINER=(
     trainer.nnodes=1
     trainer.n_gpus_per_node="$WORKERS"                                  # of a stand-in: Ray is told below that it has so many
     trainer.device=cpu
-    trainer.save_freq="$STEPS"
+    trainer.save_freq=5                                                 # and after the last step
+    trainer.max_actor_ckpt_to_keep=2                                    # with 1, verl removes the old one before the new one is
+    trainer.max_critic_ckpt_to_keep=2                                   # complete
     trainer.total_training_steps="$STEPS"
     trainer.total_epochs=1000
-    trainer.resume_mode=disable
     trainer.default_local_dir="$OUT/checkpoints"
 )
 
@@ -84,3 +85,6 @@ RUNTIME=(
     +ray_kwargs.ray_init.object_store_memory=300000000
     +ray_kwargs.ray_init.include_dashboard=False
 )
+if [[ -n ${VERL_DF_PYTHON:-} ]]; then
+    RUNTIME+=(+ray_kwargs.ray_init.runtime_env.py_executable="$PYTHON")   # Ray's workers start warm, too
+fi

@@ -6,6 +6,7 @@
 #   bash examples/toy/evaluate_checkpoint.sh                            the newest checkpoint of outputs/toy/df_grpo
 #   CHECKPOINT=outputs/toy/grpo/checkpoints/global_step_20 RUN=outputs/toy/grpo bash examples/toy/evaluate_checkpoint.sh
 set -euo pipefail
+source "$(dirname "$0")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
@@ -17,18 +18,19 @@ OUT=${OUT:-$RUN/merged}                     # the merged model; one that is ther
 METRICS=${METRICS:-$RUN/metrics.jsonl}
 GENERATIONS=${GENERATIONS:-}                # the run's trainer.validation_data_dir, if any: tells which problems differ
 ROWS=${ROWS:-16}                            # prompts that log-probabilities are compared on
-TIME_LIMIT=${TIME_LIMIT:-600}               # seconds, of each command
 #######################################################################
 
 source scripts/cpu_env.sh
-command=(timeout --kill-after=20 "$TIME_LIMIT" "$PYTHON" -m verl_df.checkpoint)
+checkpoint() { # checkpoint COMMAND ARGUMENT...
+    "${WATCH[@]}" --log "$RUN/checkpoint_$1.log" -- "$PYTHON" -m verl_df.checkpoint "$@"
+}
 generations=(${GENERATIONS:+--generations "$GENERATIONS"})
 same=(--max-tokens 64 --data "$WORLD/data/val.parquet")     # data.max_response_length, data.val_files of the run
 
 if [[ ! -e $OUT ]]; then
-    "${command[@]}" merge "$CHECKPOINT" --out "$OUT"
+    checkpoint merge "$CHECKPOINT" --out "$OUT"
 fi
-"${command[@]}" check "$CHECKPOINT" --merged "$OUT" --rows "$ROWS" "${same[@]}"
-"${command[@]}" validate "$CHECKPOINT" --merged "$OUT" --metrics "$METRICS" "${generations[@]}" "${same[@]}" \
+checkpoint check "$CHECKPOINT" --merged "$OUT" --rows "$ROWS" "${same[@]}"
+checkpoint validate "$CHECKPOINT" --merged "$OUT" --metrics "$METRICS" "${generations[@]}" "${same[@]}" \
     --reward-path pkg://verl_df.toy.reward --dtype float32 --max-model-len 512 \
     --engine enforce_eager=true --engine kv_cache_memory_bytes=134217728 --engine skip_mm_profiling=true

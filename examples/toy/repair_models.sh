@@ -7,6 +7,8 @@
 #   VARIANTS="full full_2 full_3" bash examples/toy/repair_models.sh
 # NAME_2 is NAME with another training seed. A model that is there is kept.
 set -euo pipefail
+source "$(dirname "$0")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
+export VERL_DF_GO_ON VERL_DF_SCRIPT         # the scripts below name this one as the way to go on, and end with it
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
@@ -24,7 +26,7 @@ declare -A settings=(
 )
 declare -A members=()                       # variant: its models of all seeds, as verl_df.repair_eval names them
 
-bash examples/toy/run_toy_repair_sft.sh "$WORLD"
+"$PYTHON" -m verl_df.toy kept data --out "$WORLD"
 mkdir -p "$OUT"
 rm -rf "$OUT/sft"
 cp -r "$WORLD/stage1" "$OUT/sft"
@@ -46,7 +48,8 @@ done
 
 source scripts/cpu_env.sh
 rm -rf "$OUT/evaluation" "$OUT/stage2" "$OUT/table3"    # of other models
-"$PYTHON" -m verl_df.repair_eval --data "$WORLD/repair_tasks/val.parquet" --policy "$WORLD/policy" "${models[@]}" \
+"${WATCH[@]}" --log "$OUT/evaluation.log" -- "$PYTHON" -u -m verl_df.repair_eval \
+    --data "$WORLD/repair_tasks/val.parquet" --policy "$WORLD/policy" "${models[@]}" \
     --seeds "$SAMPLING_SEEDS" --max-tokens 64 --reward-path pkg://verl_df.toy.reward --truth-path pkg://verl_df.toy.truth \
     --image-removal blank --dtype float32 --max-model-len 512 \
     --engine enforce_eager=true --engine kv_cache_memory_bytes=134217728 --engine skip_mm_profiling=true \

@@ -7,7 +7,9 @@
 #   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh preset=df_n4
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
 #   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl.sh
+# The same command goes on with a run that was interrupted, and starts a finished one over.
 set -euo pipefail
+source "$(dirname "$0")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
@@ -24,7 +26,7 @@ ROLLOUTS=${ROLLOUTS:-8}                     # rollouts per prompt
 LR=${LR:-3e-4}
 WORKERS=${WORKERS:-1}                       # FSDP workers, each with its own vLLM replicas; 2 on two cores works too
 MAIN=${MAIN:-recipe.df.main_df}             # entry point of all but grpo
-TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray worker can hang a run for good
+BRIEF=${BRIEF:-0}                           # 1: a line for each step on the terminal, the rest only in OUT/run.log
 #######################################################################
 
 source scripts/cpu_env.sh
@@ -83,11 +85,17 @@ TRAINER+=(
     trainer.experiment_name="toy_$ALGO"
     trainer.val_before_train=True
     trainer.test_freq=5
+    trainer.resume_mode=auto                # go_on.sh, below
 )
 
+SETTINGS=(
+    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${VALIDATION[@]}" "${TRAINER[@]}"
+)
+source examples/toy/go_on.sh
 mkdir -p "$OUT"
+go_on_or_start_over "$POLICY/model.safetensors" "$REPAIR/model.safetensors" "$WORLD/data/train.parquet" -- \
+    "$MAIN" "${SETTINGS[@]}" "$@"
+[[ $BRIEF != 1 ]] || WATCH+=(--brief)
 export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
-exec timeout --kill-after=30 "$TIME_LIMIT" "$PYTHON" -u -m "$MAIN" \
-    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${VALIDATION[@]}" "${TRAINER[@]}" \
-    "${RUNTIME[@]}" "$@"
+exec "${WATCH[@]}" --log "$OUT/run.log" -- "$PYTHON" -u -m "$MAIN" "${SETTINGS[@]}" "${RUNTIME[@]}" "$@"

@@ -5,7 +5,9 @@
 #   bash examples/toy/run_toy_repair_rl.sh
 #   SEED=2 OUT=outputs/toy/no_c1 bash examples/toy/run_toy_repair_rl.sh df.image_removal.kind=off
 # Writes OUT/model, a Hugging Face folder for df.repair.model_path.
+# The same command goes on with a run that was interrupted, and starts a finished one over.
 set -euo pipefail
+source "$(dirname "$0")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
 cd "$(dirname "$0")/../.."
 
 ########################### user-adjustable ###########################
@@ -20,7 +22,6 @@ TASKS=${TASKS:-16}                          # wrong responses per step
 ROLLOUTS=${ROLLOUTS:-8}                     # repairs sampled for each
 LR=${LR:-2e-4}
 WORKERS=${WORKERS:-1}
-TIME_LIMIT=${TIME_LIMIT:-1500}              # seconds; a failed vLLM or Ray worker can hang a run for good
 #######################################################################
 
 source scripts/cpu_env.sh
@@ -53,14 +54,24 @@ TRAINER+=(
     trainer.experiment_name=toy_repair_rl
     trainer.val_before_train=True
     trainer.test_freq="$STEPS"
+    trainer.resume_mode=auto                # go_on.sh, below
 )
 
+SETTINGS=(
+    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${DF[@]}" "${TRAINER[@]}"
+)
+source examples/toy/go_on.sh
 mkdir -p "$OUT"
+[[ -e $OUT/model ]] || KEEP_FINISHED=1      # trained, but not merged yet
+go_on_or_start_over "$STAGE1/model.safetensors" "$WORLD/repair_tasks/train.parquet" -- "${SETTINGS[@]}" "$@"
 export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
-timeout --kill-after=30 "$TIME_LIMIT" "$PYTHON" -u -m recipe.df.main_repair \
-    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${DF[@]}" "${TRAINER[@]}" \
-    "${RUNTIME[@]}" "$@"
+if [[ $FINISHED == 0 ]]; then
+    rm -rf "$OUT/model"
+    "${WATCH[@]}" --log "$OUT/run.log" -- "$PYTHON" -u -m recipe.df.main_repair "${SETTINGS[@]}" "${RUNTIME[@]}" "$@"
+fi
 
-timeout --kill-after=30 300 "$PYTHON" -m verl.model_merger merge --backend fsdp \
-    --local_dir "$OUT/checkpoints/global_step_$STEPS/actor" --target_dir "$OUT/model"
+rm -rf "$OUT/model.part"
+"${WATCH[@]}" --log "$OUT/merge.log" -- "$PYTHON" -m verl.model_merger merge --backend fsdp \
+    --local_dir "$OUT/checkpoints/global_step_$STEPS/actor" --target_dir "$OUT/model.part"
+mv "$OUT/model.part" "$OUT/model"

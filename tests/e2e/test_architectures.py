@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, RUN_SECONDS
+from tests.e2e.conftest import ROOT
 
 SCRIPTS = {
     "qwen3_vl": "examples/df_gspo_trainer/run_qwen3_vl_8b_fsdp.sh",
@@ -22,12 +22,10 @@ SCRIPTS = {
 @pytest.mark.parametrize("architecture", SCRIPTS)
 def test_two_steps(architecture: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    environment = {**os.environ, "TINY": str(tmp_path), "OUT": str(out), "TIME_LIMIT": str(RUN_SECONDS)}
+    environment = {**os.environ, "TINY": str(tmp_path), "OUT": str(out)}
     command = ["bash", "examples/two_steps_on_cpu.sh", SCRIPTS[architecture], "trainer.save_freq=-1"]
     with (tmp_path / "log").open("w") as log:
-        status = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=RUN_SECONDS + 60
-        ).returncode
+        status = subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log).returncode
     assert status == 0, (tmp_path / "log").read_text(errors="replace")[-6000:]
     steps = [json.loads(line)["data"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert len(steps) == 2

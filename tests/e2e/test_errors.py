@@ -14,15 +14,15 @@ SECONDS = 300
 
 
 def fails(world: Path, folder: Path, *overrides: str) -> str:
-    """The one line that the run ends with."""
+    """The one line that says what is wrong; what follows says where the log is and how to go on."""
     environment = {**os.environ, "WORLD": str(world), "OUT": str(folder)}
     result = subprocess.run(
         ["bash", str(SCRIPT), *overrides], env=environment, capture_output=True, text=True, timeout=SECONDS
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr and "ray init kwargs" not in result.stdout
-    line = result.stderr.splitlines()[-1]
-    assert line.startswith("error: ")
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("error: "))
+    assert f"log         {folder}/run.log" in result.stderr and f"bash {SCRIPT}" in result.stderr
     return line
 
 

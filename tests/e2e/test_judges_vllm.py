@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +24,7 @@ from PIL import Image
 from verl_df.judges.auditor import SCHEMA, Audit, Auditor, AuditorConfig
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict
+from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 
 MODEL = "judge"
@@ -48,7 +48,7 @@ def server(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     # JSON allows any white space between its words, and a poor model can write nothing else up to its limit.
     decoding = {"backend": "xgrammar", "disable_any_whitespace": True}
     options += ["--structured-outputs-config", json.dumps(decoding)]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(world / "policy"), *options]
+    command = [warm.python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(world / "policy"), *options]
     with log.open("w") as output:
         process = subprocess.Popen(
             command, env={**os.environ, **cpu_environment()}, stdout=output, stderr=output, start_new_session=True
@@ -152,7 +152,7 @@ def test_an_impatient_caller_gets_a_timeout(server: str) -> None:
 
 def test_the_evaluation_of_a_served_policy(server: str, world: Path, tmp_path: Path) -> None:
     """Half of the toy's problems is what the policy can do; without their pictures it would be far less."""
-    command = [sys.executable, "-m", "verl_df.evaluation", "run", "--model", f"policy={MODEL}", "--server", server]
+    command = [warm.python(), "-m", "verl_df.evaluation", "run", "--model", f"policy={MODEL}", "--server", server]
     command += ["--data", f"toy={world}/data/val.parquet", "--limit", "64", "--greedy", "--max-tokens", "64"]
     command += ["--reward-path", "pkg://verl_df.toy.reward", "--out", str(tmp_path)]
     done = subprocess.run(command, env={**os.environ, **cpu_environment()}, capture_output=True, text=True, timeout=300)

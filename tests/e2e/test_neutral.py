@@ -5,6 +5,8 @@ vLLM batches requests as they come in, so two runs from one seed do not sample t
 given the same ones, those that the main job recorded (`skip.rollout_tq` of verl). From there on every number is
 computed by torch on the same rows in the same order, and equality is exact.
 
+One of them starts cold, the other warm (verl_df/platform/warm): where the imports came from changes nothing either.
+
 Both go on from the main job's first checkpoint: stock verl can take a DF run over, and a run can be resumed.
 """
 
@@ -44,7 +46,7 @@ def twins(world: Path, recorded: tuple[Run, Path], tmp_path_factory: pytest.Temp
         f"actor_rollout_ref.actor.ppo_mini_batch_size={int(SIZES['PROMPTS']) // MINI_BATCHES}",
     )
     folder = tmp_path_factory.mktemp("twins")
-    stock = start_run(world, folder / "stock", *shared, ALGO="grpo", **SIZES)
+    stock = start_run(world, folder / "stock", *shared, ALGO="grpo", VERL_DF_WARM="0", **SIZES)
     (folder / "df_off").mkdir()
     shutil.copy(recorded[0].folder / "pairs.jsonl", folder / "df_off")
     return stock, start_run(world, folder / "df_off", *shared, "df.group.mode=off", ALGO="df_grpo", **SIZES)

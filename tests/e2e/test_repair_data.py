@@ -4,13 +4,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tests.e2e.conftest import ROOT
+from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 from verl_df.toy.truth import exact_repair
 
@@ -25,7 +25,7 @@ ENGINE += [
 
 
 def tool(module: str, *arguments: str | Path) -> str:
-    command = [sys.executable, "-m", f"verl_df.{module}", *map(str, arguments)]
+    command = [warm.python(), "-m", f"verl_df.{module}", *map(str, arguments)]
     environment = {**os.environ, **cpu_environment()}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=COMMAND_SECONDS

@@ -20,7 +20,6 @@ from tests.unit.endpoint_fake import MODEL, FakeEndpoint, completion, serve
 from verl_df.judges.audit_log import AuditRecord, read_audits
 
 SCRIPT = ROOT / "examples/toy/run_toy_repair_rl.sh"
-RUN_SECONDS = 1200
 STEPS, TASKS, ROLLOUTS = 2, 8, 4
 HACKING = {"evidence": "none seen", "failure_mode": "template_shortcut", "hacking": True}
 HONEST = {"evidence": "cells", "failure_mode": "none", "hacking": False}
@@ -49,19 +48,17 @@ class Trained:
 @pytest.fixture(scope="module")
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("repair_rl")
-    sizes = {"STEPS": STEPS, "TASKS": TASKS, "ROLLOUTS": ROLLOUTS, "LR": "1e-3", "TIME_LIMIT": RUN_SECONDS}
+    sizes = {"STEPS": STEPS, "TASKS": TASKS, "ROLLOUTS": ROLLOUTS, "LR": "1e-3"}
     environment = {**os.environ, "WORLD": str(world), "STAGE1": str(world / "repair"), "OUT": str(folder)}
     environment |= {k: str(v) for k, v in sizes.items()}
     with serve(moody) as auditor:
         endpoint = {"base_url": auditor.url, "model": MODEL, "max_retries": 0, "breaker_failures": 100}
         overrides = [f"df.auditor.endpoint.{key}={value}" for key, value in endpoint.items()]
         command = ["bash", str(SCRIPT), *overrides, "df.auditor.enabled=True", "data.val_max_samples=16"]
-        with (folder / "run.log").open("w") as log:
-            status = subprocess.run(
-                command, env=environment, stdout=log, stderr=log, timeout=RUN_SECONDS + 360
-            ).returncode
+        with (folder / "output.log").open("w") as log:
+            status = subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
         requests = list(auditor.requests)
-    text = (folder / "run.log").read_text(errors="replace")
+    text = (folder / "output.log").read_text(errors="replace")
     assert status == 0, f"exit status {status}\n{text[-6000:]}"
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     audits = [record for file in folder.glob("audits-*.jsonl") for record in read_audits(file)]

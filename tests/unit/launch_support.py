@@ -17,7 +17,7 @@ def arguments(script: str, folder: Path, *extra: str, **variables: str) -> list[
     shown = folder / "show"
     shown.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
     shown.chmod(0o755)
-    started = {"PYTHON": str(shown), "TORCHRUN": str(shown), "OUT": str(folder / "out")}
+    started = {"PYTHON": str(shown), "VERL_DF_WARM": "0", "TORCHRUN": str(shown), "OUT": str(folder / "out")}
     return subprocess.run(
         ["bash", str(ROOT / script), *extra],
         env={**os.environ, **started, **variables},

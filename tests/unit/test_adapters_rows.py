@@ -356,6 +356,15 @@ def test_a_repaired_row_shares_nothing_with_its_source() -> None:
     assert source["extra_fields"] == before
 
 
+def test_a_repaired_row_takes_the_memory_of_one_row() -> None:
+    """A row of a column is a view of all of it, and `copy.deepcopy` of a view copies what it looks at."""
+    source = source_row("u", 1, [1, 3, END], 0.0)
+    column = torch.stack([source["prompts"]] * 100)
+    row = repair_row(source | {"prompts": column[3]}, member("repair", "u_1_0", [1, 2, END], 1.0, [0, 1, 0]), 1.0)
+    assert torch.equal(row["prompts"], PROMPT)
+    assert row["prompts"].untyped_storage().nbytes() == PROMPT.untyped_storage().nbytes()
+
+
 def test_columns_that_a_run_may_lack() -> None:
     source = source_row("u", 1, [1, 3, END], 0.0) | {"attention_mask": torch.ones(7, dtype=torch.int64)}
     del source["rollout_log_probs"]

@@ -77,7 +77,8 @@ def repair_models(tmp_path: Path):
     def run(variants: str) -> list[list[str]]:
         (tmp_path / "world/stage1").mkdir(parents=True, exist_ok=True)
         calls.unlink(missing_ok=True)
-        environment = {**os.environ, "PYTHON": str(recorder), "WORLD": str(tmp_path / "world"), "VARIANTS": variants}
+        fixed = {"PYTHON": str(recorder), "VERL_DF_WARM": "0", "WORLD": str(tmp_path / "world")}
+        environment = {**os.environ, **fixed, "VARIANTS": variants}
         command = ["bash", str(ROOT / "examples/toy/repair_models.sh")]
         subprocess.run(command, env=environment, check=True, capture_output=True)
         return [line.strip().split("\t") for line in calls.read_text().splitlines()]

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import verl  # noqa: F401  before verl_df.platform.cpu: it loads the plugin, which imports that module whole
 
 from verl_df.platform import cpu_requested, register
 from verl_df.platform.cpu import CpuDeviceId, PlatformCPU
@@ -221,6 +222,21 @@ def vllm_ops(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     ops = pytest.importorskip("vllm._custom_ops")
     monkeypatch.setattr(ops, "_supports_onednn", True)
     return ops
+
+
+def test_two_runs_on_one_machine_have_sockets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends of one run's weight sync have the same, as they had it from verl."""
+    from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightReceiver, BucketedWeightSender
+
+    handle = "ipc:///tmp/rl-colocate-zmq-01000000-replica-0-rank-0.sock"
+    names = []
+    for raylet in ("11", "12"):
+        monkeypatch.setenv("RAY_RAYLET_PID", raylet)
+        sender = BucketedWeightSender(handle, 16, use_shm=True)
+        receiver = BucketedWeightReceiver(handle, torch.device("cpu"), use_shm=True)
+        assert sender.zmq_handle == receiver.zmq_handle != handle
+        names.append(sender.zmq_handle)
+    assert names[0] != names[1] and names[0].startswith("ipc:///tmp/")
 
 
 def test_vllm_packing_stays_on_without_the_variable(vllm_ops: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

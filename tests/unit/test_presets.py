@@ -250,7 +250,8 @@ def script(tmp_path: Path):
     python.chmod(0o755)
 
     def run(*arguments: str, **variables: str) -> tuple[str, list[str]]:
-        environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), "OUT": str(tmp_path / "out"), **variables}
+        fixed = {"PATH": os.environ["PATH"], "PYTHON": str(python), "VERL_DF_WARM": "0", "OUT": str(tmp_path / "out")}
+        environment = {**fixed, **variables}
         command = ["bash", str(SCRIPT), *arguments]
         finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
         assert finished.returncode == 0, finished.stderr

@@ -112,7 +112,55 @@ def test_progress_keeps_the_whole_log(capsys):
     assert "3/3" in shown and "loss 0.500" in shown and "config dump" not in shown
 
 
-def test_failing_trainer_is_not_hidden(tmp_path, monkeypatch):
+def test_progress_begins_where_the_run_goes_on(capsys):
+    sft.show_progress(["step:3 - train/loss:0.5\n"], io.StringIO(), 4, "policy", first=2)
+    assert "2/4" in capsys.readouterr().err
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A model's weights and its data, as far as a stamp looks at them."""
+    (tmp_path / "init").mkdir()
+    for path in (tmp_path / "init/model.safetensors", tmp_path / "x.parquet"):
+        path.write_text("content")
+    return tmp_path / "init/model.safetensors", tmp_path / "x.parquet"
+
+
+def test_only_checkpoints_of_the_same_run_are_gone_on_from(tmp_path, inputs):
+    folder = tmp_path / "policy.checkpoints"
+    assert sft.prepare_checkpoints(folder, ["train", "lr=1"], inputs) == 0
+    for changed in ("nothing", "settings", "data"):
+        (folder / "global_step_120").mkdir()
+        (folder / "latest_checkpointed_iteration.txt").write_text("120")
+        if changed == "data":
+            inputs[1].write_text("other")
+        step = sft.prepare_checkpoints(folder, ["train", "lr=1" if changed == "nothing" else "lr=2"], inputs)
+        assert (step == 120) == (folder / "global_step_120").exists() == (changed == "nothing")
+        shutil.rmtree(folder / "global_step_120", ignore_errors=True)
+
+
+def test_what_is_trained_is_only_exported(tmp_path, monkeypatch, inputs):
+    """The run was stopped between its last checkpoint and the end of the stage."""
+    monkeypatch.setattr(sft, "sft_command", lambda *_: [sys.executable, "-c", "raise SystemExit(3)"])
+    exported = []
+    monkeypatch.setattr(sft, "export", lambda *arguments: exported.append(arguments))
+    folder = tmp_path / "policy.checkpoints"
+    sft.prepare_checkpoints(folder, sft.sft_command(), inputs)
+    (folder / "latest_checkpointed_iteration.txt").write_text(str(SFT.steps))
+    sft.run_sft(tmp_path / "init", inputs[1], tmp_path / "policy", tmp_path / "x.log", SFT)
+    assert exported == [(folder / "global_step_3/huggingface", tmp_path / "init", tmp_path / "policy")]
+    assert not folder.exists()
+
+
+def test_no_checkpoint_at_the_end_of_an_epoch():
+    with pytest.raises(ValueError, match=r"save_every=2: steps \[4\] end an epoch of 4 steps"):
+        replace(SFT, rows=8, steps=6, save_every=2)
+    settings = replace(SFT, rows=8, steps=5, save_every=3)
+    command = sft.sft_command("init", "x.parquet", "checkpoints", settings)
+    assert {"trainer.save_freq=3", "trainer.max_ckpt_to_keep=2", "trainer.resume_mode=auto"} <= set(command)
+
+
+def test_failing_trainer_is_not_hidden(tmp_path, monkeypatch, inputs):
     command = [sys.executable, "-c", "print('the real cause'); raise SystemExit(3)"]
     monkeypatch.setattr(sft, "sft_command", lambda *_: command)
     with pytest.raises(RuntimeError, match=r"(?s)exit code 3.*the real cause"):

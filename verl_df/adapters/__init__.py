@@ -14,5 +14,6 @@ What verl calls, and where each piece hooks in:
 | `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
 | `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
 | `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
+| `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |
 | `row_fields.py` | carries the gate past verl's fixed argument lists |
 """

@@ -170,9 +170,12 @@ def _put_repairs(
     if not repaired:
         return {}
     sources = tq.kv_batch_get(keys=[member.key for _, member in repaired], partition_id=partition_id)
+    # taken apart once: a row of the whole batch is cut out of every column anew, 4 ms each
+    columns = {name: as_list(sources[name]) for name in sources.keys()}
     rows, new_tags = [], {}
     for position, (result, member) in enumerate(repaired):
-        row = repair_row(sources[position], member, result.repair_rewards[member.key])
+        source = {name: column[position] for name, column in columns.items()}
+        row = repair_row(source, member, result.repair_rewards[member.key])
         rows.append(row)
         new_tags[_row_key(member)] = _repair_tag(tags[member.key], row)
     fields = list_of_dict_to_tensordict(rows)
@@ -190,7 +193,7 @@ def repair_key(source_key: str) -> str:
     return f"{uid}_{FIRST_REPAIR_SESSION + int(session)}_0"
 
 
-def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[str, Any]:
+def repair_row(source: TensorDict | dict[str, Any], member: GroupMember, reward: float) -> dict[str, Any]:
     """The row of a repair: the wrong rollout's row with another response.
 
     Prompt, images and all other columns stay; response, masks, position ids and reward are the repair's. The response
@@ -203,7 +206,7 @@ def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[s
         NotImplementedError: the model takes inputs per token besides ids and positions.
         ValueError: as `extend_position_ids`.
     """
-    row = {key: copy.deepcopy(source[key]) for key in source.keys()}
+    row = {key: _copied(source[key]) for key in source.keys()}
     per_token = [name for name in PER_TOKEN_INPUTS if name in row.get("multi_modal_inputs", {})]
     if per_token:
         raise NotImplementedError(
@@ -229,6 +232,11 @@ def repair_row(source: TensorDict, member: GroupMember, reward: float) -> dict[s
         row["rollout_log_probs"] = torch.zeros(len(responses), dtype=torch.float32)
     row["extra_fields"] = {**row["extra_fields"], "reward_extra_info": {TASK_REWARD: member.reward}}
     return row
+
+
+def _copied(value: Any) -> Any:
+    """A copy. `deepcopy` of a tensor that is one row of a column copies the whole column."""
+    return value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
 
 
 def extend_position_ids(position_ids: torch.Tensor, prompt_length: int, length: int) -> torch.Tensor:

@@ -7,11 +7,13 @@ Each patch waits for the import of the module it changes (`patching.on_import`):
 import functools
 import logging
 import os
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import torch
 
+from verl_df.platform import rollout_cpu
 from verl_df.platform.patching import on_import, replace_everywhere
 
 logger = logging.getLogger(__name__)
@@ -91,12 +93,33 @@ def patch_poll_interval(replay_buffer: ModuleType) -> None:
     replay_buffer.ReplayBuffer.__init__ = __init__
 
 
+def patch_weight_sockets(transfer: ModuleType) -> None:
+    """`verl.workers.rollout.vllm_rollout.bucketed_weight_transfer`: a socket name of its own for every run.
+
+    verl names the sockets of the weight sync after Ray's job id, which is the same for the first job of every cluster.
+    Without the patch the weights of two runs on one machine meet. Ray gives its workers, and through them vLLM's, the
+    process id of their raylet.
+    """
+    for end in (transfer.BucketedWeightSender, transfer.BucketedWeightReceiver):
+        end.__init__ = _with_own_socket(end.__init__)
+
+
+def _with_own_socket(original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def __init__(self: Any, zmq_handle: str, *args: Any, **kwargs: Any) -> None:
+        original(self, zmq_handle.replace("-zmq-", f"-zmq-{os.environ['RAY_RAYLET_PID']}-"), *args, **kwargs)
+
+    return __init__
+
+
 PATCHES = {
     "verl.utils.distributed": patch_process_group,
     "verl.utils.fsdp_utils": patch_offload_policy,
     "torch.distributed.fsdp._init_utils": patch_module_states_check,
     "verl.models.transformers.monkey_patch": patch_packed_attention,
     "verl.trainer.ppo.v1.replay_buffer": patch_poll_interval,
+    "verl.workers.rollout.vllm_rollout.bucketed_weight_transfer": patch_weight_sockets,
+    **rollout_cpu.PATCHES,
 }
 
 

@@ -4,7 +4,8 @@
 | stage | writes |
 | --- | --- |
 | `model` | `init/`: a random Qwen2.5-VL with tokenizer and processor |
-| `data` | `data/train.parquet`, `data/val.parquet`: RL rows; `sft/policy.parquet`: the policy's SFT rows |
+| `data` | `data/train.parquet`, `data/val.parquet`: RL rows |
+| `policy-data` | `sft/policy.parquet`: the policy's SFT rows |
 | `policy` | `policy/`: the base policy, trained by verl's SFT trainer |
 | `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
 | `repair-tasks` | `repair_tasks/train.parquet`, `repair_tasks/val.parquet`: tasks of the repair model's RL |
@@ -12,6 +13,8 @@
 | `stage1` | `stage1/`: that model after repairs that overlook errors; where the repair model's RL starts |
 | `evaluate` | `evaluation.json`: figures of both models, printed as tables |
 | `all` | all of them but `stage1`, in this order |
+| `kept` | the models and repair tasks of examples/toy/world, instead of training them; `data` is still to be made |
+| `keep` | examples/toy/world, from what was built in the folder |
 
 A stage whose outputs are there, built with the same settings and code, is skipped.
 """
@@ -23,7 +26,10 @@ import time
 from pathlib import Path
 
 from verl_df.toy.build import STAGES, WORLD, build_stage
+from verl_df.toy.kept import keep, place
 from verl_df.toy.settings import ToySettings
+
+KEPT = {"kept": place, "keep": keep}
 
 
 def main() -> None:
@@ -31,12 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m verl_df.toy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all"], metavar="STAGE")
+    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all", *KEPT], metavar="STAGE")
     parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
     arguments = parser.parse_args()
     for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
-        said = build_stage(name, arguments.out, ToySettings())
+        said = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
         print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
 
 

@@ -44,8 +44,13 @@ def _data(out: Path, settings: ToySettings) -> str:
     from verl_df.toy import data
 
     sizes = data.write_rl_data(out / "data", settings)
-    sft_rows = data.write_policy_sft_data(out / "sft/policy.parquet", settings)
-    return f"{sizes['train']} RL rows, {sizes['val']} held out, {sft_rows} SFT rows"
+    return f"{sizes['train']} RL rows, {sizes['val']} held out"
+
+
+def _policy_data(out: Path, settings: ToySettings) -> str:
+    from verl_df.toy import data
+
+    return f"{data.write_policy_sft_data(out / 'sft/policy.parquet', settings)} SFT rows"
 
 
 def _policy(out: Path, settings: ToySettings) -> str:
@@ -113,8 +118,15 @@ STAGES = {
     "data": Stage(
         _data,
         (),
-        ("data/train.parquet", "data/val.parquet", "sft/policy.parquet"),
-        lambda all_: (all_.seed, all_.picture, all_.annotator, all_.rl_train_rows, all_.rl_val_rows, all_.policy.rows),
+        ("data/train.parquet", "data/val.parquet"),
+        lambda all_: (all_.seed, all_.picture, all_.rl_train_rows, all_.rl_val_rows),
+        (*_WORLD, "toy/data.py"),
+    ),
+    "policy-data": Stage(
+        _policy_data,
+        (),
+        ("sft/policy.parquet",),
+        lambda all_: (all_.seed, all_.picture, all_.annotator, all_.policy.rows),
         (*_WORLD, "toy/data.py"),
     ),
     "policy": Stage(_policy, (_INIT, "sft/policy.parquet"), (_POLICY,), lambda all_: all_.policy, ("toy/sft.py",)),

@@ -94,13 +94,31 @@ class RepairTaskSettings:
 
 @dataclass(frozen=True)
 class SftSettings:
-    """One run of verl's SFT trainer: `rows` distinct rows, `steps` optimiser steps of `batch` rows."""
+    """One run of verl's SFT trainer: `rows` distinct rows, `steps` optimiser steps of `batch` rows.
+
+    It saves a checkpoint every `save_every` steps, and goes on from there when it was interrupted. Never at the end of
+    an epoch: verl, going on from there, skips the next one (measured); from anywhere else the final weights are, bit
+    for bit, those of an uninterrupted run.
+
+    Raises:
+        ValueError: a checkpoint would be saved at the end of an epoch.
+    """
 
     rows: int
     steps: int
     batch: int
     lr: float
     warmup: int = 40
+    save_every: int = 120
+
+    def __post_init__(self) -> None:
+        epoch = self.rows // self.batch
+        unlucky = [step for step in range(self.save_every, self.steps, self.save_every) if step % epoch == 0]
+        if unlucky:
+            raise ValueError(
+                f"save_every={self.save_every}: steps {unlucky} end an epoch of {epoch} steps, and verl, going on from "
+                "there, would skip the next one; choose another number"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are stopped on their way: each says what happened, where its log is and how to go on, and that works."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.e2e.conftest import ROOT, SCRIPT
+from verl_df.platform.environment import cpu_environment
+from verl_df.toy.build import build_stage
+from verl_df.toy.settings import SftSettings, ToySettings
+from verl_df.toy.sft import run_sft
+
+TRACKER = "latest_checkpointed_iteration.txt"
+
+
+def told(output: str) -> dict[str, str]:
+    """The rows of the block that a run ends with."""
+    rows = output.partition("this run did not come to its end")[2].splitlines()
+    return {row[2:14].strip(): row[14:] for row in rows if row.startswith("  ")}
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen, output: Path) -> None:
+    """Until it is so. Raises: AssertionError: the process has ended before."""
+    while not what():
+        assert process.poll() is None, output.read_text(errors="replace")[-6000:]
+        time.sleep(0.02)
+
+
+# ---- supervised fine-tuning ------------------------------------------------------------------------------------------
+
+SFT = SftSettings(rows=88, steps=30, batch=8, lr=1e-3, warmup=2, save_every=6)
+STALL_SECONDS = 90  # longer than the imports of the trainer, which are silent
+STAGE = """
+import sys
+from pathlib import Path
+from tests.e2e.test_endings import SFT
+from verl_df.toy.sft import run_sft
+out = Path(sys.argv[1])
+run_sft(out / "init", out / "sft/policy.parquet", out / "stopped", out / "logs/stopped.log", SFT)
+"""
+
+
+def stage(out: Path) -> list[str]:
+    options = ["--log", str(out / "stage.log"), "--stall-limit", str(STALL_SECONDS), "--go-on", "the same again"]
+    return ["python3", "-m", "verl_df.watch", *options, "--", sys.executable, "-c", STAGE]
+
+
+def trainers(of: int) -> list[psutil.Process]:
+    """The processes of the SFT trainer below a process."""
+    below = psutil.Process(of).children(recursive=True)
+    return [process for process in below if "verl.trainer.sft_trainer" in process.cmdline()]
+
+
+def test_a_stopped_sft_is_ended_and_goes_on(tmp_path: Path) -> None:
+    """With the weights, bit for bit, that it would have without the interruption."""
+    settings = replace(ToySettings(), rl_train_rows=8, rl_val_rows=4, policy=SFT)
+    for name in ("model", "data"):
+        build_stage(name, tmp_path, settings)
+    environment = {**os.environ, **cpu_environment()}
+    output, argv = tmp_path / "output", [*stage(tmp_path), str(tmp_path)]
+    with output.open("w") as file, subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=file, stderr=file) as run:
+        wait_for((tmp_path / "stopped.checkpoints" / TRACKER).is_file, run, output)
+        stopped = trainers(run.pid)
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        assert stopped and run.wait() == 124
+    assert all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in stopped)
+    rows = told(output.read_text())
+    assert rows["ended"] == f"stopped after {STALL_SECONDS} s without any output (STALL_LIMIT)"
+    assert rows["log"] == str(tmp_path / "stage.log") and rows["go on with"] == "the same again"
+    first = int((tmp_path / "stopped.checkpoints" / TRACKER).read_text())
+    again = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr[-6000:]
+    assert 0 < first < SFT.steps and f"going on after step {first}" in again.stdout
+    steps = re.findall(r"\bstep:(\d+) ", (tmp_path / "logs/stopped.log").read_text(errors="replace"))
+    assert [int(step) for step in steps] == list(range(first + 1, SFT.steps + 1))
+    assert not (tmp_path / "stopped.checkpoints").exists()
+    run_sft(tmp_path / "init", tmp_path / "sft/policy.parquet", tmp_path / "whole", tmp_path / "logs/whole.log", SFT)
+    whole, stopped_one = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert whole.keys() == stopped_one.keys()
+    assert all(torch.equal(whole[name], stopped_one[name]) for name in whole)
+
+
+# ---- reinforcement learning ------------------------------------------------------------------------------------------
+
+STEPS = 4
+# A run whose worker was killed fails at once or hangs, as it comes.
+SIZES = {"ALGO": "grpo", "STEPS": str(STEPS), "PROMPTS": "4", "ROLLOUTS": "4", "STALL_LIMIT": "150"}
+OVERRIDES = ("trainer.save_freq=1", "trainer.val_before_train=False", "trainer.test_freq=-1")
+WORKER = re.compile(r"\(vLLMHttpServer pid=(\d+)")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    status: int
+    output: str
+
+
+@contextmanager
+def started(world: Path, out: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """A run and the file that its output goes to."""
+    environment = {**os.environ, **SIZES, "WORLD": str(world), "OUT": str(out)}
+    output = out.with_name("output")
+    with output.open("w") as file:
+        argv = ["bash", str(SCRIPT), *OVERRIDES]
+        with subprocess.Popen(argv, env=environment, stdout=file, stderr=file) as run:
+            yield run, output
+
+
+def attempt(world: Path, out: Path) -> Attempt:
+    with started(world, out) as (run, output):
+        status = run.wait()
+    return Attempt(status, output.read_text(errors="replace"))
+
+
+def steps_logged(out: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def check_told(run: Attempt, out: Path, found: str) -> None:
+    rows = told(run.output)
+    assert run.status not in (0, None), run.output[-6000:]
+    assert found in rows["found"] and rows["log"] == str(out / "run.log")
+    assert f"OUT={out}" in rows["go on with"] and rows["go on with"].endswith(" ".join([str(SCRIPT), *OVERRIDES]))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, of 60 MB."""
+    folder = tmp_path / "out/checkpoints"
+    folder.mkdir(parents=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], capture_output=True)
+    if mount.returncode != 0:
+        pytest.skip("only the administrator can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_killed_worker(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with started(world, out) as (run, output):
+        wait_for((out / "metrics.jsonl").is_file, run, output)  # a step is logged after its checkpoint
+        os.kill(int(WORKER.search(output.read_text(errors="replace"))[1]), signal.SIGKILL)
+        status = run.wait()
+    check_told(Attempt(status, output.read_text(errors="replace")), out, "a Ray worker died")
+    first = int((out / "checkpoints" / TRACKER).read_text())
+    again = attempt(world, out)
+    assert again.status == 0, again.output[-6000:]
+    assert first < STEPS and f"going on after step {first} of {STEPS}" in again.output
+    assert steps_logged(out) == list(range(1, STEPS + 1))
+
+
+def test_a_full_disk(world: Path, small_disk: Path) -> None:
+    out = small_disk.parent
+    with started(world, out) as (run, output):
+        wait_for((out / "metrics.jsonl").is_file, run, output)
+        with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+            while True:
+                filler.write(bytes(65536))
+        status = run.wait()
+    check_told(Attempt(status, output.read_text(errors="replace")), out, "the disk is full")
+    (small_disk / "filler").unlink()
+    first = int((small_disk / TRACKER).read_text())
+    again = attempt(world, out)
+    assert again.status == 0, again.output[-6000:]
+    assert f"going on after step {first} of {STEPS}" in again.output
+    assert steps_logged(out) == list(range(1, STEPS + 1))
