@@ -34,5 +34,5 @@ run_pytest() { # run_pytest LOG ARGUMENTS: exit status 5 (nothing selected) coun
 run_pytest unit.log -m 'not e2e' -n 2 "$@"
 if [[ "${end_to_end}" == 1 ]]; then
     # two runs at a time; tests that share a start stay together (tests/conftest.py)
-    run_pytest e2e.log -m e2e -n 2 --dist loadgroup --durations=0 --durations-min=10 "$@"
+    run_pytest e2e.log -m e2e -n 2 --dist loadscope --durations=0 --durations-min=10 "$@"
 fi

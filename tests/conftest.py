@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
@@ -15,8 +17,8 @@ E2E_FOLDER = Path(__file__).parent / "e2e"
 # The first test that needs it also waits for the recorded run.
 E2E_SECONDS = 2400
 
-# Fixtures of whole runs that tests of more than one file use, or of which one file has several.
-SHARED_STARTS = ("recorded", "pairs", "gate_only")
+# Files whose tests share the main job's run: with --dist loadscope they go to one worker, as those of any one file do.
+MAIN_JOB = ("test_df_grpo.py", "test_neutral.py", "test_round_trip.py")
 
 # Before any test imports torch or verl, which read these once. What the caller has set is kept.
 for _name, _value in cpu_environment().items():
@@ -31,13 +33,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.e2e)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(E2E_SECONDS))
-            item.add_marker(pytest.mark.xdist_group(_start_of(item)))
 
 
-def _start_of(item: pytest.Item) -> str:
-    """What the tests that share a start have in common: they go to one worker, and the start happens once."""
-    shared = [name for name in SHARED_STARTS if name in item.fixturenames]
-    return shared[0] if shared else item.path.name
+class OneWorkerForEachStart(LoadScopeScheduling):
+    """Tests that share a run go to one worker, and it starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0].rpartition("/")[2]
+        return "the main job" if file in MAIN_JOB else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """That of `--dist loadscope`; None leaves the choice to xdist, whose groups by mark do nothing with pytest 9.2."""
+    return OneWorkerForEachStart(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
