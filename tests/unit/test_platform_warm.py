@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
+import ray
 
 from verl_df.platform import warm as product
-from verl_df.platform.warm import running, stop
+from verl_df.platform.warm import ray_worker, running, stop
 
 SECONDS = 60
 IMPORTS = "def preload():\n    import numpy\n"
@@ -327,6 +329,44 @@ def test_many_starts_at_once_share_one_interpreter(own: Callable[..., Warm]) -> 
     answers = [start.communicate(timeout=SECONDS)[0].split() for start in starts]
     assert [int(number) for _, number in answers] == list(range(12))
     assert {int(parent) for parent, _ in answers} == {server.pid for server in warm.servers()}
+
+
+CONTEXTS = {
+    "warm": {"py_executable": None, "env_vars": {"A": "a b", "B": "${HOME}/x", "C": "${NO_SUCH}y", "D": "$A"}},
+    "another Python": {"py_executable": sys.executable, "env_vars": {"A": "1"}},
+    "no environment": {"py_executable": None, "env_vars": None},
+    "a prefix": {"py_executable": None, "command_prefix": ["E=1"]},
+}
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_a_worker_of_ray_starts_as_by_rays_own_program(warm: Warm, name: str) -> None:
+    """Same variables, same arguments; the reference is Ray's, which imports Ray."""
+    context = {"command_prefix": [], "override_worker_entrypoint": None, "java_jars": [], **CONTEXTS[name]}
+    context["py_executable"] = context["py_executable"] or str(warm.code / "python")
+    show = "import os, sys; print([os.environ.get(n) for n in 'ABCDE'], sys.argv, sys.orig_argv)"
+    arguments = ["-c", show, "--node-ip-address=127.0.0.1", "two words", "a'quote"]
+    programs = [Path(ray.__file__).parent / "_private/workers/setup_worker.py", warm.code / "ray_worker.py"]
+    found = []
+    for program in programs:
+        options = [f"--serialized-runtime-env-context={json.dumps(context)}", "--language=PYTHON"]
+        done = cold(str(program), *options, *arguments, env=warm.environment)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert found[0] == found[1] and found[0]
+
+
+def test_ray_takes_our_program_for_its_workers() -> None:
+    constants = ModuleType("constants")
+    with pytest.raises(AttributeError, match="SETUP_WORKER_FILENAME"):
+        ray_worker.patch_ray_constants(constants)
+    constants.SETUP_WORKER_FILENAME = "setup_worker.py"
+    ray_worker.patch_ray_constants(constants)
+    assert Path("/ray/workers", constants.SETUP_WORKER_FILENAME) == Path(ray_worker.__file__)
+    assert (
+        "ray_constants.SETUP_WORKER_FILENAME"
+        in Path(ray.__file__).with_name("_private").joinpath("node.py").read_text()
+    )
 
 
 # ---- ends ------------------------------------------------------------------------------------------------------------

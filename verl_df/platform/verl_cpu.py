@@ -15,6 +15,7 @@ import torch
 
 from verl_df.platform import rollout_cpu
 from verl_df.platform.patching import on_import, replace_everywhere
+from verl_df.platform.warm import ray_worker
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,9 @@ PATCHES = {
 
 @functools.cache
 def apply() -> None:
-    """Apply all of `PATCHES`, once per process. Call only where the CPU platform is requested.
+    """Apply all of `PATCHES`, and that of warm starts where the run uses them, once per process.
+
+    Call only where the CPU platform is requested.
 
     Raises:
         ValueError: see `select_engine`.
@@ -135,3 +138,5 @@ def apply() -> None:
         logger.warning("VERL_PLATFORM=cpu: running on the CPU although this machine has a GPU; unset it to use the GPU")
     for module_name, patch in PATCHES.items():
         on_import(module_name, patch)
+    if os.environ.get("VERL_DF_PYTHON"):
+        on_import("ray._private.ray_constants", ray_worker.patch_ray_constants)
