@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # DF on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL, on two
 # CPU cores.
-# Needs the outputs of examples/toy/build_world.sh. Any key of verl or of `df:`, and any preset, can be appended:
+# Needs a toy world in WORLD, the quickstart's or build_world.sh's. Any key of verl or of `df:`, and any preset, can be appended:
 #   bash examples/toy/run_toy_qwen2_5_vl.sh df.gate.kind=soft
 #   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh preset=df_n4
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/../.."
 ########################### user-adjustable ###########################
 ALGO=${ALGO:-df_grpo}                       # a file of recipe/df/config/objective, or grpo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
-WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/ of build_world.sh
+WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/
 OUT=${OUT:-$WORLD/$ALGO}                    # metrics, pairs, checkpoints
 POLICY=${POLICY:-$WORLD/policy}
 REPAIR=${REPAIR:-$WORLD/repair}             # the repair model

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stock verl on a machine without an accelerator, for tests and small studies.
 
-Nothing here takes effect unless the environment says `VERL_PLATFORM=cpu`, except `position_ids`, which mends a bug that
-GPUs see too. This file imports nothing heavy: vLLM's workers load it as well.
+Nothing here takes effect unless the environment says `VERL_PLATFORM=cpu`, except what mends faults that GPUs see too:
+`position_ids`, `internvl` and `root_logger`. This file imports nothing heavy: vLLM's workers load it as well.
 
 A pass on this platform says nothing about CUDA IPC, real sleep and wake, flash attention or NCCL.
 """
