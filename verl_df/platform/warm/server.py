@@ -19,7 +19,7 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from client import is_read_at_import
+from client import DESCRIPTORS_AT_ONCE, is_read_at_import
 from preload import preload
 from setproctitle import getproctitle, setproctitle
 from twin import become, run_and_end
@@ -27,7 +27,6 @@ from twin import become, run_and_end
 IDLE_SECONDS = 900.0
 # A caller that connects and then says nothing would hold up all others.
 REQUEST_SECONDS = 10.0
-DESCRIPTORS_AT_ONCE = 250
 
 
 @dataclass
