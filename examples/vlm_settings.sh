@@ -80,7 +80,7 @@ launch() {
     local main=verl.trainer.main_ppo run
     if [[ $ALGO == df_* ]]; then main=recipe.df.main_df; fi
     run=("$PYTHON" -u -m "$main")
-    if [[ ${DRY_RUN:-0} == 1 ]]; then run=("$PYTHON" -m recipe.df.dry_run "$main"); else mkdir -p "$OUT"; fi
+    if [[ ${DRY_RUN:-0} == 1 ]]; then run=("$PYTHON" -m verl_df check "$main"); else mkdir -p "$OUT"; fi
     exec "${run[@]}" "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" \
         "${TRAINER[@]}" "$@"
 }

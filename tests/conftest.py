@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ E2E_SECONDS = 2400
 
 # Files whose tests share the main job's run: with --dist loadscope they go to one worker, as those of any one file do.
 MAIN_JOB = ("test_df_grpo.py", "test_neutral.py", "test_round_trip.py")
+
+# A shell starts its background jobs (`nohup scripts/test.sh &`) with Ctrl-C ignored, and so would be every process that
+# a test starts: those that test how a run ends on Ctrl-C would wait for good.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before any test imports torch or verl, which read these once. What the caller has set is kept.
 for _name, _value in cpu_environment().items():

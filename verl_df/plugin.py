@@ -8,14 +8,14 @@ cause.
 | name that becomes known to verl | where | registered by |
 | --- | --- | --- |
 | platform `cpu` | `VERL_PLATFORM` | `verl_df.platform.cpu` |
-| trainer `df_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.trainer` |
-| trainer `df_repair_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.repair_trainer` |
-| estimators `df_*` | `algorithm.adv_estimator` | `verl_df.adapters.advantage` |
-| losses `df_*` | `actor.policy_loss.loss_mode` | `verl_df.adapters.loss` |
-| reward manager `df` | `reward.reward_manager.name` | `verl_df.adapters.reward_manager` |
-| reward manager `df_repair` | `reward.reward_manager.name` | `verl_df.adapters.repair_reward_manager` |
+| trainer `df_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.policy_training.trainer` |
+| trainer `df_repair_sync` | `trainer.v1.trainer_mode` | `verl_df.adapters.repair_training.trainer` |
+| estimators `df_*` | `algorithm.adv_estimator` | `verl_df.adapters.policy_training.advantage` |
+| losses `df_*` | `actor.policy_loss.loss_mode` | `verl_df.adapters.policy_training.loss` |
+| reward manager `df` | `reward.reward_manager.name` | `verl_df.adapters.policy_training.reward_manager` |
+| reward manager `df_repair` | `reward.reward_manager.name` | `verl_df.adapters.repair_training.reward_manager` |
 | reward manager `df_judge` | `reward.reward_manager.name` | `verl_df.adapters.judge_reward_manager` |
-| agent loop `df_repair` | `rollout.agent.default_agent_loop` | `verl_df.adapters.repair_agent_loop` |
+| agent loop `df_repair` | `rollout.agent.default_agent_loop` | `verl_df.adapters.repair_training.agent_loop` |
 | critics of vision-language models | `critic.model.path` | `verl_df.adapters.value_model` |
 
 verl's `file` logger keeps what an interrupted run had logged: `verl_df.adapters.metrics_log`.
@@ -77,19 +77,18 @@ def require_loaded() -> None:
     policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto").strip().lower()
     if policy != "auto" and NAME not in [name.strip() for name in policy.split(",")]:
         raise PluginError(f"VERL_USE_EXTERNAL_PLUGINS={policy!r} keeps verl from loading {NAME!r}: add it, or unset it")
-    importlib.import_module("verl_df.adapters.trainer")
+    importlib.import_module("verl_df.adapters.policy_training.trainer")
 
 
 platform.register()
 position_ids.apply()
 internvl.apply()
 root_logger.apply()
-_REWARD_MANAGERS = ("reward_manager", "repair_reward_manager", "judge_reward_manager")
-for _name in ("trainer", "repair_trainer"):
+for _name in ("policy_training.trainer", "repair_training.trainer"):
     _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")
-for _name in _REWARD_MANAGERS:
+for _name in ("policy_training.reward_manager", "repair_training.reward_manager", "judge_reward_manager"):
     _import_after("verl.experimental.reward_loop.reward_manager", f"verl_df.adapters.{_name}")
-_import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_agent_loop")
+_import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_training.agent_loop")
 on_import("verl.utils.tracking", _patch_file_logger)
 on_import("verl.utils.model", _patch_value_model_loader)
 on_import("verl.model_merger.base_model_merger", _register_value_models)

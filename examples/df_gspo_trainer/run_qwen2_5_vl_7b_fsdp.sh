@@ -14,9 +14,9 @@ PYTHON=${PYTHON:-.venv/bin/python}
 NAME=${NAME:-qwen2_5_vl_7b}                 # of the run; other models have scripts that set these variables
 POLICY=${POLICY:-Qwen/Qwen2.5-VL-7B-Instruct}
 REPAIR=${REPAIR:-outputs/$NAME/repair_rl/model}                         # of examples/repair_rl
-TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # python -m verl_df.data convert mmpr_tiny
+TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # verl-df data convert mmpr_tiny
 VAL=${VAL:-data/mathvista_testmini.parquet}
-REWARD_PATH=${REWARD_PATH:-pkg://verl_df.evaluation.score}              # r_task; benchmarks by their own rules
+REWARD_PATH=${REWARD_PATH:-pkg://verl_df.judges.score}              # r_task; benchmarks by their own rules
 OUT=${OUT:-outputs/$NAME/$ALGO}             # metrics, pairs, checkpoints
 NNODES=${NNODES:-1}                         # paper: 32 x A800, NNODES=4
 GPUS=${GPUS:-8}                             # of each node

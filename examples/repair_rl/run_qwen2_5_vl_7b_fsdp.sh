@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Stage 2 of the repair model on one node: reinforcement learning on r_rep (Eq. 4) with the policy's own algorithm, here
 # GSPO as in the paper's 7B runs. Data: repair tasks, which need no annotation:
-#   python -m verl_df.repair_data parquet DIR --out-rl repair_tasks.parquet --held-out 0.1 --out-val repair_tasks_val.parquet
+#   verl-df repair-data parquet DIR --out-rl repair_tasks.parquet --held-out 0.1 --out-val repair_tasks_val.parquet
 # The auditor (paper: Qwen2.5-VL-72B-Instruct) is any OpenAI-compatible endpoint; without AUDITOR_URL g_aud is 1:
 #   AUDITOR_URL=http://host:8000/v1 bash examples/repair_rl/run_qwen2_5_vl_7b_fsdp.sh
 # DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download.
 # Then a folder for df.repair.model_path, from the newest checkpoint:
-#   cd outputs/qwen2_5_vl_7b/repair_rl && python -m verl_df.checkpoint merge checkpoints --out model
+#   cd outputs/qwen2_5_vl_7b/repair_rl && verl-df checkpoint merge checkpoints --out model
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -139,7 +139,7 @@ export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorbo
 
 RUN=("$PYTHON" -u -m recipe.df.main_repair)
 if [[ ${DRY_RUN:-0} == 1 ]]; then
-    RUN=("$PYTHON" -m recipe.df.dry_run recipe.df.main_repair)
+    RUN=("$PYTHON" -m verl_df check recipe.df.main_repair)
     if [[ ! -d $STAGE1 ]]; then MODEL+=(actor_rollout_ref.model.path="$BASE"); fi
 else
     mkdir -p "$OUT"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Stage 1 of the repair model on one node: verl's own SFT trainer on D_rep, Eq. 1. The loss is on y* only: the prompt with
 # question, wrong response and reference is a user turn, y* the assistant's. Data:
-#   python -m verl_df.repair_data sample ... ; export ; import ; parquet --out-sft repair_sft.parquet
+#   verl-df repair-data sample ... ; export ; import ; parquet --out-sft repair_sft.parquet
 # The model starts from the policy (phi <- theta), so that repairs stay in the policy's distribution.
 # DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download.
 set -euo pipefail
@@ -79,6 +79,6 @@ RUN=(
     "$TORCHRUN" --nnodes="$NNODES" --node-rank="$NODE_RANK" --master-addr="$MASTER_ADDR" --master-port="$MASTER_PORT"
     --nproc-per-node="$NPROC" -m verl.trainer.sft_trainer
 )
-if [[ ${DRY_RUN:-0} == 1 ]]; then RUN=("$PYTHON" -m recipe.df.dry_run verl.trainer.sft_trainer); fi
+if [[ ${DRY_RUN:-0} == 1 ]]; then RUN=("$PYTHON" -m verl_df check verl.trainer.sft_trainer); fi
 
 exec "${RUN[@]}" "${DATA_ARGS[@]}" "${MODEL[@]}" "${ENGINE[@]}" "${OPTIM[@]}" "${TRAINER[@]}" "$@"

@@ -14,4 +14,4 @@ source scripts/cpu_env.sh
 out="${1:-outputs/toy}"
 python="${PYTHON:-.venv/bin/python}"
 
-exec "${WATCH[@]}" --log "${out}/logs/build_world.log" -- "${python}" -u -m verl_df.toy all --out "${out}"
+exec "${WATCH[@]}" --log "${out}/logs/build_world.log" -- "${python}" -u -m verl_df toy all --out "${out}"

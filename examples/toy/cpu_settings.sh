@@ -60,7 +60,7 @@ ROLLOUT=(
 
 REWARD=(
     reward.num_workers=1
-    reward.custom_reward_function.path=pkg://verl_df.toy.reward
+    reward.custom_reward_function.path=pkg://verl_df.lab.toy.reward
     reward.custom_reward_function.name=compute_score
 )
 

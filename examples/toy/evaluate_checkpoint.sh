@@ -22,7 +22,7 @@ ROWS=${ROWS:-16}                            # prompts that log-probabilities are
 
 source scripts/cpu_env.sh
 checkpoint() { # checkpoint COMMAND ARGUMENT...
-    "${WATCH[@]}" --log "$RUN/checkpoint_$1.log" -- "$PYTHON" -m verl_df.checkpoint "$@"
+    "${WATCH[@]}" --log "$RUN/checkpoint_$1.log" -- "$PYTHON" -m verl_df checkpoint "$@"
 }
 generations=(${GENERATIONS:+--generations "$GENERATIONS"})
 same=(--max-tokens 64 --data "$WORLD/data/val.parquet")     # data.max_response_length, data.val_files of the run
@@ -32,5 +32,5 @@ if [[ ! -e $OUT ]]; then
 fi
 checkpoint check "$CHECKPOINT" --merged "$OUT" --rows "$ROWS" "${same[@]}"
 checkpoint validate "$CHECKPOINT" --merged "$OUT" --metrics "$METRICS" "${generations[@]}" "${same[@]}" \
-    --reward-path pkg://verl_df.toy.reward --dtype float32 --max-model-len 512 \
+    --reward-path pkg://verl_df.lab.toy.reward --dtype float32 --max-model-len 512 \
     --engine enforce_eager=true --engine kv_cache_memory_bytes=134217728 --engine skip_mm_profiling=true

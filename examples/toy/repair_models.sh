@@ -24,9 +24,9 @@ declare -A settings=(
     [no_edit_penalty]="df.edit_penalty=0.0"
     [no_c1]="df.image_removal.kind=off"
 )
-declare -A members=()                       # variant: its models of all seeds, as verl_df.repair_eval names them
+declare -A members=()                       # variant: its models of all seeds, as verl_df.lab.repair_eval names them
 
-"$PYTHON" -m verl_df.toy kept data --out "$WORLD"
+"$PYTHON" -m verl_df toy kept data --out "$WORLD"
 mkdir -p "$OUT"
 rm -rf "$OUT/sft"
 cp -r "$WORLD/stage1" "$OUT/sft"
@@ -48,9 +48,9 @@ done
 
 source scripts/cpu_env.sh
 rm -rf "$OUT/evaluation" "$OUT/stage2" "$OUT/table3"    # of other models
-"${WATCH[@]}" --log "$OUT/evaluation.log" -- "$PYTHON" -u -m verl_df.repair_eval \
+"${WATCH[@]}" --log "$OUT/evaluation.log" -- "$PYTHON" -u -m verl_df repair-eval \
     --data "$WORLD/repair_tasks/val.parquet" --policy "$WORLD/policy" "${models[@]}" \
-    --seeds "$SAMPLING_SEEDS" --max-tokens 64 --reward-path pkg://verl_df.toy.reward --truth-path pkg://verl_df.toy.truth \
+    --seeds "$SAMPLING_SEEDS" --max-tokens 64 --reward-path pkg://verl_df.lab.toy.reward --truth-path pkg://verl_df.lab.toy.truth \
     --image-removal blank --dtype float32 --max-model-len 512 \
     --engine enforce_eager=true --engine kv_cache_memory_bytes=134217728 --engine skip_mm_profiling=true \
     --out "$OUT/evaluation"
@@ -65,7 +65,7 @@ for variant in "${!members[@]}"; do
         lambda_*) points+=(--point "${variant#lambda_}=${members[$variant]}") ;;
     esac
 done
-"$PYTHON" -m verl_df.repair_eval compare "${groups[@]}" --out "$OUT/stage2"
+"$PYTHON" -m verl_df repair-eval compare "${groups[@]}" --out "$OUT/stage2"
 if ((${#points[@]} > 2)); then
-    "$PYTHON" -m verl_df.repair_eval lambda "${points[@]}" --out "$OUT/table3"
+    "$PYTHON" -m verl_df repair-eval lambda "${points[@]}" --out "$OUT/table3"
 fi

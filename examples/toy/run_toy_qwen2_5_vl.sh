@@ -48,7 +48,7 @@ elif [[ -f recipe/df/config/objective/$ALGO.yaml ]]; then
     # estimator, loss, clip, aggregation and group mode are the objective's: nothing above or below sets them
     ALGORITHM=(
         objective="$ALGO"
-        df.truth.path=pkg://verl_df.toy.truth                           # the toy knows which tokens are wrong: score the masks
+        df.truth.path=pkg://verl_df.lab.toy.truth                           # the toy knows which tokens are wrong: score the masks
         df.log.dir="$OUT"
     )
     if [[ -n $REPAIRS ]]; then

@@ -17,8 +17,8 @@ from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
 from verl_df import plugin
-from verl_df.checks import check_run
-from verl_df.config import ConfigError, check_config_groups, check_override_names
+from verl_df.settings.checks import check_run
+from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
 
 # Absolute: Hydra then finds it also when this module is imported by another entry point.
 CONFIG_FOLDER = Path(__file__).resolve().with_name("config")

@@ -11,9 +11,9 @@ import hydra
 from omegaconf import DictConfig
 
 from recipe.df.main_df import CONFIG_FOLDER, launch
-from verl_df.config import ConfigError, check_override_names
-from verl_df.repair_checks import check_repair_training
-from verl_df.repair_config import RepairTrainingConfig
+from verl_df.settings.config import ConfigError, check_override_names
+from verl_df.settings.repair_checks import check_repair_training
+from verl_df.settings.repair_config import RepairTrainingConfig
 
 
 @hydra.main(config_path=str(CONFIG_FOLDER), config_name="repair_trainer", version_base=None)

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests import ROOT
+from verl_df.lab.toy.build import build_stage
+from verl_df.lab.toy.kept import place
+from verl_df.lab.toy.settings import ToySettings
 from verl_df.platform import warm
-from verl_df.toy.build import build_stage
-from verl_df.toy.kept import place
-from verl_df.toy.settings import ToySettings
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
 MERGE_SECONDS = 300
 

@@ -17,9 +17,9 @@ from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.utils.config import omega_conf_to_dataclass
 
 import recipe.df.main_df as main_df
-from verl_df.adapters.loss import df_ppo_loss
-from verl_df.adapters.trainer import DFTrainer
-from verl_df.adapters.worker import DFActorRolloutRefWorker
+from verl_df.adapters.policy_training.loss import df_ppo_loss
+from verl_df.adapters.policy_training.trainer import DFTrainer
+from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
 
 OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
 

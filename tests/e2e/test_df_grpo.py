@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.e2e.conftest import STEPS, Run, merge
-from verl_df.core.records import read_records
+from verl_df.method.records import read_records
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file
 
 from tests.e2e.conftest import ROOT, SCRIPT
+from verl_df.lab.toy.build import build_stage
+from verl_df.lab.toy.settings import SftSettings, ToySettings
+from verl_df.lab.toy.sft import run_sft
 from verl_df.platform.environment import cpu_environment
-from verl_df.toy.build import build_stage
-from verl_df.toy.settings import SftSettings, ToySettings
-from verl_df.toy.sft import run_sft
 
 TRACKER = "latest_checkpointed_iteration.txt"
 
@@ -48,7 +48,7 @@ STAGE = """
 import sys
 from pathlib import Path
 from tests.e2e.test_endings import SFT
-from verl_df.toy.sft import run_sft
+from verl_df.lab.toy.sft import run_sft
 out = Path(sys.argv[1])
 run_sft(out / "init", out / "sft/policy.parquet", out / "stopped", out / "logs/stopped.log", SFT)
 """
@@ -56,7 +56,7 @@ run_sft(out / "init", out / "sft/policy.parquet", out / "stopped", out / "logs/s
 
 def stage(out: Path) -> list[str]:
     options = ["--log", str(out / "stage.log"), "--stall-limit", str(STALL_SECONDS), "--go-on", "the same again"]
-    return ["python3", "-m", "verl_df.watch", *options, "--", sys.executable, "-c", STAGE]
+    return ["python3", "-m", "verl_df.platform.watch", *options, "--", sys.executable, "-c", STAGE]
 
 
 def trainers(out: Path) -> list[psutil.Process]:

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from verl_df.core.image_removal import remove_image
-from verl_df.core.repair_reward import RepairScore, score_repair
+from verl_df.lab.toy.data import write_parquet
+from verl_df.lab.toy.reward import compute_score
+from verl_df.lab.toy.sampling import Prompt, Sampler
+from verl_df.lab.toy.settings import SftSettings
+from verl_df.lab.toy.sft import run_sft
+from verl_df.method.image_removal import remove_image
+from verl_df.method.repair_reward import RepairScore, score_repair
 from verl_df.prompts import HIDDEN_REFERENCE, render_repair
-from verl_df.toy.data import write_parquet
-from verl_df.toy.reward import compute_score
-from verl_df.toy.sampling import Prompt, Sampler
-from verl_df.toy.settings import SftSettings
-from verl_df.toy.sft import run_sft
 
 COPYING = SftSettings(rows=6400, steps=400, batch=16, lr=1e-3)
 TASKS = 96

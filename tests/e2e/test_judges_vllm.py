@@ -152,9 +152,9 @@ def test_an_impatient_caller_gets_a_timeout(server: str) -> None:
 
 def test_the_evaluation_of_a_served_policy(server: str, world: Path, tmp_path: Path) -> None:
     """Half of the toy's problems is what the policy can do; without their pictures it would be far less."""
-    command = [warm.python(), "-m", "verl_df.evaluation", "run", "--model", f"policy={MODEL}", "--server", server]
+    command = [warm.python(), "-m", "verl_df", "eval", "run", "--model", f"policy={MODEL}", "--server", server]
     command += ["--data", f"toy={world}/data/val.parquet", "--limit", "64", "--greedy", "--max-tokens", "64"]
-    command += ["--reward-path", "pkg://verl_df.toy.reward", "--out", str(tmp_path)]
+    command += ["--reward-path", "pkg://verl_df.lab.toy.reward", "--out", str(tmp_path)]
     done = subprocess.run(command, env={**os.environ, **cpu_environment()}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     accuracy = json.loads((tmp_path / "evaluation.json").read_text())["data"]["toy"]["figures"]["accuracy"]["mean"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every objective for two steps on the real thing: DF-GRPO is the main job (`test_df_grpo.py`), the others are here.
 
-`tests/unit/test_objectives_literal.py` says that their losses are those of the paper; here they run, with what each
-asks of verl: two FSDP workers, two optimiser steps per batch, dynamic sampling, a critic. Starting takes minutes, a
-step seconds, so a run changes its objective between steps (`sweep.py`).
+`test_objectives_literal.py` says that their losses are those of the paper; here they run, with what each asks of
+verl: two FSDP workers, two optimiser steps per batch, dynamic sampling, a critic. Starting takes minutes, a step
+seconds, so a run changes its objective between steps (`sweep.py`).
 """
 
 import json
@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.e2e.conftest import Run, merge, start_run
-from verl_df.objectives import OBJECTIVES
+from verl_df.settings.objectives import OBJECTIVES
 
 PROMPTS = 8
 SIZES = {"PROMPTS": str(PROMPTS), "ROLLOUTS": "8", "MAIN": "tests.e2e.sweep"}

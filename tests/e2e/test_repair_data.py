@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from tests.e2e.conftest import ROOT
+from verl_df.lab.toy.truth import exact_repair
 from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
-from verl_df.toy.truth import exact_repair
 
 COMMAND_SECONDS = 400
-REWARD = ["--reward-path", "pkg://verl_df.toy.reward"]
+REWARD = ["--reward-path", "pkg://verl_df.lab.toy.reward"]
 ENGINE = ["--dtype", "float32", "--max-model-len", "512"]
 ENGINE += [
     part
@@ -25,7 +25,7 @@ ENGINE += [
 
 
 def tool(module: str, *arguments: str | Path) -> str:
-    command = [warm.python(), "-m", f"verl_df.{module}", *map(str, arguments)]
+    command = [warm.python(), "-m", "verl_df", module, *map(str, arguments)]
     environment = {**os.environ, **cpu_environment()}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=COMMAND_SECONDS
@@ -40,11 +40,11 @@ def repair_set(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repair_set") / "set"
     sampling = ["--prompts", "24", "--per-prompt", "8", "--max-tokens", "48", "--seed", "1"]
     data = ["--model", world / "policy", "--data", world / "data/train.parquet", "--out", folder]
-    tool("repair_data", "sample", *data, *sampling, *REWARD, *ENGINE)
-    tool("repair_data", "targets", folder, "--function", "pkg://verl_df.toy.truth:exact_repair")
-    tool("repair_data", "import", folder, folder / "annotations.jsonl")
+    tool("repair-data", "sample", *data, *sampling, *REWARD, *ENGINE)
+    tool("repair-data", "targets", folder, "--function", "pkg://verl_df.lab.toy.truth:exact_repair")
+    tool("repair-data", "import", folder, folder / "annotations.jsonl")
     files = ["--out-sft", folder / "sft.parquet", "--out-rl", folder / "tasks.parquet"]
-    tool("repair_data", "parquet", folder, *files, "--held-out", "0.3", "--out-val", folder / "val.parquet")
+    tool("repair-data", "parquet", folder, *files, "--held-out", "0.3", "--out-val", folder / "val.parquet")
     return folder
 
 
@@ -82,8 +82,8 @@ def test_evaluation_tells_the_repair_model_from_answering_again(world: Path, rep
     out = tmp_path / "evaluation"
     models = ["--repair", f"stage1={world / 'repair'}", "--policy", world / "policy"]
     given = ["--data", world / "repair_tasks/val.parquet", "--limit", "64", "--seeds", "1", "--max-tokens", "64"]
-    truth = ["--truth-path", "pkg://verl_df.toy.truth", "--image-removal", "blank"]
-    page = tool("repair_eval", *given, *models, *truth, *REWARD, *ENGINE, "--out", out)
+    truth = ["--truth-path", "pkg://verl_df.lab.toy.truth", "--image-removal", "blank"]
+    page = tool("repair-eval", *given, *models, *truth, *REWARD, *ENGINE, "--out", out)
     assert "stage1" in page and (out / "repair_eval.svg").is_file()
     rows = json.loads((out / "repair_eval.json").read_text())["figures"]
     figures = {row["method"]: row["figures"] for row in rows}

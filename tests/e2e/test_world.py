@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 from safetensors.torch import load_file
 
-from verl_df.toy.build import STAGES, build_stage
-from verl_df.toy.kept import KEPT
-from verl_df.toy.settings import RepairSetSettings, RepairTaskSettings, SftSettings, ToySettings
+from verl_df.lab.toy.build import STAGES, build_stage
+from verl_df.lab.toy.kept import KEPT
+from verl_df.lab.toy.settings import RepairSetSettings, RepairTaskSettings, SftSettings, ToySettings
 
 SMALL = replace(
     ToySettings(),

@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def arguments(script: str, folder: Path, *extra: str, **variables: str) -> list[str]:

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thin adapters between the method (`verl_df.core`) and stock verl 0.9.1.
+"""Thin adapters between the method (`verl_df.method`) and stock verl 0.9.1.
 
-What verl calls, and where each piece hooks in:
+Two programs: `policy_training` trains a policy with repairs of its wrong rollouts, `repair_training` trains the repair
+model. What both use lies here:
 
 | file | verl's extension point |
 | --- | --- |
-| `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with a repair phase after sampling |
-| `repair_server.py` | an extra colocated rollout replica (`RolloutReplica.init_colocated`) |
-| `reward_manager.py` | a reward manager (`reward.reward_manager`), also answers repair requests |
-| `repair_model.py` | verl's single-turn agent loop, pointed at the repair server |
-| `rows.py` | rows of TransferQueue: groups out, repaired rows in |
-| `advantage.py` | `register_adv_est`: `df_grpo`, `df_rloo`, `df_reinforce_plus_plus`, `df_gae` |
-| `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
-| `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
-| `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
+| `judge_reward_manager.py` | a reward manager that asks a language model behind an endpoint |
+| `reward_request.py` | how verl asks a reward manager for a reward, and what its answer means |
+| `pair_log.py` | the JSON lines that a run leaves behind |
 | `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |
-| `row_fields.py` | carries the gate past verl's fixed argument lists |
+| `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
 """

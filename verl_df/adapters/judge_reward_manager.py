@@ -15,8 +15,8 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from verl_df.adapters.pair_log import image_items, prompt_text
 from verl_df.adapters.reward_request import response_ids
-from verl_df.config import as_mapping, build_block
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
+from verl_df.settings.config import as_mapping, build_block
 
 NAME = "df_judge"
 

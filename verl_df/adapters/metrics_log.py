@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from verl_df.core.json_lines import cut_half_line, read_lines
+from verl_df.io.json_lines import cut_half_line, read_lines
 from verl_df.platform.patching import replace_everywhere
 
 

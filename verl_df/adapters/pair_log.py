@@ -11,10 +11,10 @@ from omegaconf import DictConfig
 from PIL import Image
 from qwen_vl_utils import fetch_image
 
-from verl_df.config import DFConfig
-from verl_df.core.feedback import GroupResult
-from verl_df.core.json_lines import cut_half_line
-from verl_df.core.records import PairWriter, read_records
+from verl_df.io.json_lines import cut_half_line
+from verl_df.method.feedback import GroupResult
+from verl_df.method.records import PairWriter, read_records
+from verl_df.settings.config import DFConfig
 
 PAIRS_FILE = "pairs.jsonl"
 IMAGES_FOLDER = "images"

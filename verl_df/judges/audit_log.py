@@ -8,9 +8,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from verl_df.core.checks import check_reward
-from verl_df.core.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
+from verl_df.io.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
 from verl_df.judges.failure_mode import check_verdict
+from verl_df.method.checks import check_reward
 
 SCHEMA_VERSION = 1
 

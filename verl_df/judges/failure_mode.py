@@ -3,7 +3,7 @@
 
 from enum import StrEnum
 
-from verl_df.core.checks import check_choice
+from verl_df.method.checks import check_choice
 
 
 class FailureMode(StrEnum):

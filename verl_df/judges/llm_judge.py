@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from verl_df.core.checks import check_choice
 from verl_df.judges.answer_form import last_object, typed_field
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.final_answer import compute_score
+from verl_df.method.checks import check_choice
 from verl_df.prompts import JUDGE_FILE, JUDGE_PLACEHOLDERS, read_template, render
 
 ON_FAILURE = ("wrong", "rule")

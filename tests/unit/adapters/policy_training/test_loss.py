@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The registered losses against verl's, and the worker's `loss_fn` against verl's `ppo_loss`."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensordict import TensorDict
+from verl.trainer.ppo.core_algos import get_policy_loss_fn
+from verl.utils import tensordict_utils as tu
+from verl.utils.metric import AggregationType, Metric, reduce_metrics
+from verl.utils.py_functional import append_to_dict, rename_dict
+from verl.workers.config import FSDPActorConfig, PolicyLossConfig
+from verl.workers.utils.losses import ppo_loss
+
+from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_gspo_loss, df_ppo_loss, df_vanilla_loss
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_metrics import ratio_metrics
+
+AGGREGATIONS = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
+LOSSES = {"df_vanilla": "vanilla", "df_gspo": "gspo"}
+GLOBAL_INFO = ({}, {"dp_size": 2, "batch_num_tokens": 37, "global_batch_size": 8, "loss_scale_factor": None})
+
+
+def actor_config(**changes: object) -> FSDPActorConfig:
+    settings = {"strategy": "fsdp", "rollout_n": 4, "ppo_mini_batch_size": 4, "ppo_micro_batch_size_per_gpu": 2}
+    return FSDPActorConfig(**(settings | {"use_dynamic_bsz": True, "clip_ratio_high": 0.3} | changes))
+
+
+def tensors(seed: int, rows: int = 4, length: int = 7) -> dict[str, torch.Tensor]:
+    """Random padded tensors; row 0 is whole, the last one is a padding row."""
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, length + 1, (rows,), generator=random)
+    mask = torch.arange(length) < lengths.unsqueeze(1)
+    mask[0], mask[-1] = True, False
+    return {
+        "old_log_prob": torch.randn(rows, length, generator=random),
+        "log_prob": torch.randn(rows, length, generator=random),
+        "advantages": torch.randn(rows, length, generator=random),
+        "response_mask": mask,
+    }
+
+
+def fields(given: dict[str, torch.Tensor], repaired: tuple[int, ...] = ()) -> RowFields:
+    is_repair = torch.zeros(given["response_mask"].shape, dtype=torch.int64)
+    is_repair[list(repaired)] = 1
+    return RowFields(gate=torch.ones_like(given["advantages"]), is_repair=is_repair)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+@pytest.mark.parametrize("info", GLOBAL_INFO)
+@settings(max_examples=10)
+@given(seed=st.integers(0, 2**31), weighted=st.booleans())
+def test_the_loss_and_its_gradient_are_verls_bit_for_bit(
+    name: str, mode: str, info: dict, seed: int, weighted: bool
+) -> None:
+    given_tensors, config = tensors(seed), actor_config()
+    config.global_batch_info.update(info)
+    weights = torch.rand(given_tensors["log_prob"].shape) if weighted else None
+    results = []
+    for loss_fn in (get_policy_loss_fn(LOSSES[name]), get_policy_loss_fn(name)):
+        log_prob = given_tensors["log_prob"].clone().requires_grad_()
+        with use_row_fields(fields(given_tensors, repaired=(1,))):
+            loss, metrics = loss_fn(
+                **(given_tensors | {"log_prob": log_prob}),
+                loss_agg_mode=mode,
+                config=config,
+                rollout_is_weights=weights,
+            )
+        loss.backward()
+        results.append((loss.detach(), log_prob.grad, metrics))
+    (base, base_gradient, base_metrics), (ours, gradient, metrics) = results
+    assert torch.equal(base, ours)
+    assert torch.equal(base_gradient, gradient)
+    assert {name: metrics[name] for name in base_metrics} == base_metrics
+
+
+def test_they_are_registered() -> None:
+    assert get_policy_loss_fn("df_vanilla") is df_vanilla_loss
+    assert get_policy_loss_fn("df_gspo") is df_gspo_loss
+
+
+def log_ratios_that_are_clipped(name: str, given_tensors: dict[str, torch.Tensor], row: int) -> list[float]:
+    """Of the response tokens of a row: each token's own, or in GSPO their mean for each of them."""
+    mask = given_tensors["response_mask"][row].tolist()
+    log_ratios = (given_tensors["log_prob"] - given_tensors["old_log_prob"])[row].tolist()
+    own = [one for one, trained in zip(log_ratios, mask, strict=True) if trained]
+    return [sum(own) / len(own) for _ in own] if name == "df_gspo" else own
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**31), repaired=st.sets(st.integers(0, 3)))
+def test_ratio_sums_against_a_plain_loop(name: str, seed: int, repaired: set[int]) -> None:
+    given_tensors, config = tensors(seed), actor_config(clip_ratio=0.2, clip_ratio_low=0.1, clip_ratio_high=0.3)
+    given_tensors["response_mask"][0, 2] = False  # a tool's token
+    with use_row_fields(fields(given_tensors, tuple(repaired))):
+        _, metrics = get_policy_loss_fn(name)(**given_tensors, config=config)
+    expected = {f"df/{rows}/{key}": 0.0 for rows in ("repaired", "policy") for key in RATIO_SUMS}
+    for row in range(4):
+        rows = "repaired" if row in repaired else "policy"
+        for log_ratio in log_ratios_that_are_clipped(name, given_tensors, row):
+            values = (1.0, np.exp(log_ratio), log_ratio, float(not 0.9 <= np.exp(log_ratio) <= 1.3))
+            for key, value in zip(RATIO_SUMS, values, strict=True):
+                expected[f"df/{rows}/{key}"] += value
+    assert {one: metrics[one] for one in expected} == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+# ---- the worker's loss_fn --------------------------------------------------------------------------------------------
+
+
+def nested(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+
+
+def micro_batch(seed: int, lengths: list[tuple[int, int]]) -> tuple[TensorDict, list[torch.Tensor], list[torch.Tensor]]:
+    """A micro-batch as verl's engine gives it: nested columns, no padding; with the model's flat outputs.
+
+    Args:
+        lengths: prompt and response length of each row. Rows with an odd number are repairs.
+    """
+    random = torch.Generator().manual_seed(seed)
+
+    def per_token() -> torch.Tensor:
+        return nested([torch.randn(response, generator=random) for _, response in lengths])
+
+    columns = {
+        "prompts": nested([torch.zeros(prompt, dtype=torch.int64) for prompt, _ in lengths]),
+        "responses": nested([torch.zeros(response, dtype=torch.int64) for _, response in lengths]),
+        "response_mask": nested([torch.ones(response, dtype=torch.int64) for _, response in lengths]),
+        "old_log_probs": per_token(),
+        "advantages": per_token(),
+        "ref_log_prob": per_token(),
+        GATE: nested([torch.ones(response) for _, response in lengths]),
+        IS_REPAIR: nested([torch.full((response,), row % 2) for row, (_, response) in enumerate(lengths)]),
+    }
+    data = TensorDict(columns, batch_size=len(lengths))
+    tu.assign_non_tensor(data, dp_size=2, batch_num_tokens=40, global_batch_size=8)
+    totals = [prompt + response for prompt, response in lengths]
+    outputs = [[torch.randn(total, generator=random) for total in totals] for _ in range(2)]
+    return data, *outputs
+
+
+@pytest.mark.parametrize("ours, verls", LOSSES.items())
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+@pytest.mark.parametrize("lengths", [[(3, 5), (2, 2), (4, 1)], [(3, 4), (3, 4)]])
+@pytest.mark.parametrize("use_kl_loss", [False, True])
+def test_with_a_gate_of_ones_the_workers_loss_is_verls_bit_for_bit(
+    ours: str, verls: str, mode: str, lengths: list[tuple[int, int]], use_kl_loss: bool
+) -> None:
+    results = []
+    for name, loss_fn in ((verls, ppo_loss), (ours, df_ppo_loss)):
+        config = actor_config(
+            policy_loss=PolicyLossConfig(loss_mode=name),
+            loss_agg_mode=mode,
+            use_kl_loss=use_kl_loss,
+            kl_loss_coef=0.1,
+            entropy_coeff=0.01,
+        )
+        data, log_probs, entropy = micro_batch(1, lengths)
+        values = torch.cat(log_probs).requires_grad_()
+        sizes = [len(row) for row in log_probs]
+        output = {"log_probs": nested(list(values.split(sizes))), "entropy": nested(entropy)}
+        loss, metrics = loss_fn(config=config, model_output=output, data=data)
+        loss.backward()
+        results.append((loss.detach(), values.grad, metrics))
+    (base, base_gradient, base_metrics), (loss, gradient, metrics) = results
+    assert torch.equal(base, loss)
+    assert torch.equal(base_gradient, gradient)
+    for name, metric in base_metrics.items():
+        if isinstance(metric, Metric):
+            assert (metrics[name].values, metrics[name].aggregation) == (metric.values, metric.aggregation)
+        else:
+            assert metrics[name] == metric
+
+
+def test_without_dfs_columns_the_workers_loss_says_which_is_missing() -> None:
+    data, log_probs, _ = micro_batch(1, [(3, 4), (3, 4)])
+    with pytest.raises(KeyError, match=GATE):
+        df_ppo_loss(actor_config(), {"log_probs": nested(log_probs)}, data.exclude(GATE))
+
+
+def test_sums_over_micro_batches_and_ranks_become_means_over_tokens() -> None:
+    """As verl's worker and trainer carry them: micro-batches summed, ranks averaged, mini-batches averaged."""
+    config = actor_config(policy_loss=PolicyLossConfig(loss_mode="df_vanilla"))
+    lengths = [[(2, 3), (2, 2)], [(3, 4)], [(1, 1), (4, 6), (2, 2), (3, 3)], [(2, 5), (2, 1)]]
+    log_ratios = {"repaired": [], "policy": []}
+    worker: dict = {}
+    for mini_batch in range(2):
+        ranks = []
+        for rank in range(2):
+            total: dict = {}
+            for micro in range(2):
+                data, log_probs, _ = micro_batch(8 * mini_batch + 2 * rank + micro, lengths[2 * rank + micro])
+                _, metrics = df_ppo_loss(config, {"log_probs": nested(log_probs)}, data)
+                append_to_dict(total, metrics)
+                for row, (prompt, response) in enumerate(lengths[2 * rank + micro]):
+                    # the log-probability of a token is the model's output at the token before
+                    new = log_probs[row][prompt - 1 : prompt + response - 1]
+                    log_ratios["repaired" if row % 2 else "policy"] += (new - data["old_log_probs"][row]).tolist()
+            ranks.append(total)
+        for name in ranks[0]:
+            value = Metric.aggregate_dp([rank[name] for rank in ranks])
+            append_to_dict(worker, {name: value})
+    metrics = reduce_metrics(rename_dict(worker, "actor/"))
+    means = ratio_metrics(metrics)
+    for name, values in log_ratios.items():
+        ratios = np.exp(values)
+        assert means[f"df/{name}/ratio"] == pytest.approx(ratios.mean(), rel=1e-4)
+        assert means[f"df/{name}/ppo_kl"] == pytest.approx(-np.mean(values), rel=1e-4, abs=1e-5)
+        assert means[f"df/{name}/clip_fraction"] == pytest.approx(((ratios < 0.8) | (ratios > 1.3)).mean(), rel=1e-4)
+    assert not [name for name in metrics if "df/" in name]  # the sums are no metrics of their own
+
+
+def test_metrics_of_df_are_sums_and_verls_keep_their_kind() -> None:
+    config = actor_config(policy_loss=PolicyLossConfig(loss_mode="df_vanilla"))
+    data, log_probs, _ = micro_batch(1, [(3, 4), (3, 4)])
+    _, metrics = df_ppo_loss(config, {"log_probs": nested(log_probs)}, data)
+    assert {metrics[f"df/repaired/{key}"].aggregation for key in RATIO_SUMS} == {AggregationType.SUM}
+    assert metrics["actor/ppo_kl"].aggregation is AggregationType.MEAN
+    # verl reduces by names that contain min or max; none of ours may
+    assert not [name for name in metrics if name.startswith("df/") and ("min" in name or "max" in name)]

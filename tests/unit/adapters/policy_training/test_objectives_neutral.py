@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gate leaves alone: all of the base when it is one, and all but the policy gradient when it is zero.
+
+In float32, as in training, and bit for bit: the comparisons are with verl's own estimators and losses.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from verl.trainer.ppo.core_algos import agg_loss, compute_value_loss, get_adv_estimator_fn, kl_penalty
+from verl.utils.metric import Metric
+from verl.workers.utils.losses import ppo_loss
+from verl.workers.utils.padding import no_padding_2_padding
+
+from tests.unit.adapters.objectives_support import (
+    KL_COEF,
+    Case,
+    algorithm_config,
+    cases,
+    estimate,
+    loss_config,
+    make_case,
+    micro_batch,
+)
+from verl_df.adapters.policy_training.loss import df_ppo_loss
+from verl_df.adapters.policy_training.row_fields import RowFields, use_row_fields
+from verl_df.settings.objectives import ESTIMATORS, OBJECTIVES, Objective
+
+BASES = {one.estimator: one.base_estimator for one in OBJECTIVES.values()}
+KL = {"use_kl_loss": True, "kl_loss_coef": KL_COEF, "kl_loss_type": "low_var_kl"}
+ENTROPY = {"entropy_coeff": 0.01}
+float32_cases = cases(dtype=torch.float32)
+
+
+def gradients(case: Case, loss: torch.Tensor) -> list[torch.Tensor]:
+    parameters = list(case.policy.parameters())
+    return list(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+
+
+def assert_bitwise(ours: list[torch.Tensor], base: list[torch.Tensor]) -> None:
+    for one, other in zip(ours, base, strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+def plain(metric: object) -> object:
+    return (metric.values, metric.aggregation) if isinstance(metric, Metric) else metric
+
+
+# ---- a gate of ones --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_a_gate_of_ones_gives_back_the_base(name: str, case: Case) -> None:
+    """Advantages, returns, loss, gradient and metrics, from the rewards to the worker's loss with KL and entropy."""
+    objective = OBJECTIVES[name]
+    base = estimate(case, objective.base_estimator)
+    ours = estimate(case, objective.estimator, torch.ones(case.mask.shape))
+    assert_bitwise(list(ours), list(base))
+    results = []
+    parts = ((ppo_loss, objective.base_loss, base), (df_ppo_loss, objective.loss, ours))
+    for loss_fn, loss_name, (advantages, _) in parts:
+        data, output = micro_batch(case, advantages)
+        loss, metrics = loss_fn(loss_config(objective, loss_name, **KL, **ENTROPY), output, data)
+        results.append(([loss.detach(), *gradients(case, loss)], metrics))
+    (base_numbers, base_metrics), (numbers, metrics) = results
+    assert_bitwise(numbers, base_numbers)
+    assert {name: plain(metrics[name]) for name in base_metrics} == {
+        name: plain(metric) for name, metric in base_metrics.items()
+    }
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_the_trainers_gate_is_zero_on_padding_and_that_changes_no_trained_token(estimator: str, case: Case) -> None:
+    base, _ = estimate(case, BASES[estimator])
+    ours, _ = estimate(case, estimator, case.mask.float())
+    assert torch.equal(ours[case.mask.bool()], base[case.mask.bool()])
+
+
+# ---- a gate of zeros -------------------------------------------------------------------------------------------------
+
+
+def other_terms(objective: Objective, case: Case) -> torch.Tensor:
+    """β·KL - η·entropy of the batch, from verl's functions alone."""
+    data, output = micro_batch(case, torch.zeros(case.mask.shape))
+    log_prob, entropy = (no_padding_2_padding(output[name], data) for name in ("log_probs", "entropy"))
+    reference = case.padded(case.ref_log_prob)
+    size = {"batch_num_tokens": data["batch_num_tokens"], "global_batch_size": data["global_batch_size"]}
+    kl, mean_entropy = (
+        agg_loss(loss_mat=values, loss_mask=case.mask.bool(), loss_agg_mode=objective.aggregation, **size)
+        for values in (kl_penalty(log_prob, reference, KL["kl_loss_type"]), entropy)
+    )
+    return kl * KL_COEF - ENTROPY["entropy_coeff"] * mean_entropy
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_a_gate_of_zeros_leaves_the_gradient_of_kl_and_entropy_and_nothing_else(name: str, case: Case) -> None:
+    objective = OBJECTIVES[name]
+    advantages, _ = estimate(case, objective.estimator, torch.zeros(case.mask.shape))
+    assert not advantages.any()
+    data, output = micro_batch(case, advantages)
+    loss, _ = df_ppo_loss(loss_config(objective, objective.loss), {"log_probs": output["log_probs"]}, data)
+    assert loss.item() == 0
+    assert not any(gradient.any() for gradient in gradients(case, loss))
+    data, output = micro_batch(case, advantages)
+    loss, _ = df_ppo_loss(loss_config(objective, objective.loss, **KL, **ENTROPY), output, data)
+    alone = gradients(case, other_terms(objective, case))
+    assert any(gradient.any() for gradient in alone)
+    assert_bitwise(gradients(case, loss), alone)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_gated_token_gets_no_gradient_and_changes_no_other_tokens(name: str) -> None:
+    """Closing the gate of one token takes its own gradient away and leaves the others' as they are."""
+    objective = OBJECTIVES[name]
+    case = make_case([4, 4], seed=5, gates="one", dtype=torch.float32)
+    row = max(range(len(case.rows)), key=lambda one: sum(case.rows[one].own))
+    token = case.rows[row].own.index(1)
+    closed = case.gate.clone()
+    closed[row, token] = 0
+    per_token = []
+    for gate in (case.gate, closed):
+        advantages, _ = estimate(case, objective.estimator, gate)
+        data, output = micro_batch(case, advantages)
+        values = output["log_probs"].values().detach().requires_grad_()
+        nested = torch.nested.nested_tensor_from_jagged(values, output["log_probs"].offsets())
+        unclipped = {"clip_ratio_low": 0.99, "clip_ratio_high": 50.0, "clip_ratio_c": 100.0}
+        loss, _ = df_ppo_loss(loss_config(objective, objective.loss, **unclipped), {"log_probs": nested}, data)
+        loss.backward()
+        per_token.append(no_padding_2_padding(values.grad, data))
+    everywhere, without = per_token
+    assert everywhere[row, token] != 0 and without[row, token] == 0
+    everywhere[row, token] = 0
+    assert torch.equal(everywhere, without)
+
+
+# ---- any gate --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@settings(deadline=None, max_examples=25)
+@given(case=float32_cases)
+def test_the_gate_multiplies_the_bases_advantages_and_leaves_returns_alone(estimator: str, case: Case) -> None:
+    base_advantages, base_returns = estimate(case, BASES[estimator])
+    advantages, returns = estimate(case, estimator)
+    assert_bitwise([advantages, returns], [base_advantages * case.gate, base_returns])
+
+
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_the_critics_loss_does_not_know_the_gate(case: Case) -> None:
+    losses = []
+    for estimator in ("gae", "df_gae"):
+        _, returns = estimate(case, estimator)
+        predicted = case.values.flip(0).requires_grad_()
+        loss, _ = compute_value_loss(predicted, returns, case.values, case.mask.bool(), cliprange_value=0.2)
+        losses.append([loss.detach(), *torch.autograd.grad(loss, [predicted])])
+    assert_bitwise(*losses)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_no_argument_is_changed_in_place(estimator: str, case: Case) -> None:
+    rewards, mask = case.padded([row.rewards for row in case.rows]), case.mask
+    fields = RowFields(case.gate, case.is_repair, case.values)
+    given_tensors = [rewards, mask, fields.gate, fields.is_repair, fields.values]
+    before = [one.clone() for one in given_tensors]
+    uids = np.array([row.uid for row in case.rows], dtype=object)
+    with use_row_fields(fields):
+        advantages, returns = get_adv_estimator_fn(estimator)(
+            token_level_rewards=rewards, response_mask=mask, index=uids, config=algorithm_config(estimator)
+        )
+    assert_bitwise(given_tensors, before)
+    kept = returns.clone()
+    advantages.zero_()
+    assert torch.equal(returns, kept)  # two tensors, not one twice

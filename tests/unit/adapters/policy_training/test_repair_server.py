@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The repair engine's config and its hours, and the repair model in front of it."""
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError
+from PIL import Image
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.config import HFModelConfig, RolloutConfig
+from verl.workers.rollout.replica import TokenOutput
+
+from tests.unit.adapters.support import composed
+from verl_df.adapters.policy_training.repair_client import RepairModel, end_token_ids, placeholder_ids
+from verl_df.adapters.policy_training.repair_server import SEED_OFFSET, TEMPLATE_TOKENS, RepairServer, repair_run_config
+from verl_df.lab.toy.model import save_model
+from verl_df.lab.toy.settings import ModelSettings
+from verl_df.lab.toy.world import CELL, GRID
+from verl_df.settings.config import RepairConfig
+
+SIDE = CELL * GRID  # pixels of a toy picture; a cell is one visual token
+LENGTHS = ("data.max_prompt_length=100", "data.max_response_length=30", "actor_rollout_ref.rollout.name=vllm")
+
+
+def test_the_repair_engine_sees_the_runs_config_with_its_own_model_and_lengths() -> None:
+    config = composed(*LENGTHS, "actor_rollout_ref.model.trust_remote_code=True", "+actor_rollout_ref.rollout.odd=1")
+    before = OmegaConf.to_container(config)
+    repair = RepairConfig(model_path="repair", temperature=0.5, top_p=0.9)
+    seen = repair_run_config(config, repair).actor_rollout_ref
+    assert OmegaConf.to_container(config) == before
+    assert (seen.model.path, seen.model.trust_remote_code) == ("repair", True)
+    rollout, policy = seen.rollout, config.actor_rollout_ref.rollout
+    assert rollout.load_format == "auto"  # the policy's engine starts from dummy weights
+    assert rollout.seed == policy.seed + SEED_OFFSET
+    assert (rollout.temperature, rollout.top_p, rollout.calculate_log_probs) == (0.5, 0.9, False)
+    assert rollout.prompt_length == 100 + 2 * 30 + TEMPLATE_TOKENS  # question, response and reference fit
+    assert (rollout.response_length, rollout.max_model_len) == (30, rollout.prompt_length + 30)
+    assert (rollout.name, rollout.odd) == (policy.name, 1)
+
+
+def test_the_repair_engine_loads_the_variant_of_a_folder_of_models() -> None:
+    repair = RepairConfig(models_dir="models", variant="no_c1")
+    assert repair_run_config(composed(*LENGTHS), repair).actor_rollout_ref.model.path == "models/no_c1"
+
+
+def test_verl_accepts_the_repair_engines_config() -> None:
+    rollout = repair_run_config(composed(*LENGTHS), RepairConfig(model_path="repair")).actor_rollout_ref.rollout
+    assert isinstance(omega_conf_to_dataclass(rollout), RolloutConfig)
+
+
+def test_keys_may_be_set_differently_for_the_repair_engine() -> None:
+    changes = {"gpu_memory_utilization": 0.2, "engine_kwargs": {"vllm": {"swap_space": 1}}}
+    repair = RepairConfig(model_path="repair", max_prompt_length=77, rollout=changes)
+    config = composed(*LENGTHS, "+actor_rollout_ref.rollout.engine_kwargs.vllm.other=2")
+    rollout = repair_run_config(config, repair).actor_rollout_ref.rollout
+    assert (rollout.gpu_memory_utilization, rollout.prompt_length, rollout.max_model_len) == (0.2, 77, 107)
+    assert OmegaConf.to_container(rollout.engine_kwargs.vllm) == {"other": 2} | {"swap_space": 1}
+
+
+def test_a_key_that_verl_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigKeyError, match="gpu_memory"):
+        repair_run_config(composed(), RepairConfig(model_path="repair", rollout={"gpu_memory": 0.2}))
+
+
+# ---- awake and asleep ------------------------------------------------------------------------------------------------
+
+
+class Replica:
+    def __init__(self, calls: list[str], name: str) -> None:
+        self.calls, self.name = calls, name
+
+    async def wake_up(self) -> None:
+        self.calls.append(f"wake {self.name}")
+
+    async def sleep(self) -> None:
+        self.calls.append(f"sleep {self.name}")
+
+
+def server(calls: list[str]) -> RepairServer:
+    made = RepairServer.__new__(RepairServer)
+    made._replicas = [Replica(calls, "a"), Replica(calls, "b")]
+    return made
+
+
+def test_all_replicas_are_awake_inside_the_block_only() -> None:
+    calls: list[str] = []
+    with server(calls).awake():
+        calls.append("repair")
+    assert calls == ["wake a", "wake b", "repair", "sleep a", "sleep b"]
+
+
+def test_a_failed_repair_leaves_the_device_free_and_is_not_hidden() -> None:
+    calls: list[str] = []
+    with pytest.raises(TimeoutError, match="too long"), server(calls).awake():
+        raise TimeoutError("too long")
+    assert calls[-2:] == ["sleep a", "sleep b"]
+
+
+# ---- the model -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("listed", "expected"), [(None, {1}), (2, {1, 2}), ([2, 3], {1, 2, 3}), ([1], {1})])
+def test_tokens_that_end_a_response(listed: Any, expected: set[int]) -> None:
+    generation = SimpleNamespace(eos_token_id=listed)
+    model = SimpleNamespace(tokenizer=SimpleNamespace(eos_token_id=1), generation_config=generation)
+    assert end_token_ids(model) == expected
+    model.generation_config = None
+    assert end_token_ids(model) == {1}
+
+
+class Server:
+    """Stands for the client of the repair server: returns the next of its answers to each request."""
+
+    def __init__(self, config: Any, answers: list[list[int]]) -> None:
+        self.config, self.answers, self.requests = config, answers, []
+
+    async def generate(self, **request: Any) -> TokenOutput:
+        self.requests.append(request)
+        return TokenOutput(token_ids=self.answers[len(self.requests) - 1], stop_reason="completed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("repair")
+    save_model(path, ModelSettings(), seed=0)
+    return path
+
+
+def asked(folder: Path, answers: list[list[int]], n: int, **repair: Any) -> tuple[list, list[dict], RepairModel]:
+    config = repair_run_config(composed(*LENGTHS), RepairConfig(model_path=str(folder), **repair))
+    client = Server(config, answers)
+    content = [{"type": "image", "image": Image.new("RGB", (SIDE, SIDE))}, {"type": "text", "text": "How many?"}]
+    messages = [{"role": "user", "content": content}]
+
+    async def call() -> tuple[list, RepairModel]:
+        model = RepairModel(client)
+        return await model.sample(messages, n), model
+
+    samples, model = asyncio.run(call())
+    return samples, client.requests, model
+
+
+def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -> None:
+    _, _, model = asked(folder, [[1]], 1)
+    end = model.tokenizer.convert_tokens_to_ids("<|im_end|>")
+    image = model.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    answers = [[5, 6, end], [5, 6], [5, image, end], [end, *[5] * 40], []]
+    samples, requests, _ = asked(folder, answers, 5, temperature=0.3, top_p=0.8)
+    # the requests run side by side, so which one gets which answer is open
+    assert {(sample.token_ids, sample.finished, sample.contains_placeholder) for sample in samples} == {
+        ((5, 6, end), True, False),
+        ((5, 6), False, False),
+        ((5, image, end), True, True),
+        ((end, *[5] * 29), False, False),  # cut to the response length
+        ((), False, False),
+    }
+    assert len({request["request_id"] for request in requests}) == 5
+    for request in requests:
+        assert (request["sampling_params"]["temperature"], request["sampling_params"]["top_p"]) == (0.3, 0.8)
+        assert [picture.size for picture in request["image_data"]] == [(SIDE, SIDE)]
+        text = model.tokenizer.decode(request["prompt_ids"])
+        assert "How many?" in text and text.count("<|image_pad|>") == GRID * GRID
+
+
+def test_a_repair_prompt_that_does_not_fit_is_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="exceeding rollout.prompt_length=20"):
+        asked(folder, [[1]], 1, max_prompt_length=20)
+
+
+def test_placeholders_are_those_of_the_processor(folder: Path) -> None:
+    model = HFModelConfig(path=str(folder))
+    tokens = model.tokenizer.convert_ids_to_tokens(sorted(placeholder_ids(model.processor)))
+    assert set(tokens) == {"<|image_pad|>", "<|video_pad|>"}
+    assert placeholder_ids(None) == frozenset()

@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer's own steps on verl's real classes, with the queue, the workers and the engines replaced."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl import DataProto
+from verl.trainer.ppo import padding_utils
+from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from tests.unit.adapters.support import MemoryQueue, Words, composed
+from verl_df.adapters.pair_log import PairLog
+from verl_df.adapters.policy_training import reward_manager, rows, trainer
+from verl_df.adapters.policy_training.reward_manager import DFRewardManager
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
+from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
+from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
+from verl_df.method.feedback import RepairSample
+from verl_df.method.records import read_records
+
+WORDS = Words(["two", "and", "make", "four", "five", "so"])
+RIGHT, WRONG = "two and two make four", "two and two make five"
+PROMPT = [1, 2, 1]
+BASE = ("data.train_batch_size=8", "actor_rollout_ref.actor.ppo_mini_batch_size=4", "actor_rollout_ref.rollout.n=2")
+
+
+def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict, **_: Any) -> float:
+    return float(ground_truth in solution_str)
+
+
+class FakeRepairModel:
+    """Every repair is the right text."""
+
+    def __init__(self, client: str) -> None:
+        assert client == "client"
+
+    async def sample(self, messages: list[dict], n: int) -> list[RepairSample]:
+        return [RepairSample(WORDS.ids(RIGHT), True, False)] * n
+
+
+class Worker:
+    """A reward worker in this process, behind Ray's way of calling it."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.manager = DFRewardManager(config, WORDS, compute_score)
+        self.compute_score_batch = SimpleNamespace(remote=self._score)
+        self.served: list[int] = []
+
+    def _score(self, data: DataProto) -> list[dict]:
+        self.served.append(len(data))
+
+        async def score() -> list[dict]:
+            self.manager.loop = self.manager.base.loop = asyncio.get_running_loop()
+            return await asyncio.gather(*(self.manager.run_single(data[row : row + 1]) for row in range(len(data))))
+
+        return asyncio.run(score())
+
+
+class Server:
+    """Stands for the repair server; notes when it is awake."""
+
+    client = "client"
+
+    def __init__(self) -> None:
+        self.history: list[str] = []
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        self.history.append("wake")
+        yield
+        self.history.append("sleep")
+
+
+@pytest.fixture
+def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
+    memory = MemoryQueue()
+    for module in (rows, padding_utils, trainer, trainer_base):
+        monkeypatch.setattr(module, "tq", memory)
+    return memory
+
+
+def made(config: DictConfig, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, dp_size: int = 1) -> DFTrainer:
+    """A DF trainer as after `_setup`, with two reward workers and `dp_size` actor ranks."""
+    monkeypatch.setattr(reward_manager, "RepairModel", FakeRepairModel)
+    monkeypatch.setattr(trainer.ray, "get", lambda calls, timeout: calls)
+    one = DFTrainer(config)
+    workers = [Worker(config), Worker(config)]
+    one.reward_loop_manager = SimpleNamespace(reward_loop_workers=workers, reward_loop_worker_handles=workers)
+    one.actor_rollout_wg = SimpleNamespace(_dispatch_info={"actor": list(range(dp_size))})
+    one.tokenizer = SimpleNamespace(eos_token_id=WORDS.eos_token_id)
+    one._repair_server, one._end_ids = Server(), frozenset([WORDS.eos_token_id])
+    one._pair_log = PairLog(tmp_path, -1)
+    one.global_steps, one.timing_raw, one.curr_step_profile = 1, {}, False
+    return one
+
+
+def row(uid: str, text: str) -> dict[str, Any]:
+    response = torch.tensor(WORDS.ids(text))
+    r_task = float("four" in text)
+    scores = torch.zeros(len(response))
+    scores[-1] = r_task
+    content = [{"type": "image", "image": Image.new("RGB", (56, 56))}, {"type": "text", "text": "2+2?"}]
+    input_ids = torch.cat([torch.tensor(PROMPT), response])
+    return {
+        "uid": uid,
+        "raw_prompt": [{"role": "user", "content": content}],
+        "data_source": "test",
+        "reward_model": {"style": "rule", "ground_truth": "four"},
+        "extra_info": {"index": 0},
+        "index": 0,
+        "prompts": torch.tensor(PROMPT),
+        "responses": response,
+        "response_mask": torch.ones_like(response),
+        "loss_mask": torch.ones_like(response),
+        "input_ids": input_ids,
+        "position_ids": torch.arange(len(input_ids)),
+        "rm_scores": scores,
+        "rollout_log_probs": torch.full((len(response),), -1.0),
+        "num_turns": 2,
+        "extra_fields": {"reward_extra_info": {"r_task": r_task}},
+    }
+
+
+def sampled(queue: MemoryQueue, prompts: dict[str, Sequence[str]]) -> KVBatchMeta:
+    """Rollouts by prompt, as verl's replay buffer hands them on."""
+    texts = [(uid, place, text) for uid, given in prompts.items() for place, text in enumerate(given)]
+    made_rows = {f"{uid}_{place}_0": row(uid, text) for uid, place, text in texts}
+    tags = [
+        {"prompt_len": 3, "response_len": len(one["responses"]), "seq_len": len(one["input_ids"])}
+        | {"min_global_steps": 0, "max_global_steps": 0}
+        for one in made_rows.values()
+    ]
+    fields = list_of_dict_to_tensordict(list(made_rows.values()))
+    queue.kv_batch_put(keys=list(made_rows), partition_id="train", fields=fields, tags=tags)
+    return KVBatchMeta(keys=list(made_rows), tags=tags, partition_id="train")
+
+
+def column(queue: MemoryQueue, keys: list[str], name: str) -> list[list]:
+    return [queue.rows[key][name].tolist() for key in keys]
+
+
+# ---- set-up ----------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_synchronous_trainer_whatever_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed(*BASE)
+    one = DFTrainer(config)
+    assert config.trainer.v1.trainer_mode == one.trainer_mode == "sync"
+    assert type(one.replay_buffer) is ReplayBuffer
+    assert one.replay_buffer.trainer_mode == "sync"
+    assert one.parameter_sync_step == 1
+
+
+def test_dynamic_sampling_looks_at_the_task_reward() -> None:
+    objective = ("objective=df_dapo", "data.max_response_length=8192")
+    assert DFTrainer(composed(*BASE, *objective)).replay_buffer.filter_groups_metric == rows.TASK_REWARD
+    assert DFTrainer(composed(*BASE)).replay_buffer.filter_groups_metric is None
+
+
+def test_the_actors_workers_are_dfs_and_the_roles_are_verls() -> None:
+    one = DFTrainer(composed(*BASE))
+    one._init_resource_pool_mgr()
+    assert set(one.role_worker_mapping) == {one._actor_role}
+    worker = one.role_worker_mapping[one._actor_role].__ray_metadata__.modified_class
+    assert "DFActorRolloutRefWorker" in worker.__name__
+
+
+# ---- the repair phase ------------------------------------------------------------------------------------------------
+
+TWO_PROMPTS = {"u": (RIGHT, WRONG), "v": (RIGHT, "four " + RIGHT), "w": ("so so", RIGHT)}
+
+
+def test_sampled_groups_become_optimised_groups(queue, tmp_path, monkeypatch) -> None:
+    one, metrics = made(composed(*BASE), tmp_path, monkeypatch, dp_size=2), {}
+    batch = one._balance_batch(sampled(queue, TWO_PROMPTS), metrics)
+    # two pairs, one prompt all right; a multiple of 2 ranks x 2 mini-batches
+    assert sorted(batch.keys) == ["u_1000001_0", "u_1_0", "w_0_0", "w_1000000_0"]
+    assert len(queue.rows) == len(batch.keys)
+    gates = dict(zip(batch.keys, column(queue, batch.keys, GATE), strict=True))
+    assert gates["u_1_0"] == gates["u_1000001_0"] == [0, 0, 0, 0, 1, 0]
+    assert {key: any(queue.rows[key][IS_REPAIR].tolist()) for key in batch.keys} == {
+        "u_1000001_0": True,
+        "u_1_0": False,
+        "w_0_0": False,
+        "w_1000000_0": True,
+    }
+    assert (metrics["df/prompts"], metrics["df/repaired"], metrics["df/skipped/all_correct"]) == (3, 2, 1)
+    assert one._repair_server.history == ["wake", "sleep"]
+    assert [worker.served for worker in one.reward_loop_manager.reward_loop_workers] == [[2], [1]]
+    pairs = list(read_records(tmp_path / "pairs.jsonl"))
+    assert [pair.uid for pair in pairs] == ["u", "w"]
+    assert all(len(pair.images) == 1 and pair.prompt == "<image>2+2?" and pair.step == 1 for pair in pairs)
+    assert one.timing_raw["df"] > 0
+
+
+def test_verls_padding_rows_carry_no_gate(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch, dp_size=3)
+    batch = one._balance_batch(sampled(queue, TWO_PROMPTS), {})
+    assert len(batch.keys) == 6
+    padding = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if tag.get("is_padding")]
+    assert len(padding) == 2
+    assert column(queue, padding, GATE) == column(queue, padding, IS_REPAIR) == [[0], [0]]
+    assert column(queue, padding, "response_mask") == [[0], [0]]
+
+
+def test_without_repairs_the_batch_is_verls_with_gates_of_ones(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE, "df.group.mode=off"), tmp_path, monkeypatch)
+    sample = sampled(queue, TWO_PROMPTS)
+    batch = one._balance_batch(sample, {})
+    assert len(batch.keys) == 8  # verl's multiple: 4 prompts x 2 rollouts a mini-batch
+    real = [key for key in batch.keys if not key.startswith("pad")]
+    assert sorted(real) == sorted(sample.keys)
+    assert all(set(gate) == {1.0} for gate in column(queue, real, GATE))
+    assert one._repair_server.history == []
+
+
+@pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
+def test_several_outputs_of_one_rollout_are_refused(queue, tmp_path, monkeypatch, mode: str) -> None:
+    one = made(composed(*BASE, f"df.group.mode={mode}"), tmp_path, monkeypatch)
+    sample = sampled(queue, {"u": (RIGHT, WRONG)})
+    sample.keys[1] = "u_0_1"
+    with pytest.raises(NotImplementedError, match="'u_0_1'.: use an agent loop with a single output"):
+        one._balance_batch(sample, {})
+
+
+def test_a_response_without_end_token_is_unfinished(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    sample = sampled(queue, {"u": (RIGHT, WRONG)})
+    queue.rows["u_1_0"] |= {"responses": torch.tensor(WORDS.ids(WRONG)[:-1]), "response_mask": torch.ones(5).long()}
+    (prompt,) = rows.read_prompts(sample)
+    request = one._group_row(prompt).request
+    assert [rollout.finished for rollout in request.rollouts] == [True, False]
+    assert (request.uid, request.step, request.answer, request.seed) == ("u", 1, "four", "0-1-0")
+    assert request.prompt == "<image>2+2?"
+
+
+def test_a_task_reward_outside_its_range_names_the_rollout(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    sample = sampled(queue, {"u": (RIGHT, WRONG)})
+    queue.rows["u_1_0"]["extra_fields"] = {"reward_extra_info": {"r_task": -1.0}}
+    with pytest.raises(ValueError, match=r"rollout 'u_1_0' has reward -1.0: give the task reward in \[0, 1\]"):
+        one._balance_batch(sample, {})
+
+
+# ---- a batch without a usable prompt ---------------------------------------------------------------------------------
+
+
+def step_over(one: DFTrainer, sample: KVBatchMeta) -> tuple[KVBatchMeta, dict]:
+    """verl's `step` up to where it would compute log-probabilities."""
+    one.prepare_step = dict
+    one.on_sample_end = lambda: None
+    one.replay_buffer = SimpleNamespace(sample=lambda **_: (sample, {"training/off_policy/evicted_samples": 0}))
+    metrics: dict = {}
+    return one.step(metrics, one.timing_raw), metrics
+
+
+def test_a_batch_without_usable_prompt_is_skipped_and_cleared_by_verl(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    sample = sampled(queue, {"u": (RIGHT, RIGHT), "v": (WRONG, WRONG)})
+    batch, metrics = step_over(one, sample)
+    assert metrics["df/skipped_steps"] == 1
+    assert (metrics["df/skipped/all_correct"], metrics["df/skipped/no_correct"]) == (1, 1)
+    assert one.timing_raw["df"] > 0
+
+    one._compute_metrics(batch, metrics, {"df": 1.5}, global_steps=4, epoch=2)
+    assert (metrics["training/global_step"], metrics["training/epoch"], metrics["timing_s/df"]) == (4, 2, 1.5)
+    assert not [name for name in metrics if name.startswith("critic/")]
+    # what verl's `fit` does next; it cannot clear a batch without keys
+    queue.kv_clear(keys=batch.keys, partition_id=batch.partition_id)
+    assert not queue.rows
+
+
+def test_rollouts_of_a_skipped_step_can_still_be_dumped(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    batch, _ = step_over(one, sampled(queue, {"u": (WRONG, WRONG)}))
+    dumped: dict = {}
+    one.tokenizer = SimpleNamespace(pad_token_id=0, decode=WORDS.decode)
+    one._dump_generations = lambda **columns: dumped.update(columns)
+    one._log_rollout_data(batch, {}, str(tmp_path))
+    assert dumped["outputs"] == [WRONG, WRONG]
+
+
+def test_repaired_rows_can_be_dumped(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    dumped: dict = {}
+    one.tokenizer = SimpleNamespace(pad_token_id=0, decode=WORDS.decode)
+    one._dump_generations = lambda **columns: dumped.update(columns)
+    one._log_rollout_data(batch, {}, str(tmp_path))
+    assert dumped["outputs"][-2:] == [WRONG, RIGHT]  # a repair comes after its prompt's rollouts
+    assert dumped["scores"][-2:] == [0.0, 1.0]
+
+
+def test_a_step_with_work_is_not_counted_as_skipped(monkeypatch) -> None:
+    one, metrics = DFTrainer(composed(*BASE)), {}
+    batch = KVBatchMeta(keys=["u_0_0"], tags=[{}], partition_id="train")
+    monkeypatch.setattr(PPOTrainerSync, "_step_once", lambda *_: batch)
+    assert one._step_once(metrics, {}, 8) is batch
+    assert metrics == {"df/skipped_steps": 0}
+    monkeypatch.setattr(PPOTrainerSync, "_step_once", lambda *_: (_ for _ in ()).throw(_NothingToTrain(batch)))
+    assert one._step_once(metrics, {}, 8) is batch
+    assert metrics == {"df/skipped_steps": 1}
+
+
+# ---- mini-batches ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "dp_size", "multiple"),
+    [
+        (("df.mini_batches=fixed",), 2, 4),  # 8 / 4 mini-batches, over 2 ranks
+        (("df.mini_batches=fixed", "actor_rollout_ref.actor.ppo_mini_batch_size=8"), 2, 2),
+        (("df.mini_batches=verl",), 2, 8),  # 4 prompts x 2 rollouts
+        (("df.mini_batches=fixed", "df.group.mode=gate_only"), 2, 4),  # rows may leave: df.group.on_infeasible=drop
+        (("df.mini_batches=fixed", "df.group.mode=gate_only", "critic.enable=True"), 2, 8),
+        (("df.mini_batches=fixed", "df.group.mode=off"), 2, 8),
+    ],
+)
+def test_rows_are_padded_to_whole_mini_batches(overrides: tuple, dp_size: int, multiple: int) -> None:
+    one = DFTrainer(composed(*BASE, *overrides))
+    one.global_steps, one._rows = 1, 12
+    assert one._get_required_batch_multiple(dp_size) == multiple
+
+
+def test_no_mini_batch_is_empty(queue, tmp_path, monkeypatch) -> None:
+    """Three rows for four mini-batches: three steps. Five rows on two ranks: the empty rows are spread."""
+    overrides = ("data.train_batch_size=8", "actor_rollout_ref.actor.ppo_mini_batch_size=2")
+    one = made(composed(*BASE, *overrides, "df.group.on_infeasible=keep"), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    assert (len(batch.keys), one._mini_batches) == (2, 2)
+
+    two = made(composed(*BASE, *overrides), tmp_path, monkeypatch, dp_size=2)
+    batch = two._balance_batch(sampled(queue, {"v": (RIGHT, WRONG), "w": (WRONG, RIGHT, WRONG)}), {})
+    assert (len(batch.keys), two._rows, two._mini_batches) == (8, 6, 4)
+    real = [not tag.get("is_padding", False) for tag in batch.tags]
+    assert all(real[mini] or real[4 + mini] for mini in range(4))
+
+
+@pytest.mark.parametrize(("mode", "rows_per_mini_batch"), [("repair_pairs", 6), ("gate_only", 6), ("off", None)])
+def test_the_number_of_mini_batches_stays_whatever_the_number_of_rows(
+    mode: str, rows_per_mini_batch: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = DFTrainer(composed(*BASE, f"df.group.mode={mode}"))
+    one._rows = 11  # and one that verl appended
+    batch = KVBatchMeta(keys=[f"u_{place}_0" for place in range(12)], tags=[{}] * 12, partition_id="train")
+    names = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
+    sums = {f"actor/df/{name}/{key}": 0.0 for name in ("repaired", "policy") for key in names}
+    monkeypatch.setattr(PPOTrainerSync, "_update_actor", lambda _, batch, metrics: metrics.update(sums) or batch)
+    metrics: dict = {}
+    sent = one._update_actor(batch, metrics).extra_info
+    assert sent.get(MINI_BATCH_ROWS) == rows_per_mini_batch
+    assert sent.get(MEAN_ROWS) == (None if mode == "off" else 5.5)
+    assert metrics == ({} if mode == "off" else {"df/mini_batches": 2})
+
+
+# ---- log-probabilities and advantages --------------------------------------------------------------------------------
+
+
+def with_log_probs(queue: MemoryQueue, keys: list[str], **more: float) -> None:
+    """What the actor's pass leaves in the queue."""
+    made_rows = []
+    for key in keys:
+        length = len(queue.rows[key]["responses"])
+        values = {"old_log_probs": -2.0, "entropy": 0.5} | more
+        made_rows.append({name: torch.full((length,), value) for name, value in values.items()})
+    queue.kv_batch_put(keys=keys, partition_id="train", fields=list_of_dict_to_tensordict(made_rows))
+
+
+def test_repairs_take_the_policys_log_probabilities_for_the_engines(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    with_log_probs(queue, batch.keys)
+    metrics: dict = {}
+    one._replace_rollout_log_probs(batch, metrics)
+    assert queue.rows["u_1000001_0"]["rollout_log_probs"].tolist() == [-2.0] * 6
+    assert queue.rows["u_1_0"]["rollout_log_probs"].tolist() == [-1.0] * 6
+    # compared over the policy's own rows only: exp(-1) against exp(-2) on each of their tokens
+    difference = torch.tensor(-1.0).exp() - torch.tensor(-2.0).exp()
+    assert metrics["training/rollout_probs_diff_max"] == pytest.approx(float(difference), rel=1e-4)
+    assert metrics["training/rollout_probs_diff_mean"] == pytest.approx(float(difference), rel=1e-4)
+
+
+def test_without_repairs_the_engines_log_probabilities_stay(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE, "df.group.mode=gate_only"), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    with_log_probs(queue, batch.keys)
+    metrics: dict = {}
+    one._replace_rollout_log_probs(batch, metrics)
+    assert metrics == {}
+    assert queue.rows["u_1_0"]["rollout_log_probs"].tolist() == [-1.0] * 6
+
+
+def test_advantages_are_gated_through_verls_own_hook(queue, tmp_path, monkeypatch) -> None:
+    one, metrics = made(composed(*BASE), tmp_path, monkeypatch), {}
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    with_log_probs(queue, batch.keys)
+    one._compute_advantage(batch, metrics)
+    value = 0.5 / (0.5**0.5 + 1e-6)  # rewards 0 and 1: mean 1/2, standard deviation sqrt(1/2)
+    error, repaired = column(queue, ["u_1_0", "u_1000001_0"], "advantages")
+    assert error == pytest.approx([0, 0, 0, 0, -value, 0])
+    assert repaired == pytest.approx([0, 0, 0, 0, value, 0])
+    assert (metrics["df/repaired/old_log_prob"], metrics["df/policy/entropy"]) == (-2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("ours", "base", "overrides"),
+    [
+        ("df_grpo", "grpo", ()),
+        ("df_grpo", "grpo", ("algorithm.norm_adv_by_std_in_grpo=False",)),
+        ("df_rloo", "rloo", ()),
+        ("df_reinforce_plus_plus", "reinforce_plus_plus", ("algorithm.gamma=0.9",)),
+        ("df_gae", "gae", ("critic.enable=True", "algorithm.gamma=0.9", "algorithm.lam=0.95")),
+    ],
+)
+@pytest.mark.parametrize("normalizer", ["response", "gated"])
+def test_switched_off_the_advantages_are_those_of_verls_trainer(
+    queue, tmp_path, monkeypatch, ours, base, overrides, normalizer
+) -> None:
+    mine = (f"algorithm.adv_estimator={ours}", "df.group.mode=off", f"df.gate.normalizer={normalizer}")
+    one = made(composed(*BASE, *overrides, *mine), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, TWO_PROMPTS), {})
+    with_log_probs(queue, batch.keys, values=0.3)
+    one._compute_advantage(batch, {})
+    # verl's `gae` leaves values on its own empty rows, which no loss looks at
+    keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
+    gated = [column(queue, keys, name) for name in ("advantages", "returns")]
+
+    theirs = ("trainer.v1.trainer_mode=sync", f"algorithm.adv_estimator={base}")
+    stock = PPOTrainerSync(composed(*BASE, *overrides, *theirs))
+    stock._compute_advantage(batch, {})
+    assert [column(queue, keys, name) for name in ("advantages", "returns")] == gated
+    assert any(any(values) for values in gated[0])
+
+
+def test_gating_works_with_the_engines_log_probabilities(queue, tmp_path, monkeypatch) -> None:
+    """Bypass mode: no pass of the policy's, so no entropy."""
+    overrides = ("df.group.mode=gate_only", "algorithm.rollout_correction.bypass_mode=True")
+    one, metrics = made(composed(*BASE, *overrides), tmp_path, monkeypatch), {}
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    one._compute_old_log_prob(batch, metrics)
+    one._compute_advantage(batch, metrics)
+    assert metrics["df/policy/old_log_prob"] == -1.0
+    assert column(queue, ["u_1_0"], "advantages")[0][:4] == [0, 0, 0, 0]
+
+
+def test_the_answer_of_the_reward_workers_has_a_time_limit(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE, "df.repair.timeout_s=30"), tmp_path, monkeypatch)
+    limits = []
+    monkeypatch.setattr(trainer.ray, "get", lambda calls, timeout: limits.append(timeout) or calls)
+    one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    assert limits == [60.0]
+
+
+def test_the_memory_queue_is_a_tensordict_like_the_real_one(queue) -> None:
+    sampled(queue, {"u": (RIGHT, "so " + WRONG)})
+    data = queue.kv_batch_get(keys=["u_0_0", "u_1_0"], partition_id="train", select_fields=["responses", "nothing"])
+    assert isinstance(data, TensorDict)
+    assert data["responses"].offsets().diff().tolist() == [6, 7]

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pairs that a run writes, and the metrics of repaired rows."""
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from tensordict import TensorDict
+
+from tests.unit.adapters.support import composed
+from verl_df.adapters.pair_log import IMAGES_FOLDER, PAIRS_FILE, PairLog, image_items, prompt_text
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
+from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
+from verl_df.method.feedback import GroupResult
+from verl_df.method.metrics import GroupOutcome
+from verl_df.method.records import PairRecord, TokenSide, read_records
+from verl_df.settings.config import load_df_config
+
+# ---- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def record(uid: str, number: int) -> PairRecord:
+    side = TokenSide((number,), (str(number),), (1,), (1.0,), 0.0)
+    return PairRecord(1, uid, "p", (), "4", "a", "sibling", side, None, None, None, None, ("wrong",))
+
+
+def groups(*counts: int) -> list[GroupResult]:
+    """One group per count, with so many records; the groups' uids are a, b, c, ..."""
+    named = [("abcdef"[place], count) for place, count in enumerate(counts)]
+    return [
+        GroupResult(uid, (), {}, GroupOutcome(0, 0), tuple(record(uid, number) for number in range(count)))
+        for uid, count in named
+    ]
+
+
+def picture(colour: str) -> Image.Image:
+    return Image.new("RGB", (56, 56), colour)
+
+
+def messages(*pictures: Image.Image | str) -> list[dict]:
+    return [{"role": "user", "content": [*({"type": "image", "image": one} for one in pictures), text("How many?")]}]
+
+
+def text(value: str) -> dict:
+    return {"type": "text", "text": value}
+
+
+PROMPTS = {uid: messages(picture("red")) for uid in "abcdef"}
+
+
+def written(folder: Path) -> list[tuple[str, int]]:
+    return [(pair.uid, pair.error.token_ids[0]) for pair in read_records(folder / PAIRS_FILE)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (4, [("a", 0), ("b", 0), ("c", 0), ("a", 1)]),
+        (2, [("a", 0), ("b", 0)]),
+        (100, [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("c", 1), ("a", 2)]),
+        (-1, [("a", 0), ("b", 0), ("c", 0), ("a", 1), ("c", 1), ("a", 2)]),
+    ],
+)
+def test_pairs_come_from_all_prompts_in_turn(tmp_path: Path, limit: int, expected: list) -> None:
+    PairLog(tmp_path, limit).write(groups(3, 1, 2), PROMPTS)
+    assert written(tmp_path) == expected
+
+
+@given(st.lists(st.integers(0, 5), max_size=6), st.integers(0, 12))
+def test_the_share_of_prompts_is_even(tmp_path_factory: pytest.TempPathFactory, counts: list[int], limit: int) -> None:
+    folder = tmp_path_factory.mktemp("pairs")
+    PairLog(folder, limit).write(groups(*counts), {uid: [] for uid in "abcdef"})
+    pairs = written(folder) if limit and any(counts) else []
+    assert len(pairs) == min(limit, sum(counts))
+    shares = [sum(uid == name for name, _ in pairs) for uid in "abcdef"[: len(counts)]]
+    unfinished = [share for share, count in zip(shares, counts, strict=True) if share < count]
+    assert not unfinished or max(shares) - min(unfinished) <= 1
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0, 3), (5, 0)])
+def test_nothing_is_made_before_the_first_pair(tmp_path: Path, limit: int, count: int) -> None:
+    PairLog(tmp_path / "df", limit).write(groups(count), PROMPTS)
+    assert not (tmp_path / "df").exists()
+
+
+def test_steps_are_appended_and_each_picture_is_saved_once(tmp_path: Path) -> None:
+    log = PairLog(tmp_path, -1)
+    prompts = {"a": messages(picture("red"), picture("blue")), "b": messages(picture("blue"))}
+    log.write(groups(2, 1), prompts)
+    log.write(groups(1), prompts)
+    pairs = list(read_records(tmp_path / PAIRS_FILE))
+    files = sorted(path.name for path in (tmp_path / IMAGES_FOLDER).iterdir())
+    assert len(pairs) == 4 and len(files) == 2
+    assert [len(pair.images) for pair in pairs] == [2, 1, 2, 2]
+    red, blue = pairs[0].images
+    assert {red, blue} == set(files)
+    assert pairs[1].images == (blue,)
+    assert Image.open(tmp_path / IMAGES_FOLDER / red).getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_pictures_on_disk_are_copied(tmp_path: Path) -> None:
+    stream = BytesIO()
+    picture("green").save(stream, format="PNG")
+    (tmp_path / "p.png").write_bytes(stream.getvalue())
+    PairLog(tmp_path / "df", 1).write(groups(1), {"a": messages(str(tmp_path / "p.png"))})
+    (pair,) = read_records(tmp_path / "df" / PAIRS_FILE)
+    assert (tmp_path / "df" / IMAGES_FOLDER / pair.images[0]).is_file()
+
+
+def test_where_a_run_keeps_its_pairs(tmp_path: Path) -> None:
+    for override, folder in ((f"df.log.dir={tmp_path}/pairs", "pairs"), ("df.log.dir=null", "run/df")):
+        config = composed(f"trainer.default_local_dir={tmp_path}/run", override, "df.log.pairs_per_step=1")
+        PairLog.from_config(config, load_df_config(config.df)).write(groups(2), PROMPTS)
+        assert written(tmp_path / folder) == [("a", 0)]
+
+
+def test_a_prompt_as_text() -> None:
+    prompt = [{"role": "system", "content": "Be brief."}, *messages(picture("red"))]
+    assert prompt_text(prompt) == "Be brief.\n<image>How many?"
+    assert prompt_text([{"role": "user", "content": [{"type": "video", "video": "v"}, text("?")]}]) == "<video>?"
+    assert [item["type"] for item in image_items(prompt)] == ["image"]
+
+
+# ---- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def padded(**columns: list) -> TensorDict:
+    tensors = {name: torch.tensor(values) for name, values in columns.items()}
+    return TensorDict(tensors, batch_size=2)
+
+
+# Row 0 is the policy's (3 tokens), row 1 a repair (2 tokens and one of padding).
+ROWS = {
+    "response_mask": [[1, 1, 1], [1, 1, 0]],
+    "old_log_probs": [[-1.0, -2.0, -3.0], [-4.0, -6.0, 99.0]],
+    "entropy": [[0.1, 0.2, 0.3], [0.4, 0.6, 99.0]],
+    GATE: [[0.0, 1.0, 0.5], [0.0, 1.0, 1.0]],
+    IS_REPAIR: [[0, 0, 0], [1, 1, 0]],
+}
+
+
+def test_means_over_tokens_by_hand() -> None:
+    assert log_prob_metrics(padded(**ROWS)) == pytest.approx(
+        {
+            "df/policy/old_log_prob": -2.0,
+            "df/policy/gated_log_prob": -2.5,
+            "df/policy/entropy": 0.2,
+            "df/repaired/old_log_prob": -5.0,
+            "df/repaired/gated_log_prob": -6.0,
+            "df/repaired/entropy": 0.5,
+        }
+    )
+
+
+def test_the_distance_to_a_reference_model() -> None:
+    reference = [[-1.5, -2.5, -3.5], [-5.0, -7.0, 0.0]]
+    metrics = log_prob_metrics(padded(**ROWS, ref_log_prob=reference))
+    assert metrics["df/policy/ref_kl"] == pytest.approx(0.5)
+    assert metrics["df/repaired/ref_kl"] == pytest.approx(1.0)
+
+
+def test_without_the_policys_own_pass_there_is_no_entropy() -> None:
+    # verl's bypass mode takes the rollout engine's log-probabilities and computes no entropy
+    metrics = log_prob_metrics(padded(**{name: values for name, values in ROWS.items() if name != "entropy"}))
+    assert not [name for name in metrics if "entropy" in name]
+    assert metrics["df/policy/old_log_prob"] == pytest.approx(-2.0)
+
+
+def test_a_mean_over_no_token_is_left_out() -> None:
+    metrics = log_prob_metrics(padded(**(ROWS | {IS_REPAIR: [[0] * 3] * 2, GATE: [[0.0] * 3] * 2})))
+    assert set(metrics) == {"df/policy/old_log_prob", "df/policy/entropy"}
+
+
+def sums(name: str, tokens: float, ratio: float, log_ratio: float, clipped: float) -> dict[str, float]:
+    values = {"tokens": tokens, "ratio_sum": ratio, "log_ratio_sum": log_ratio, "clipped_sum": clipped}
+    return {f"actor/df/{name}/{key}": value for key, value in values.items()}
+
+
+def test_sums_of_the_loss_become_means() -> None:
+    metrics = {"actor/pg_loss": 0.5} | sums("repaired", 4, 6, 2, 1) | sums("policy", 0, 0, 0, 0)
+    assert ratio_metrics(metrics) == {
+        "df/repaired/ratio": 1.5,
+        "df/repaired/ppo_kl": -0.5,
+        "df/repaired/clip_fraction": 0.25,
+    }
+    assert metrics == {"actor/pg_loss": 0.5}
+
+
+def test_a_new_run_sets_the_pairs_of_an_earlier_one_aside(tmp_path: Path) -> None:
+    for run in range(3):
+        log = PairLog(tmp_path, 1)
+        log.start_after(0)
+        log.write(groups(1 + run), PROMPTS)
+    assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["pairs.1.jsonl", "pairs.2.jsonl", PAIRS_FILE]
+    assert all(len(path.read_text().splitlines()) == 1 for path in tmp_path.glob("*.jsonl"))
+
+
+def at_step(step: int) -> list[GroupResult]:
+    (result,) = groups(1)
+    return [replace(result, records=tuple(replace(record, step=step) for record in result.records))]
+
+
+def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        PairLog(tmp_path, 1).write(at_step(step), PROMPTS)
+    path = tmp_path / PAIRS_FILE
+    before = path.read_text()
+    with path.open("a") as file:
+        file.write('{"half of a li')  # the run was killed while it wrote
+    log = PairLog(tmp_path, 1)
+    log.start_after(2)
+    log.write(at_step(3), PROMPTS)
+    assert [record.step for record in read_records(path)] == [1, 2, 3]
+    assert (tmp_path / "pairs.1.jsonl").read_text() == before

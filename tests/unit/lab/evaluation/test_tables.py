@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables, comparisons and plots of evaluations whose scores are known."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.unit.lab.evaluation.support import finished
+from verl_df.lab.evaluation.__main__ import main
+from verl_df.lab.evaluation.benchmarks import columns
+from verl_df.lab.evaluation.compare import difference, write_comparison
+from verl_df.lab.evaluation.figures import cell, ks, parse_run
+from verl_df.lab.evaluation.folder import EvaluationFolder
+from verl_df.lab.evaluation.records import Problem, Score, read_records, write_records
+from verl_df.lab.evaluation.tables import write_table
+
+
+def ones(right: int, of: int) -> list[list[int]]:
+    """One sample for each of `of` problems, the first `right` of them right."""
+    return [[int(index < right)] for index in range(of)]
+
+
+@pytest.fixture
+def gspo(tmp_path: Path) -> Path:
+    """Three sampling seeds with 2, 4 and 6 of 10 right; AI2D besides."""
+    seeds = {seed: ones(2 + 2 * seed, 10) for seed in range(3)}
+    return finished(tmp_path / "gspo", {"mathvista": seeds, "ai2d": {seed: ones(5, 10) for seed in range(3)}})
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    seeds = {seed: ones(6 + seed, 10) for seed in range(3)}
+    return finished(tmp_path / "df_gspo", {"mathvista": seeds, "my_data": {seed: ones(10, 10) for seed in range(3)}})
+
+
+def test_columns_are_the_papers():
+    assert columns(["my_data", "ai2d", "other", "my_data"]) == [
+        "mathvista", "mmstar", "mmmu", "mathverse", "mathvision", "ai2d", "my_data", "other",
+    ]  # fmt: skip
+
+
+def test_cell_by_hand(gspo):
+    found = cell(parse_run(f"gspo={gspo}"), "mathvista")
+    assert (found.values, found.mean, found.problems) == ((0.2, 0.4, 0.6), pytest.approx(0.4), 10)
+    # draws of three from {0.2, 0.4, 0.6}: the mean 0.2 has chance 1/27 > 0.025
+    assert (found.over_seeds.low, found.over_seeds.high) == (pytest.approx(0.2), pytest.approx(0.6))
+    # over problems: means 1, 1, 2/3, 2/3, 1/3, 1/3, 0, 0, 0, 0 with standard error sqrt(0.1511 / 10) = 0.123
+    assert found.over_problems.low == pytest.approx(0.4 - 1.96 * 0.123, abs=0.04)
+    assert found.over_problems.high == pytest.approx(0.4 + 1.96 * 0.123, abs=0.04)
+
+
+def test_folders_are_training_seeds(tmp_path):
+    """A folder's sampling seeds belong together; the replicates are the folders."""
+    first = finished(tmp_path / "a", {"ai2d": {0: ones(2, 4), 1: ones(4, 4)}})
+    second = finished(tmp_path / "b", {"ai2d": {0: ones(1, 4), 1: ones(1, 4)}})
+    run = parse_run(f"x={first},{second}")
+    assert cell(run, "ai2d").values == (0.75, 0.25)
+    assert cell(run, "ai2d", 2).values == (1.0, 0.25)  # two samples of each problem, one for each sampling seed
+    other = finished(tmp_path / "c", {"ai2d": {0: ones(1, 5), 1: ones(1, 5)}})
+    with pytest.raises(ValueError, match="other problems in ai2d"):
+        parse_run(f"x={first},{other}")
+
+
+def test_pass_at_k_by_hand(tmp_path):
+    # of 4 samples 1 and 2 are right: pass@2 is 1 - C(3,2)/C(4,2) = 1/2 and 1 - C(2,2)/C(4,2) = 5/6
+    run = parse_run(f"x={finished(tmp_path / 'x', {'mmmu': {0: [[1, 0, 0, 0], [1, 1, 0, 0]]}})}")
+    assert ks([run]) == [2, 4]
+    assert cell(run, "mmmu", 2).mean == pytest.approx((1 / 2 + 5 / 6) / 2)
+    assert cell(run, "mmmu", 4).mean == 1.0
+    assert cell(run, "mmmu", 8) is None and cell(run, "mmmu").over_seeds is None
+    page = write_table([run], tmp_path / "out", "seeds")
+    assert "## pass@2\n\n| Model |" in page and "| x |  |  | 66.7 |  |  |  |" in page
+
+
+def test_table_in_the_papers_layout(gspo, ours, tmp_path, capsys):
+    arguments = ["--run", f"GSPO={gspo}", "--run", f"DF_GSPO={ours}", "--out", str(tmp_path / "out")]
+    assert main(["table", *arguments]) == 0
+    page = capsys.readouterr().out
+    assert page.splitlines()[2] == "| Model | MathVista | MMStar | MMMU | MathVerse | MathVision | AI2D | my_data |"
+    assert "| GSPO | 40.0 ± 20.0 |  |  |  |  | 50.0 ± 0.0 |  |" in page  # what was not run is empty
+    assert "| DF_GSPO | 70.0 ± 10.0 |  |  |  |  |  | 100.0 ± 0.0 |" in page
+    assert "mean over seeds (GSPO 3, DF_GSPO 3)" in page
+    latex = (tmp_path / "out/table.tex").read_text()
+    assert "DF\\_GSPO & 70.0$\\pm$10.0 &  &  &  &  &  & 100.0$\\pm$0.0 \\\\" in latex
+    assert "\\begin{tabular}{lccccccc}" in latex and "my\\_data" in latex
+    content = json.loads((tmp_path / "out/table.json").read_text())
+    assert content["figures"]["accuracy"]["GSPO"]["mmstar"] is None
+    assert content["figures"]["accuracy"]["DF_GSPO"]["mathvista"]["values"] == [0.6, 0.7, 0.8]
+    assert main(["table", *arguments, "--interval", "problems"]) == 0
+    over_problems = capsys.readouterr().out
+    assert "over problems, each problem's mean" in over_problems and "| GSPO | 40.0 ± 20.0 |" not in over_problems
+
+
+def test_plot_has_a_point_for_each_cell(gspo, ours, tmp_path):
+    write_table([parse_run(f"a={gspo}"), parse_run(f"b <&={ours}")], tmp_path, "seeds")
+    drawn = ElementTree.parse(tmp_path / "table.svg").getroot()
+    tooltips = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
+    assert sorted(tooltips) == [
+        "a: 40.0 [20.0, 60.0]",
+        "a: 50.0 [50.0, 50.0]",
+        "b <&: 100.0 [100.0, 100.0]",
+        "b <&: 70.0 [60.0, 80.0]",
+    ]
+    assert "MMStar" not in (tmp_path / "table.svg").read_text()  # no run has it
+
+
+def test_a_single_seed_has_no_interval(tmp_path):
+    run = parse_run(f"x={finished(tmp_path / 'x', {'ai2d': {0: ones(1, 4)}})}")
+    assert "| x |  |  |  |  |  | 25.0 |" in write_table([run], tmp_path / "out", "seeds")
+    assert "| x |  |  |  |  |  | 25.0 ± " in write_table([run], tmp_path / "out", "problems")
+
+
+def test_two_rows_of_one_name(gspo, tmp_path):
+    run = parse_run(f"x={gspo}")
+    with pytest.raises(ValueError, match="same name"):
+        write_table([run, run], tmp_path, "seeds")
+
+
+# ---- comparisons ----------------------------------------------------------------------------------------------------
+
+
+def test_comparison_by_hand(gspo, ours, tmp_path, capsys):
+    a, b = parse_run(f"ours={ours}"), parse_run(f"gspo={gspo}")
+    found = difference(a, b, "mathvista")
+    # over problems: means 1 1 1 1 1 1 2/3 1/3 0 0 less 1 1 2/3 2/3 1/3 1/3 0 0 0 0
+    assert found.over_problems.difference == pytest.approx(0.3) and found.common == 10
+    assert found.over_problems.p_value < 0.01 and found.over_problems.low > 0
+    # over seeds: 0.4, 0.3, 0.2; no draw crosses 0
+    assert found.over_seeds.difference == pytest.approx(0.3)
+    assert (found.over_seeds.low, found.over_seeds.high) == (pytest.approx(0.2), pytest.approx(0.4))
+    assert found.over_seeds.p_value == 2 / 10_001
+    assert difference(a, b, "ai2d") is None  # one of them does not have it
+    assert main(["compare", "--a", f"ours={ours}", "--b", f"gspo={gspo}", "--out", str(tmp_path / "out")]) == 0
+    page = capsys.readouterr().out
+    assert "| MathVista | 10 | +30.0 [" in page and "| +30.0 [+20.0, +40.0] | 0.0002 |" in page and "AI2D" not in page
+    content = json.loads((tmp_path / "out/compare.json").read_text())["differences"]["accuracy"]
+    assert list(content) == ["mathvista"] and content["mathvista"]["of_a"] == 10
+    turned = difference(b, a, "mathvista").over_problems
+    assert (turned.difference, turned.p_value) == (pytest.approx(-0.3), found.over_problems.p_value)
+
+
+def test_only_common_problems_are_paired(gspo, tmp_path):
+    few = finished(tmp_path / "few", {"mathvista": {0: ones(4, 4)}})
+    page = write_comparison(parse_run(f"few={few}"), parse_run(f"gspo={gspo}"), tmp_path / "out")
+    # of the first four problems few has all right, gspo 1, 1, 2/3, 2/3
+    assert "| MathVista | 4 of 4 and 10 | +16.7 [+0.0, +33.3] |" in page
+    assert page.count("| – | – |") == 1  # one seed against three
+
+
+def test_equal_runs_do_not_differ(gspo):
+    run = parse_run(f"x={gspo}")
+    found = difference(run, run, "mathvista")
+    assert (found.over_problems.difference, found.over_problems.p_value) == (0, 1)
+
+
+def test_other_data_are_refused(gspo, ours, tmp_path):
+    path = EvaluationFolder(ours).problems
+    problems = [Problem(**{**vars(one), "ground_truth": "B"}) for one in read_records(path, Problem)]
+    write_records(path, problems)
+    with pytest.raises(ValueError, match="mathvista, problem p0 has the answer 'B' in a, 'A' in b"):
+        difference(parse_run(f"a={ours}"), parse_run(f"b={gspo}"), "mathvista")
+    apart = finished(tmp_path / "apart", {"mmmu": {0: ones(1, 2)}})
+    with pytest.raises(ValueError, match="no data set in common"):
+        write_comparison(parse_run(f"a={apart}"), parse_run(f"b={gspo}"), tmp_path / "out")
+
+
+# ---- other scores ---------------------------------------------------------------------------------------------------
+
+
+def test_scores_of_another_scorer(tmp_path, capsys):
+    root = finished(tmp_path / "x", {"ai2d": {0: ones(1, 4)}})
+    path = EvaluationFolder(root).scores("lmms_eval")
+    write_records(path, [Score("ai2d", f"p{i}", 0, 0, "B", 1.0) for i in range(4)])
+    assert cell(parse_run(f"x={root}", "lmms_eval"), "ai2d").mean == 1.0
+    assert cell(parse_run(f"x={root}"), "ai2d").mean == 0.25
+    write_records(path, [Score("ai2d", "p0", 0, 0, "B", 1.0)])
+    arguments = ["table", "--run", f"x={root}", "--out", str(tmp_path / "out"), "--scores"]
+    assert main([*arguments, "lmms_eval"]) == 1
+    assert "lacks 3 of 4 samples" in capsys.readouterr().err
+    assert main([*arguments, "other"]) == 1
+    assert "scores.other.jsonl: no such file" in capsys.readouterr().err
+
+
+# ---- broken folders -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("samples.jsonl", lambda text: text + text.splitlines()[0] + "\n", "twice"),
+        ("samples.jsonl", lambda text: text.replace('"score":1.0', '"score":2', 1), "line 1: .*reward 2"),
+        ("samples.jsonl", lambda text: text.replace('"tokens":3', '"tokens":true', 1), "line 1: tokens is True"),
+        ("samples.jsonl", lambda text: text.replace('"text":"A",', "", 1), r"line 1: missing keys \['text'\]"),
+        (
+            "samples.jsonl",
+            lambda text: text.replace('"schema_version":1', '"schema_version":9', 1),
+            "schema_version is 9",
+        ),
+        ("samples.jsonl", lambda text: "\n".join(text.splitlines()[1:]) + "\n", "holds 3 of 4 samples"),
+        ("settings.json", lambda text: text[5:], "not the settings of an evaluation"),
+        ("settings.json", lambda text: text.replace('"seeds"', '"seed_count"'), "no seeds"),
+        ("problems.jsonl", lambda text: text.replace('"extra_info":{', '"extra_info":["', 1), "line 1"),
+    ],
+)
+def test_broken_files_are_named(name, change, message, tmp_path):
+    root = finished(tmp_path / "x", {"ai2d": {0: ones(2, 4)}})
+    path = root / name
+    path.write_text(change(path.read_text()))
+    with pytest.raises(ValueError, match=message):
+        parse_run(f"x={root}")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands one after the other, with a policy that says what it is told to, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usual, write_rows
+from verl_df.lab.repair_data import commands
+from verl_df.lab.repair_data.__main__ import main
+from verl_df.lab.repair_data.records import read_samples
+from verl_df.lab.toy.tokenizer import save_processor
+
+COMPUTED = """
+from pathlib import Path
+
+def repair(response, extra_info):
+    return response.split("{")[0] + "{" + str(extra_info["index"]) + "}"
+
+def other(response, extra_info):
+    return "no answer"
+"""
+
+
+@pytest.fixture(scope="module")
+def policy_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("policy")
+    save_processor(folder, seed=0)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, policy_folder: Path, monkeypatch) -> Path:
+    """A working folder with data; the engine is replaced, and its arguments are kept in `engines`."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(policy_folder)
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
+    class Engine(ScriptedPolicy):
+        made: list[tuple[str, dict]] = []
+
+        def __init__(self, model: str, **options) -> None:
+            super().__init__(
+                usual, lambda text: tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id
+            )
+            self.made.append((model, options))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *exception) -> None:
+            pass
+
+    monkeypatch.setattr(commands, "VLLMGenerator", Engine)
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
+    (tmp_path / "computed.py").write_text(COMPUTED)
+    return tmp_path
+
+
+def sample(policy: Path, *more: str) -> int:
+    fixed = ["--model", str(policy), "--data", "train.parquet", "--out", "set", "--reward-path", REWARD]
+    return main(["sample", *fixed, "--per-prompt", "4", "--text-only-samples", "2", "--max-tokens", "64", *more])
+
+
+def test_from_a_policy_to_verls_files(here: Path, policy_folder: Path, capsys) -> None:
+    assert sample(policy_folder, "--engine", "enforce_eager=true", "--engine", "quantization=fp8") == 0
+    engine = {"max_model_len": None, "dtype": "auto", "enforce_eager": True, "quantization": "fp8"}
+    assert commands.VLLMGenerator.made[-1] == (str(policy_folder), engine)
+    assert "kept                     12" in capsys.readouterr().out
+    assert main(["export", "set"]) == 0 and (here / "set/forms/form_001.html").is_file()
+    assert main(["export", "set", "--format", "jsonl", "--count", "5"]) == 0
+    assert len((here / "set/to_annotate.jsonl").read_text().splitlines()) == 5
+    assert main(["targets", "set", "--function", "computed.py:repair"]) == 0
+    assert main(["import", "set", "set/annotations.jsonl"]) == 0
+    told = capsys.readouterr().out
+    assert "12 good, 0 skipped, 0 not annotated, 0 broken" in told and "edit ratio: median" in told
+    outputs = ["--out-sft", "sft.parquet", "--out-rl", "rl.parquet", "--held-out", "0.34", "--out-val", "val.parquet"]
+    assert main(["parquet", "set", *outputs]) == 0
+    assert "wrote sft.parquet: 8 rows" in capsys.readouterr().out
+    tables = {name: pq.read_table(f"{name}.parquet").to_pylist() for name in ("sft", "rl", "val")}
+    assert {name: len(rows) for name, rows in tables.items()} == {"sft": 8, "rl": 8, "val": 4}
+    train, held = ({one["prompt"][0]["content"] for one in tables[name]} for name in ("rl", "val"))
+    assert not train & held and len(train | held) == 6
+    assert all(any(question in one["messages"][0]["content"] for question in train) for one in tables["sft"])
+    assert main(["parquet", "set", "--out-rl", "all.parquet", "--seed", "3"]) == 0
+    assert pq.read_metadata("all.parquet").num_rows == 12
+
+
+def test_a_template_of_ones_own(here: Path, policy_folder: Path, capsys) -> None:
+    sample(policy_folder)
+    main(["targets", "set", "--function", "computed.py:repair"])
+    main(["import", "set", "set/annotations.jsonl"])
+    (here / "mine.txt").write_text("{question}: {response} / {reference}")
+    assert main(["parquet", "set", "--out-sft", "sft.parquet", "--template", "mine.txt"]) == 0
+    first = next(read_samples(here / "set/repairs.jsonl"))
+    content = pq.read_table("sft.parquet").to_pylist()[0]["messages"][0]["content"]
+    assert content == f"{first.question}: {first.response} / {first.reference}"
+    (here / "half.txt").write_text("{question}: {response}")
+    assert main(["parquet", "set", "--out-sft", "sft.parquet", "--template", "half.txt"]) == 1
+    assert "must contain {reference} exactly once" in capsys.readouterr().err
+
+
+def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path, capsys) -> None:
+    sample(policy_folder)
+    main(["targets", "set", "--function", "computed.py:other"])
+    capsys.readouterr()
+    assert main(["import", "set", "set/annotations.jsonl"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("set/annotations.jsonl, line 1: the target's answer is not right")
+    assert told[-1] == "error: 12 lines are broken, nothing was written: mend, or leave out with --skip-broken"
+    assert not (here / "set/repairs.jsonl").exists()
+    assert main(["import", "set", "set/annotations.jsonl", "--skip-broken"]) == 0
+    assert len((here / "set/rejected.jsonl").read_text().splitlines()) == 12
+    assert main(["parquet", "set", "--out-sft", "sft.parquet"]) == 1
+    assert "sft.parquet would have no rows; nothing was written" in capsys.readouterr().err
+    assert not list(here.glob("sft.parquet*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--per-prompt", "0"], "--per-prompt 0: 1 or more"),
+        (["--text-only-samples", "-1"], "--text-only-samples -1: 0 or more"),
+        (["--temperature", "nan"], "--temperature nan: 0 or more"),
+        (["--temperature", "0"], "greedy responses would all be the same"),
+        (["--top-p", "0"], "--top-p 0.0: more than 0"),
+        (["--text-only-threshold", "0"], "--text-only-threshold 0.0: a share"),
+        (["--answer-share", "2"], "--answer-share 2.0: a share"),
+        (["--engine", "fast"], "--engine 'fast': write KEY=VALUE"),
+        (["--data", "gone.parquet"], "gone.parquet: no such file"),
+        (["--reward-path", "gone.py"], "cannot load 'compute_score' from"),
+        (["--prompts", "0"], "--prompts 0: 1 or more"),
+    ],
+)
+def test_options_of_sample_are_refused_before_the_model_is_loaded(
+    here: Path, policy_folder: Path, capsys, options: list[str], message: str
+) -> None:
+    made = len(commands.VLLMGenerator.made)
+    assert sample(policy_folder, *options) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and message in told and "Traceback" not in told
+    assert len(commands.VLLMGenerator.made) == made and not (here / "set").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["export", "gone"], "gone/settings.json: no such file; write the set with"),
+        (["export", "set", "--per-file", "0"], "--per-file 0: 1 or more"),
+        (["export", "set", "--out", "x"], "--out is for --format jsonl"),
+        (["targets", "set", "--function", "repair"], "write pkg://package.module:name"),
+        (["targets", "set", "--function", "computed.py:gone"], "cannot load 'gone' from 'computed.py'"),
+        (["import", "set", "gone.jsonl"], "gone.jsonl: no such file of annotations"),
+        (["parquet", "set"], "nothing to write: give --out-sft, --out-rl or both"),
+        (["parquet", "set", "--out-sft", "x"], "repairs.jsonl: no such file; write it with the command `import`"),
+        (["parquet", "set", "--out-rl", "x", "--held-out", "0.5"], "--held-out and --out-val belong together"),
+        (["parquet", "set", "--out-rl", "x", "--out-val", "v"], "--held-out and --out-val belong together"),
+        (["parquet", "set", "--out-rl", "x", "--out-val", "x", "--held-out", "0.5"], "are the same file"),
+        (["parquet", "set", "--out-rl", "x", "--out-val", "v", "--held-out", "2"], "--held-out 2.0: a share"),
+    ],
+)
+def test_refusals(here: Path, policy_folder: Path, capsys, command: list[str], message: str) -> None:
+    sample(policy_folder)
+    before = sorted(path.name for path in here.rglob("*"))
+    capsys.readouterr()
+    assert main(command) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and message in told and len(told.splitlines()) == 1
+    assert sorted(path.name for path in here.rglob("*")) == before
+
+
+def test_a_reward_file_and_a_model_folder_are_kept_by_their_whole_path(here: Path, policy_folder: Path) -> None:
+    (here / "mine.py").write_text(f"from {REWARD.removeprefix('pkg://')} import compute_score\n")
+    (here / "policy").symlink_to(policy_folder)
+    assert sample(Path("policy"), "--reward-path", "mine.py") == 0
+    kept = json.loads((here / "set/settings.json").read_text())
+    assert kept["reward_path"] == str(here / "mine.py") and kept["model"] == str(policy_folder.resolve())
+    assert kept["data"] == str((here / "train.parquet").resolve())
+
+
+def test_annotations_are_not_overwritten(here: Path, policy_folder: Path, capsys) -> None:
+    sample(policy_folder)
+    (here / "set/annotations.jsonl").write_text("by hand\n")
+    assert main(["targets", "set", "--function", "computed.py:repair"]) == 1
+    assert "is there already: give --overwrite, or another --out" in capsys.readouterr().err
+    assert main(["targets", "set", "--function", "computed.py:repair", "--overwrite"]) == 0
+    assert len((here / "set/annotations.jsonl").read_text().splitlines()) == 12
+
+
+def test_another_setting_is_refused_on_the_way_on(here: Path, policy_folder: Path, capsys) -> None:
+    sample(policy_folder)
+    assert sample(policy_folder, "--temperature", "0.7") == 1
+    assert "sampled with other settings: temperature 1.0 there, 0.7 now" in capsys.readouterr().err
+    assert sample(policy_folder) == 0
+    write_rows(here / "train.parquet", [row(index) for index in range(5)])
+    assert sample(policy_folder) == 1
+    assert "data_rows 6 there, 5 now" in capsys.readouterr().err
+    assert json.loads((here / "set/summary.json").read_text())["kept"] == 12

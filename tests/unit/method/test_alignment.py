@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alignment against a naive dynamic programme, on small alphabets where ties abound, and the pinned choices."""
+
+import builtins
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from verl_df.method.alignment import BACKENDS, METHODS, align, edit_distance
+
+SEQUENCES = st.lists(st.integers(0, 3), max_size=14)
+
+
+def naive_distance(y, y_hat):
+    row = list(range(len(y_hat) + 1))
+    for i, token in enumerate(y, start=1):
+        previous, row[0] = row[0], i
+        for j, other in enumerate(y_hat, start=1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (token != other))
+    return row[-1]
+
+
+def naive_lcs_length(y, y_hat):
+    row = [0] * (len(y_hat) + 1)
+    for token in y:
+        previous = 0
+        for j, other in enumerate(y_hat, start=1):
+            previous, row[j] = row[j], previous + 1 if token == other else max(row[j], row[j - 1])
+    return row[-1]
+
+
+def apply_edits(y, y_hat, edits):
+    """Carry out the edits on y: tokens of y that no edit touches are kept."""
+    removed = {edit.error_pos for edit in edits if edit.kind != "insert"}
+    written = {edit.repair_pos: y_hat[edit.repair_pos] for edit in edits if edit.kind != "delete"}
+    kept = iter([token for i, token in enumerate(y) if i not in removed])
+    length = len(y) - len(removed) + len(written)
+    return [written[j] if j in written else next(kept) for j in range(length)]
+
+
+def pattern(mask):
+    return "".join("x" if marked else "." for marked in mask)
+
+
+def masks(y, y_hat, **options):
+    alignment = align([ord(token) for token in y], [ord(token) for token in y_hat], **options)
+    return pattern(alignment.error_mask), pattern(alignment.repair_mask)
+
+
+@given(SEQUENCES, SEQUENCES)
+def test_distance_is_the_naive_one_for_both_backends(y, y_hat):
+    assert [edit_distance(y, y_hat, backend=backend) for backend in BACKENDS] == [naive_distance(y, y_hat)] * 2
+
+
+@given(SEQUENCES, SEQUENCES, st.sampled_from(BACKENDS))
+def test_levenshtein_path_is_valid_and_shortest(y, y_hat, backend):
+    alignment = align(y, y_hat, backend=backend)
+    assert apply_edits(y, y_hat, alignment.edits) == y_hat
+    assert len(alignment.edits) == alignment.distance == naive_distance(y, y_hat)
+
+
+@given(SEQUENCES, SEQUENCES)
+def test_lcs_path_is_valid_and_keeps_a_longest_common_subsequence(y, y_hat):
+    alignment = align(y, y_hat, method="lcs")
+    assert apply_edits(y, y_hat, alignment.edits) == y_hat
+    assert {edit.kind for edit in alignment.edits} <= {"insert", "delete"}
+    assert len(alignment.edits) == len(y) + len(y_hat) - 2 * naive_lcs_length(y, y_hat)
+    assert alignment.distance == naive_distance(y, y_hat)
+
+
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+def test_every_edited_token_is_marked_and_every_other_mark_is_a_gap(y, y_hat, method):
+    alignment = align(y, y_hat, method=method)
+    edited_y = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
+    edited_y_hat = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
+    gaps_y = {min(edit.error_pos, len(y) - 1) for edit in alignment.edits if edit.kind == "insert"} if y else set()
+    gaps_y_hat = {min(e.repair_pos, len(y_hat) - 1) for e in alignment.edits if e.kind == "delete"} if y_hat else set()
+    assert set(np.flatnonzero(alignment.error_mask)) == edited_y | gaps_y
+    assert set(np.flatnonzero(alignment.repair_mask)) == edited_y_hat | gaps_y_hat
+
+
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+def test_unmarked_tokens_are_matched_tokens(y, y_hat, method):
+    # Not equal sequences: a gap marks a matched token on one side only. But each unmarked one is kept by the path.
+    alignment = align(y, y_hat, method=method)
+    removed = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
+    written = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
+    matched = zip(
+        (i for i in range(len(y)) if i not in removed), (j for j in range(len(y_hat)) if j not in written), strict=True
+    )
+    assert all(y[i] == y_hat[j] for i, j in matched)
+    assert not alignment.error_mask[list(removed)].size or alignment.error_mask[list(removed)].all()
+
+
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+def test_masks_are_empty_exactly_for_identical_sequences(y, y_hat, method):
+    alignment = align(y, y_hat, method=method)
+    assert alignment.error_mask.shape == (len(y),) and alignment.repair_mask.shape == (len(y_hat),)
+    assert alignment.error_mask.dtype == alignment.repair_mask.dtype == bool
+    if y:
+        assert alignment.error_mask.any() == (y != y_hat)
+    if y_hat:
+        assert alignment.repair_mask.any() == (y != y_hat)
+
+
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+def test_matched_positions_are_the_tokens_that_the_path_keeps(y, y_hat, method):
+    alignment = align(y, y_hat, method=method)
+    matched = alignment.matched
+    assert matched.dtype == np.int64 and matched.shape == (len(y_hat),)
+    pairs = [(i, j) for j, i in enumerate(matched.tolist()) if i >= 0]
+    assert all(y[i] == y_hat[j] for i, j in pairs)
+    assert all(left[0] < right[0] for left, right in zip(pairs, pairs[1:], strict=False))
+    removed = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
+    written = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
+    assert {i for i, _ in pairs} == set(range(len(y))) - removed
+    assert {j for _, j in pairs} == set(range(len(y_hat))) - written
+    # unmarked tokens are matched; a matched one is marked only by a gap
+    assert (matched >= 0)[~alignment.repair_mask].all()
+    assert set(np.flatnonzero(~alignment.error_mask)) <= {i for i, _ in pairs}
+
+
+@pytest.mark.parametrize(
+    ("y", "y_hat", "matched"),
+    [
+        ("abcd", "abXd", [0, 1, -1, 3]),
+        ("abcd", "abd", [0, 1, 3]),
+        ("abd", "abcd", [0, 1, -1, 2]),
+        ("abc", "", []),
+        ("", "ab", [-1, -1]),
+        ("abc", "abc", [0, 1, 2]),
+    ],
+)
+def test_matched_positions_by_hand(y, y_hat, matched):
+    for method in METHODS:
+        assert align([ord(c) for c in y], [ord(c) for c in y_hat], method=method).matched.tolist() == matched
+
+
+@pytest.mark.parametrize(
+    ("y", "y_hat", "kinds"),
+    [
+        ("abd", "aabcd", ["insert"]),
+        ("aabcd", "abd", ["delete"]),
+        ("abc", "aXc", ["replace"]),
+        ("abc", "aXcd", []),
+        ("abc", "abc", []),
+    ],
+)
+def test_paths_of_one_kind_of_edit(y, y_hat, kinds):
+    alignment = align([ord(c) for c in y], [ord(c) for c in y_hat])
+    assert [kind for kind in ("insert", "delete", "replace") if alignment.edits_only(kind)] == kinds
+
+
+@given(SEQUENCES, SEQUENCES)
+def test_levenshtein_backends_agree_on_the_whole_alignment(y, y_hat):
+    one, other = (align(y, y_hat, backend=backend) for backend in BACKENDS)
+    assert one.edits == other.edits
+    assert (one.error_mask == other.error_mask).all() and (one.repair_mask == other.repair_mask).all()
+
+
+@given(st.lists(st.integers(0, 50), unique=True, max_size=12), st.data(), st.sampled_from(METHODS))
+def test_masks_swap_with_the_direction_where_the_path_has_no_ties(y, data, method):
+    # Tokens that occur once, some replaced by fresh ones or dropped: one matching only, so only the sides change.
+    kept = data.draw(st.lists(st.sampled_from(["keep", "replace", "drop"]), min_size=len(y), max_size=len(y)))
+    y_hat = [token if what == "keep" else 1000 + token for token, what in zip(y, kept, strict=True) if what != "drop"]
+    there, back = align(y, y_hat, method=method), align(y_hat, y, method=method)
+    assert (there.error_mask == back.repair_mask).all() and (there.repair_mask == back.error_mask).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("y", "y_hat", "error", "repair"),
+    [
+        ("abcd", "abXd", "..x.", "..x."),  # substitution
+        ("abcd", "abd", "..x.", "..x"),  # deletion before d marks d
+        ("abd", "abcd", "..x", "..x."),  # insertion before d marks d
+        ("abc", "abcd", "..x", "...x"),  # gap past the end marks the last token
+        ("abcd", "abc", "...x", "..x"),
+        ("bcd", "abcd", "x..", "x..."),  # gap at the start
+        ("abc", "aXYc", ".x.", ".xx."),  # a block with tokens on both sides has no further gap
+        ("aXYc", "abc", ".xx.", ".x."),
+        ("abc", "XYZ", "xxx", "xxx"),
+        ("abc", "", "xxx", ""),
+        ("", "abc", "", "xxx"),
+        ("", "", "", ""),
+        ("abc", "abc", "...", "..."),
+    ],
+)
+def test_gap_rule(method, y, y_hat, error, repair):
+    assert masks(y, y_hat, method=method) == (error, repair)
+
+
+@pytest.mark.parametrize(
+    ("y", "y_hat", "method", "error", "repair"),
+    [
+        ("aab", "ab", "levenshtein", ".x.", ".x"),  # which a is dropped: the second
+        ("ab", "aab", "levenshtein", ".x", ".x."),
+        ("aab", "ab", "lcs", ".x.", ".x"),
+        ("abab", "baba", "levenshtein", "x..x", "x..x"),
+        ("baba", "abab", "levenshtein", "x..x", "x..x"),
+        ("ab", "ba", "levenshtein", "xx", "xx"),
+        ("ab", "ba", "lcs", "xx", "xx"),
+    ],
+)
+def test_ties_are_pinned(y, y_hat, method, error, repair):
+    assert masks(y, y_hat, method=method) == (error, repair)
+
+
+def test_ids_of_any_size_and_equal_hash_are_told_apart():
+    twin = 2**61 - 1  # hash(twin) == hash(0)
+    alignment = align([0, 7, 2**80], [twin, 7, 2**80])
+    assert (alignment.distance, pattern(alignment.error_mask)) == (1, "x..")
+
+
+def test_code_points_of_the_text_backend_run_out_with_a_clear_error():
+    y = list(range(1_114_113))
+    with pytest.raises(ValueError, match="1,114,112 distinct tokens.*use backend='rapidfuzz'"):
+        edit_distance(y, y[:1], backend="python-levenshtein")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_more_distinct_tokens_than_code_points_below_the_surrogates(backend):
+    y = list(range(100_000, 160_000))
+    assert edit_distance(y, [*y[:59_000], 5, *y[59_001:]], backend=backend) == 1
+
+
+def test_edit_ratio_is_per_error_token():
+    assert align([1, 2, 3, 4], [1, 2]).edit_ratio == 0.5
+    assert align([], [1, 2]).edit_ratio == 2.0
+
+
+def test_numpy_ids_are_accepted_and_other_things_are_not():
+    assert edit_distance(np.array([1, 2]), (1, 2)) == 0
+    with pytest.raises(TypeError, match="integer"):
+        edit_distance(["a"], ["b"])
+    with pytest.raises(ValueError, match="-100 is negative"):
+        align([1, -100], [1])
+
+
+def test_wrong_choices_name_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'levenshtein'"):
+        align([1], [2], method="levenstein")
+    with pytest.raises(ValueError, match="did you mean 'rapidfuzz'"):
+        edit_distance([1], [2], backend="rapid-fuzz")
+    with pytest.raises(ValueError, match="use backend='rapidfuzz'"):
+        align([1], [2], method="lcs", backend="python-levenshtein")
+
+
+def test_missing_extra_is_explained(monkeypatch):
+    real_import = builtins.__import__
+
+    def without_levenshtein(name, *args, **kwargs):
+        if name == "Levenshtein":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_levenshtein)
+    with pytest.raises(ImportError, match="GPL.*backend='rapidfuzz'"):
+        edit_distance([1], [2], backend="python-levenshtein")
+    assert edit_distance([1], [2]) == 1
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(0, 150_000), min_size=100, max_size=600), st.data())
+def test_long_sequences_with_a_few_edits(y, data):
+    y_hat = list(y)
+    for position in data.draw(st.lists(st.integers(0, len(y) - 1), max_size=5)):
+        y_hat[position] = 200_000
+    alignment = align(y, y_hat)
+    assert apply_edits(y, y_hat, alignment.edits) == y_hat
+    assert alignment.distance <= sum(token != other for token, other in zip(y, y_hat, strict=True))

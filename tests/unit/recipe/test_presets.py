@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The config groups: objectives against their table, presets against the paper's, and the toy script on top of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from verl.trainer.config import AlgoConfig
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.config import ActorConfig, CriticConfig
+
+from recipe.df import main_df
+from tests import ROOT
+from tests.unit.adapters.support import CONFIG_FOLDER, composed
+from verl_df.adapters.policy_training.rows import TASK_REWARD
+from verl_df.settings.checks import check_choices
+from verl_df.settings.config import CONFIG_GROUPS, DFConfig, RepairConfig, load_df_config
+from verl_df.settings.objectives import OBJECTIVES
+
+SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
+# Lengths and batching with which verl's dataclasses and DF's checks accept every objective.
+SIZES = (
+    "data.max_response_length=8192",
+    "actor_rollout_ref.actor.use_dynamic_bsz=True",
+    "actor_rollout_ref.rollout.n=4",
+)
+TOKEN_CLIP = (0.2, 0.2, 3.0)  # verl's own
+CLIPS = {
+    "df_gspo": (3e-4, 4e-4, 3.0),
+    "gspo_gate_only": (3e-4, 4e-4, 3.0),
+    "df_dapo": (0.2, 0.28, 10.0),
+    "dapo_gate_only": (0.2, 0.28, 10.0),
+}
+PRESETS = {
+    "gspo": {"df.group.mode": "off"},
+    "df_lcs": {"df.alignment.method": "lcs"},
+    "df_soft": {"df.gate.kind": "soft"},
+    "df_sft_repair": {"df.repair.variant": "sft"},
+    "df_no_edit_penalty": {"df.repair.variant": "no_edit_penalty"},
+    "df_no_c1": {"df.repair.variant": "no_c1"},
+    "df_full": {},
+    "df_n1": {"df.repair.n": 1},
+    "df_n2": {},  # the full method's
+    "df_n3": {"df.repair.n": 3},
+    "df_n4": {"df.repair.n": 4},
+    **{f"df_lambda_0_{digit}": {"df.repair.variant": f"lambda_0.{digit}"} for digit in (2, 4, 6, 8)},
+    "df_lambda_0_5": {},  # the full method's
+}
+
+
+def names(group: str) -> set[str]:
+    return {path.stem for path in (CONFIG_FOLDER / group).glob("*.yaml")}
+
+
+def choices(config: DictConfig) -> tuple:
+    """What an objective decides: estimator, loss, aggregation, group mode, clip."""
+    actor = config.actor_rollout_ref.actor
+    return (
+        config.algorithm.adv_estimator,
+        actor.policy_loss.loss_mode,
+        actor.loss_agg_mode,
+        config.df.group.mode,
+        (actor.clip_ratio_low, actor.clip_ratio_high, actor.clip_ratio_c),
+    )
+
+
+def expected(objective: str) -> tuple:
+    entry = OBJECTIVES[objective]
+    return entry.estimator, entry.loss, entry.aggregation, entry.mode, CLIPS.get(objective, TOKEN_CLIP)
+
+
+def leaves(block: dict, prefix: str = "") -> dict:
+    """Dotted keys to values."""
+    found = {}
+    for key, value in block.items():
+        name = f"{prefix}{key}"
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value else {name: value}
+    return found
+
+
+def changes(config: DictConfig, base: DictConfig) -> dict:
+    """Keys of `config` whose value is not that of `base`."""
+    before, after = (leaves(OmegaConf.to_container(one, resolve=False)) for one in (base, config))
+    assert before.keys() <= after.keys()
+    return {key: value for key, value in after.items() if key not in before or before[key] != value}
+
+
+# ---- objectives ------------------------------------------------------------------------------------------------------
+
+
+def test_each_objective_of_the_table_has_its_file() -> None:
+    assert names("objective") == set(OBJECTIVES)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_an_objective_states_its_choices_itself(objective: str) -> None:
+    """Not left to defaults: a run that goes from one objective to the next lays one file over the other."""
+    written = OmegaConf.load(CONFIG_FOLDER / "objective" / f"{objective}.yaml")
+    actor = written.actor_rollout_ref.actor
+    stated = written.algorithm.adv_estimator, actor.policy_loss.loss_mode, actor.loss_agg_mode, written.df.group.mode
+    assert stated == expected(objective)[:4]
+
+
+def test_the_default_is_df_grpo_without_a_preset() -> None:
+    assert composed(*SIZES) == composed("objective=df_grpo", *SIZES)
+
+
+@pytest.mark.parametrize("objective", ["df_gspo", "df_ppo"])
+def test_the_command_line_wins_over_the_objective(objective: str) -> None:
+    config = composed(
+        "df.group.mode=off",
+        "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum",
+        f"objective={objective}",
+        "actor_rollout_ref.actor.clip_ratio_high=0.7",
+    )
+    assert config.df.group.mode == "off"
+    assert config.actor_rollout_ref.actor.loss_agg_mode == "seq-mean-token-sum"
+    assert config.actor_rollout_ref.actor.clip_ratio_high == 0.7
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_an_objective_sets_what_its_table_says_and_verl_and_the_checks_accept_it(objective: str) -> None:
+    config = composed(f"objective={objective}", *SIZES)
+    assert choices(config) == expected(objective)
+    algorithm = omega_conf_to_dataclass(config.algorithm)
+    assert isinstance(algorithm, AlgoConfig) and algorithm.adv_estimator == OBJECTIVES[objective].estimator
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    assert isinstance(actor, ActorConfig) and actor.policy_loss.loss_mode == OBJECTIVES[objective].loss
+    check_choices(config, load_df_config(config.df))
+
+
+def test_only_ppo_has_a_critic_and_it_starts_from_the_policy() -> None:
+    assert [one for one in OBJECTIVES if composed(f"objective={one}", *SIZES).critic.enable] == ["df_ppo"]
+    config = composed("objective=df_ppo", *SIZES)
+    assert config.critic.model.path == config.actor_rollout_ref.model.path
+    config.actor_rollout_ref.model.path = "policy"
+    assert config.critic.model.path == "policy"
+    assert composed("objective=df_ppo", "critic.model.path=other").critic.model.path == "other"
+    critic = config.critic.copy()
+    del critic.model  # would be loaded
+    assert isinstance(omega_conf_to_dataclass(critic), CriticConfig)
+    assert changes(config.algorithm, composed(*SIZES).algorithm) == {"adv_estimator": "df_gae"}  # gamma, lam: verl's
+
+
+@pytest.mark.parametrize("objective", ["df_dapo", "dapo_gate_only"])
+def test_dapo_filters_by_task_reward_and_shapes_by_length(objective: str) -> None:
+    config = composed(f"objective={objective}", *SIZES)
+    assert (config.algorithm.filter_groups.enable, config.algorithm.filter_groups.metric) == (True, TASK_REWARD)
+    assert config.df.reward_manager == "dapo"
+    shaping = config.reward.reward_kwargs
+    assert shaping.max_resp_len == 8192
+    assert OmegaConf.to_container(shaping.overlong_buffer_cfg) == {
+        "enable": True,
+        "len": 4096,
+        "penalty_factor": 1.0,
+        "log": False,
+    }
+
+
+# ---- presets ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_row_of_the_papers_tables_has_its_file() -> None:
+    assert names("preset") == set(PRESETS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_df_gspo_and_one_change_and_the_checks_accept_it(preset: str) -> None:
+    config, base = composed(f"preset={preset}", *SIZES), composed("objective=df_gspo", *SIZES)
+    assert changes(config, base) == PRESETS[preset]
+    config.df.repair.models_dir = "models"
+    df = load_df_config(config.df)
+    check_choices(config, df)
+    assert df.repair.path == f"models/{PRESETS[preset].get('df.repair.variant', 'full')}"
+
+
+@pytest.mark.parametrize(("preset", "order"), [("gspo", 1), ("df_soft", 1), ("df_soft", -1)])
+def test_the_objective_of_the_command_line_wins_over_that_of_a_preset(preset: str, order: int) -> None:
+    config = composed(*[f"preset={preset}", "objective=df_dapo"][::order])
+    mode = PRESETS[preset].get("df.group.mode", "repair_pairs")
+    assert choices(config) == (*expected("df_dapo")[:3], mode, CLIPS["df_dapo"])
+    for key, value in PRESETS[preset].items():
+        assert OmegaConf.select(config, key) == value
+
+
+@pytest.mark.parametrize(("preset", "override"), [("df_n4", "df.repair.n=7"), ("df_no_c1", "df.repair.variant=mine")])
+def test_the_command_line_wins_over_a_preset(preset: str, override: str) -> None:
+    key, _, value = override.partition("=")
+    assert str(OmegaConf.select(composed(override, f"preset={preset}"), key)) == value
+
+
+def test_gspo_needs_no_repair_model_and_does_not_mind_one() -> None:
+    config = composed("preset=gspo", *SIZES)
+    assert load_df_config(config.df).repair == RepairConfig()
+    config.df.repair.model_path = "any"
+    check_choices(config, load_df_config(config.df))
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", ["main_df", *arguments])
+    main_df.main()
+
+
+def test_the_entry_point_finds_the_groups_also_when_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    run_main(monkeypatch, "objective=df_ppo", "preset=df_n3", "--cfg", "job")
+    printed = OmegaConf.create(capsys.readouterr().out)
+    assert (printed.algorithm.adv_estimator, printed.df.repair.n) == ("df_gae", 3)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("objective=df_gpso", "error: objective=df_gpso: no such objective; did you mean 'df_gspo'?"),
+        ("preset=df_lamda_0_2", "error: preset=df_lamda_0_2: no such preset; did you mean 'df_lambda_0_2'?"),
+        ("df.repair.varint=sft", "error: unknown key 'df.repair.varint': no 'varint' under 'df.repair'; did you mean"),
+    ],
+)
+def test_the_entry_point_refuses_a_wrong_name_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, argument: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run_main(monkeypatch, "trainer.total_epochs=1", argument)
+    assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_a_file_of_a_group_says_where_it_belongs_and_what_it_is(path: Path) -> None:
+    first, second, third, *_ = path.read_text().splitlines()
+    assert path.parent.name in CONFIG_GROUPS
+    assert first == "# @package _global_"  # Hydra reads it at the top only
+    assert second == "# SPDX-License-Identifier: Apache-2.0"
+    assert third.startswith("# ") and any(word in third for word in ("Eq.", "Paper, table"))
+
+
+# ---- the toy script --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    """Runs the script with a Python that only writes down how it was called; returns module and overrides."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+
+    def run(*arguments: str, **variables: str) -> tuple[str, list[str]]:
+        fixed = {"PATH": os.environ["PATH"], "PYTHON": str(python), "VERL_DF_WARM": "0", "OUT": str(tmp_path / "out")}
+        environment = {**fixed, **variables}
+        command = ["bash", str(SCRIPT), *arguments]
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert finished.returncode == 0, finished.stderr
+        unbuffered, flag, module, *overrides = finished.stdout.splitlines()
+        assert (unbuffered, flag) == ("-u", "-m")
+        return module, overrides
+
+    return run
+
+
+@pytest.mark.parametrize("objective", ["df_grpo", "df_gspo", "df_ppo", "dapo_gate_only"])
+def test_the_script_leaves_to_an_objective_what_is_its_own(script, objective: str) -> None:
+    module, overrides = script(ALGO=objective)
+    assert module == "recipe.df.main_df"
+    config = composed(*overrides)
+    assert choices(config) == expected(objective)
+    check_choices(config, load_df_config(config.df))
+    assert isinstance(omega_conf_to_dataclass(config.actor_rollout_ref.actor), ActorConfig)
+    assert config.df.repair.model_path == "outputs/toy/repair"
+    if config.critic.enable:
+        critic = config.critic.copy()
+        del critic.model  # would be loaded
+        engine = omega_conf_to_dataclass(critic).engine
+        assert (engine.strategy, engine.model_dtype, engine.use_torch_compile) == ("fsdp2", "fp32", False)
+        assert config.critic.model.path == "outputs/toy/policy"
+        assert config.critic.model.override_config == config.actor_rollout_ref.model.override_config
+
+
+def test_the_scripts_stock_run_knows_nothing_of_df(script) -> None:
+    module, overrides = script(ALGO="grpo")
+    assert module == "verl.trainer.main_ppo"
+    assert "algorithm.adv_estimator=grpo" in overrides
+    assert "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean" in overrides
+    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    assert not [key for key in keys if key in CONFIG_GROUPS or key.startswith(("df.", "critic."))]
+    _, of_df = script()
+    ours = {"objective", "df.truth.path", "df.log.dir", "df.repair.model_path"}
+    assert {key.lstrip("+").partition("=")[0] for key in of_df} - keys == ours
+
+
+def test_the_script_takes_presets_and_a_folder_of_repair_models(script) -> None:
+    _, overrides = script("preset=df_no_c1", "df.gate.kind=soft", ALGO="df_gspo", REPAIRS="models")
+    df: DFConfig = load_df_config(composed(*overrides).df)
+    assert (df.repair.path, df.gate.kind) == ("models/no_c1", "soft")
+    _, overrides = script("preset=gspo", MAIN="another.entry")
+    assert load_df_config(composed(*overrides).df).group.mode == "off"
+
+
+def test_the_script_runs_another_entry_point(script) -> None:
+    assert script(ALGO="df_ppo", MAIN="another.entry")[0] == "another.entry"
+
+
+def test_the_script_refuses_an_unknown_objective(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "ALGO": "df_gpo", "OUT": str(tmp_path / "out")}
+    finished = subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=240)
+    assert finished.returncode == 2 and not (tmp_path / "out").exists()
+    assert finished.stderr == f"ALGO=df_gpo: write grpo (stock verl) or one of {' '.join(sorted(OBJECTIVES))}\n"

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `df:` block of the repair model's training, and what is refused before Ray starts."""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from tests.unit.adapters.support import CONFIG_FOLDER, composed
+from tests.unit.settings.test_config import leaves
+from verl_df.lab.toy.data import examples, rl_row
+from verl_df.lab.toy.settings import ToySettings
+from verl_df.settings.config import ConfigError, check_override_names
+from verl_df.settings.repair_checks import check_repair_training
+from verl_df.settings.repair_config import CHOICES, RepairTrainingConfig, load_repair_training_config
+
+YAML = CONFIG_FOLDER / "repair_trainer.yaml"
+TASK = {"response": "y", "response_ids": [1, 2], "reference": "a", "reference_kind": "sibling"}
+
+
+def test_yaml_has_every_key_with_the_default_of_the_dataclass() -> None:
+    written = leaves(OmegaConf.to_container(OmegaConf.load(YAML).df))
+    assert written == leaves(asdict(RepairTrainingConfig()))
+    for key, value in leaves(asdict(RepairTrainingConfig())).items():
+        assert type(written[key]) is type(value), key
+
+
+def test_yaml_says_what_each_key_means() -> None:
+    lines = YAML.read_text().split("\ndf:\n")[1].splitlines()
+    assert not [
+        line.strip()
+        for above, line in zip(["", *lines], lines, strict=False)
+        if re.match(r"\s*\w+:", line) and not above.strip().startswith("#")
+    ]
+
+
+@pytest.mark.parametrize("key", sorted(CHOICES))
+def test_choices_are_checked(key: str) -> None:
+    block = OmegaConf.create({})
+    OmegaConf.update(block, key, "hiden", force_add=True)
+    with pytest.raises(ConfigError, match=re.escape(f"{key}='hiden'")):
+        load_repair_training_config(block.df)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"edit_penalty": -0.1}, "df.edit_penalty=-0.1"),
+        ({"edit_penality": 0.1}, "did you mean 'edit_penalty'"),
+        ({"image_removal": {"timeout_s": 0.0}}, "timeout_s=0.0 must be above 0"),
+        ({"image_removal": {"max_concurrency": 0}}, "max_concurrency=0 at least 1"),
+        ({"auditor": {"on_failure": "pas"}}, "did you mean 'pass'"),
+        ({"judge": {"endpoint": {"timeout_s": -1.0}}}, "timeout_s=-1.0"),
+    ],
+)
+def test_wrong_values_are_refused(block: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_repair_training_config(block)
+
+
+def test_override_of_an_unknown_key() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'edit_penalty'"):
+        check_override_names(["df.edit_penalti=1"], RepairTrainingConfig)
+    check_override_names(["df.auditor.endpoint.model=x", "df.edit_penalty=0"], RepairTrainingConfig)
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """A config that passes, with its data file, to be broken by the tests."""
+    example = next(iter(examples("repair_rl", 1, ToySettings())))
+    pd.DataFrame([rl_row(example) | {"repair_task": TASK}]).to_parquet(tmp_path / "tasks.parquet")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    file = tmp_path / "tasks.parquet"
+    paths = [f"data.train_files={file}", f"data.val_files={file}", f"actor_rollout_ref.model.path={tmp_path}/model"]
+    return lambda *overrides: composed(*paths, *overrides, name="repair_trainer")
+
+
+def test_a_right_run_passes(run) -> None:
+    assert check_repair_training(run()) == RepairTrainingConfig()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.v1.trainer_mode=sync", "needs df_repair_sync"),
+        ("reward.reward_manager.name=naive", "needs df_repair"),
+        ("actor_rollout_ref.rollout.agent.default_agent_loop=single_turn_agent", "needs df_repair"),
+        ("trainer.use_v1=False", "needs verl's V1 trainer"),
+        ("reward.reward_model.enable=True", "df.reward_manager=df_judge"),
+        ("actor_rollout_ref.rollout.full_determinism=True", "df.image_removal.kind=off"),
+        ("df.prompt_template=nowhere.txt", "df.prompt_template=nowhere.txt: no such file"),
+        ("actor_rollout_ref.model.path=./nowhere", "no such folder"),
+    ],
+)
+def test_contradictions_are_refused(run, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_repair_training(run(override))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["df.reward_manager=df_judge"], "df.judge: base_url=''"),
+        (
+            ["df.auditor.enabled=True", "df.auditor.endpoint.base_url=http://127.0.0.1:9/v1"],
+            "df.auditor: model is empty",
+        ),
+        (
+            [
+                "df.auditor.enabled=True",
+                "df.auditor.endpoint.base_url=http://127.0.0.1:9/v1",
+                "df.auditor.endpoint.model=m",
+            ],
+            "df.auditor: unreachable",
+        ),
+        (["df.reward_manager=df_judge", "df.judge.prompt_template=nowhere.txt"], "df.judge: "),
+    ],
+)
+def test_an_endpoint_that_cannot_be_asked_is_found_early(run, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_repair_training(run(*overrides))
+
+
+def test_determinism_is_allowed_without_the_counterfactual(run) -> None:
+    check_repair_training(run("actor_rollout_ref.rollout.full_determinism=True", "df.image_removal.kind=off"))
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [(None, "it lacks response, response_ids, reference"), ({"response": "y"}, "lacks response_ids")],
+)
+def test_data_without_tasks_is_refused(run, tmp_path: Path, task: dict | None, message: str) -> None:
+    table = pd.read_parquet(tmp_path / "tasks.parquet").drop(columns="repair_task")
+    if task is not None:
+        table["repair_task"] = [task]
+    table.to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(ConfigError, match=message) as refused:
+        check_repair_training(run(f"data.val_files={tmp_path}/other.parquet"))
+    assert "data.val_files" in str(refused.value)

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training a policy with repairs of its wrong rollouts.
+
+| file | verl's extension point |
+| --- | --- |
+| `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with a repair phase after sampling |
+| `repair_server.py` | an extra colocated rollout replica (`RolloutReplica.init_colocated`) |
+| `reward_manager.py` | a reward manager (`reward.reward_manager`), also answers repair requests |
+| `repair_client.py` | verl's single-turn agent loop, pointed at the repair server |
+| `rows.py` | rows of TransferQueue: groups out, repaired rows in |
+| `advantage.py` | `register_adv_est`: `df_grpo`, `df_rloo`, `df_reinforce_plus_plus`, `df_gae` |
+| `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
+| `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
+| `row_fields.py` | carries the gate past verl's fixed argument lists |
+"""

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DF policy losses and the worker's `loss_fn` that feeds them.
+
+The gate already sits in the advantages, so the objective (Eq. 22, 23) is verl's own loss. What a registered loss adds
+is sight: a repair was sampled from another model and prompt, so its ratio is watched apart from that of the policy's
+own rows.
+"""
+
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from verl.trainer.ppo.core_algos import compute_policy_loss_gspo, compute_policy_loss_vanilla, register_policy_loss
+from verl.utils.metric import AggregationType, Metric
+from verl.workers.utils.losses import ppo_loss
+
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, current_row_fields, use_row_fields
+
+# Sums, not means: a micro-batch may hold no repaired row. The trainer divides after verl has added them up.
+RATIO_SUMS = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
+
+
+@register_policy_loss("df_vanilla")
+def df_vanilla_loss(
+    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """verl's `vanilla` clipped loss on gated advantages (Eq. 22, 23), plus the ratio of repaired rows apart.
+
+    Shapes, types and the loss are those of `verl.trainer.ppo.core_algos.compute_policy_loss_vanilla`; the only
+    difference is in the metrics. All tensors are [rows, response_length]. others: what else verl gives, handed on.
+    """
+    loss, metrics = compute_policy_loss_vanilla(
+        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
+    )
+    log_ratio = log_prob.detach() - old_log_prob
+    return loss, metrics | _ratio_sums("df_vanilla", log_ratio, response_mask.bool(), config)
+
+
+@register_policy_loss("df_gspo")
+def df_gspo_loss(
+    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """verl's `gspo` loss on gated advantages, plus the sequence ratio of repaired rows apart.
+
+    s(z) = exp(1/|z| Σ_t log w_t), over all tokens of the response, gated or not. verl's is the GSPO-token form, in
+    which each token has its own advantage. Shapes, types and the loss are those of
+    `verl.trainer.ppo.core_algos.compute_policy_loss_gspo`; the only difference is in the metrics.
+    """
+    loss, metrics = compute_policy_loss_gspo(
+        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
+    )
+    mask = response_mask.bool()
+    log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
+    mean_log_ratio = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+    return loss, metrics | _ratio_sums("df_gspo", mean_log_ratio.expand_as(log_ratio), mask, config)
+
+
+def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config: Any) -> dict[str, Any]:
+    """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy").
+
+    log_ratio: log of the ratio that the loss clips, per token; in GSPO all tokens of a row share it.
+    """
+    is_repair = current_row_fields(caller, mask.shape).is_repair.bool()
+    low = config.clip_ratio_low if config.clip_ratio_low is not None else config.clip_ratio
+    high = config.clip_ratio_high if config.clip_ratio_high is not None else config.clip_ratio
+    ratio = log_ratio.clamp(-20.0, 20.0).exp()
+    outside = ((ratio < 1 - low) | (ratio > 1 + high)).float()
+    sums: dict[str, Any] = {}
+    for name, rows in (("repaired", mask & is_repair), ("policy", mask & ~is_repair)):
+        values = (rows.sum(), ratio[rows].sum(), log_ratio[rows].sum(), outside[rows].sum())
+        for key, value in zip(RATIO_SUMS, values, strict=True):
+            sums[f"df/{name}/{key}"] = float(value)
+    return sums
+
+
+def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any = None) -> tuple[torch.Tensor, dict]:
+    """verl's `ppo_loss` with DF's columns in reach of the registered policy loss.
+
+    Args:
+        config: the actor's `ActorConfig`.
+        model_output: nested `log_probs` (and `entropy`) of one micro-batch.
+        data: the micro-batch, with the nested columns `df_gate` and `df_is_repair` [rows, response_length].
+
+    Returns:
+        the scalar loss and its metrics.
+
+    Raises:
+        KeyError: a column of DF is missing (rows that did not pass through the DF trainer).
+    """
+    padded = data.select("response_mask", GATE, IS_REPAIR, strict=True).to_padded_tensor()
+    with use_row_fields(RowFields(gate=padded[GATE], is_repair=padded[IS_REPAIR])):
+        loss, metrics = ppo_loss(config, model_output, data, dp_group)
+    for key in [key for key in metrics if key.startswith("df/")]:
+        # verl labels every metric of a registered loss a mean over micro-batches; ours are sums
+        metrics[key] = Metric(value=metrics[key].values[0], aggregation=AggregationType.SUM)
+    return loss, metrics

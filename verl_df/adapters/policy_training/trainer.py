@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verl's synchronous V1 trainer with a repair phase between sampling and the update."""
+
+import logging
+import os
+import time
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+import transfer_queue as tq
+from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl import DataProto
+from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1.trainer_base import register_trainer
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.config import omega_conf_to_dataclass
+from verl.utils.debug import marked_timer
+from verl.utils.debug.metrics import calculate_debug_metrics
+from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+
+from verl_df.adapters.pair_log import PairLog, prompt_text
+from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
+from verl_df.adapters.policy_training.repair_client import end_token_ids
+from verl_df.adapters.policy_training.repair_server import RepairServer
+from verl_df.adapters.policy_training.reward_manager import CLIENT, GROUP, GroupRow
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
+from verl_df.adapters.policy_training.rows import (
+    PromptRows,
+    put_constant_gates,
+    read_prompts,
+    refuse_several_outputs,
+    write_groups,
+)
+from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.method.feedback import GroupRequest, GroupResult
+from verl_df.method.gates import gate_weights
+from verl_df.method.group import Rollout
+from verl_df.method.metrics import aggregate
+from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
+from verl_df.settings.config import load_df_config
+
+logger = logging.getLogger(__name__)
+logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
+
+TRAINER_MODE = "df_sync"
+SKIPPED = "df/skipped_steps"
+
+
+class _NothingToTrain(Exception):
+    """Every prompt of a batch was skipped: the rest of verl's step has nothing to work on.
+
+    batch: the sampled rows. verl's `fit` clears them at the end of the step, and cannot clear an empty batch.
+    """
+
+    def __init__(self, batch: KVBatchMeta):
+        super().__init__("every prompt of the batch was skipped")
+        self.batch = batch
+
+
+@register_trainer(TRAINER_MODE)
+class DFTrainer(PPOTrainerSync):
+    """Trains with gates from difference feedback, on rebuilt groups (section 3.6) or on the sampled ones (3.7).
+
+    The only differences from `PPOTrainerSync`: a co-located repair server; a repair phase after sampling; the gate
+    handed to the advantage estimator and to the loss; a number of mini-batches that does not follow the number of rows;
+    metrics of repaired rows; a batch without a usable prompt is skipped.
+    """
+
+    def __init__(self, config: DictConfig):
+        self.df = load_df_config(config.df)
+        with open_dict(config):
+            # verl compares the mode with the literal "sync" in six places; any other name would silently get the
+            # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        self._uses_repairs = self.df.group.mode != "off"
+
+    # ---- set-up ------------------------------------------------------------------------------------------------------
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        for role in (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef):
+            if role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(DFActorRolloutRefWorker)
+                self._actor_role = role
+
+    def _setup(self) -> None:
+        super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
+        self._pair_log = PairLog.from_config(self.config, self.df)
+        self._pair_log.start_after(self.global_steps)
+        self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
+        if self._uses_repairs:
+            pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
+            self._repair_server = RepairServer(self.config, self.df.repair, pool)
+            logger.info("repair engine ready")
+
+    # ---- the step ----------------------------------------------------------------------------------------------------
+
+    def _step_once(self, metrics: dict, timing_raw: dict, sample_batch_size: int) -> KVBatchMeta:
+        try:
+            batch = super()._step_once(metrics, timing_raw, sample_batch_size)
+        except _NothingToTrain as nothing:
+            metrics[SKIPPED] = 1
+            return nothing.batch
+        metrics[SKIPPED] = 0
+        return batch
+
+    def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs: Any) -> KVBatchMeta:
+        """verl's first call after sampling, when the policy's replicas are asleep: the place of the repair phase."""
+        if self._uses_repairs:
+            with marked_timer("df", self.timing_raw, color="magenta"):
+                groups = self._difference_feedback(batch, metrics)
+            if groups is None:
+                raise _NothingToTrain(batch)
+            batch = groups
+        else:
+            refuse_several_outputs(batch.keys)
+            put_constant_gates(batch, range(len(batch.keys)), 1.0)
+        self._rows = len(batch.keys)
+        batch = super()._balance_batch(batch, metrics, **kwargs)
+        # verl copies the first real row into its padding rows, but only the columns that it knows get the right length
+        is_padding = [tag.get("is_padding", False) for tag in batch.tags]
+        put_constant_gates(batch, [position for position, empty in enumerate(is_padding) if empty], 0.0)
+        if self._fixed_mini_batches:
+            ranks = max(self.actor_rollout_wg._dispatch_info["actor"]) + 1
+            batch.reorder(spread_empty_rows(is_padding, ranks, self._mini_batches))
+        return batch
+
+    def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta | None:
+        """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
+        prompts = read_prompts(batch)
+        start = time.perf_counter()
+        with self._repair_server.awake():
+            results = self._repair(prompts)
+        metrics["df/repair_seconds"] = time.perf_counter() - start
+        metrics.update(aggregate(result.outcome for result in results))
+        self._pair_log.write(results, {prompt.uid: prompt.columns["raw_prompt"] for prompt in prompts})
+        return write_groups(batch, results) if any(result.members for result in results) else None
+
+    def _repair(self, prompts: list[PromptRows]) -> list[GroupResult]:
+        """Send each prompt's group to a reward worker; the workers call the repair server and judge the repairs."""
+        rows = np.empty(len(prompts), dtype=object)
+        rows[:] = [self._group_row(prompt) for prompt in prompts]
+        data = DataProto(
+            batch=TensorDict({"dummy": torch.zeros(len(prompts), 1)}, batch_size=len(prompts)),
+            non_tensor_batch={GROUP: rows},
+            meta_info={CLIENT: self._repair_server.client},
+        )
+        workers = self.reward_loop_manager.reward_loop_workers
+        shares = [list(range(start, len(prompts), len(workers))) for start in range(len(workers))]
+        calls = [
+            (share, worker.compute_score_batch.remote(data.select_idxs(share)))
+            for share, worker in zip(shares, workers, strict=True)
+            if share
+        ]
+        # one limit for the whole phase: a repair engine that died must end the run, not hang it
+        answers = ray.get([call for _, call in calls], timeout=2 * self.df.repair.timeout_s)
+        results: dict[int, GroupResult] = {}
+        for (share, _), answer in zip(calls, answers, strict=True):
+            results.update(zip(share, (item[GROUP] for item in answer), strict=True))
+        return [results[position] for position in range(len(prompts))]
+
+    def _group_row(self, prompt: PromptRows) -> GroupRow:
+        rollouts = tuple(
+            Rollout(
+                key=key,
+                token_ids=tuple(response.tolist()),
+                reward=reward,
+                loss_mask=tuple(bool(token) for token in mask.tolist()),
+                finished=bool(len(response)) and int(response[-1]) in self._end_ids,
+            )
+            for key, response, mask, reward in zip(
+                prompt.keys, prompt.responses, prompt.response_masks, prompt.task_rewards, strict=True
+            )
+        )
+        answer = prompt.columns["reward_model"].get("ground_truth")
+        request = GroupRequest(
+            uid=prompt.uid,
+            step=self.global_steps,
+            rollouts=rollouts,
+            answer=None if answer is None else str(answer),
+            seed=f"{self.df.group.reference_seed}-{self.global_steps}-{prompt.columns['index']}",
+            prompt=prompt_text(prompt.columns["raw_prompt"]),
+        )
+        return GroupRow(request=request, messages=list(prompt.columns["raw_prompt"]), columns=prompt.columns)
+
+    # ---- verl's hooks, with the gate ---------------------------------------------------------------------------------
+
+    def _get_required_batch_multiple(self, dp_size: int) -> int:
+        if not self._fixed_mini_batches:
+            return super()._get_required_batch_multiple(dp_size)
+        return dp_size * self._mini_batches
+
+    @property
+    def _fixed_mini_batches(self) -> bool:
+        """Whether the number of optimiser steps is kept apart from the number of rows.
+
+        Switched off, verl's own arithmetic holds. With a critic it does too: verl cuts the critic's mini-batches with
+        it, and no row is added or removed there.
+        """
+        return self.df.mini_batches == "fixed" and self._uses_repairs and not self.use_critic
+
+    @property
+    def _mini_batches(self) -> int:
+        """Optimiser steps of this batch."""
+        wanted = self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size
+        return count_mini_batches(wanted, self._rows)
+
+    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        batch = super()._compute_old_log_prob(batch, metrics)
+        if self.config.actor_rollout_ref.rollout.calculate_log_probs:
+            self._replace_rollout_log_probs(batch, metrics)
+        return batch
+
+    def _replace_rollout_log_probs(self, batch: KVBatchMeta, metrics: dict) -> None:
+        """Repairs have no log-probabilities from the rollout engine: take the policy's, and compare the others only."""
+        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs", IS_REPAIR]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        repaired = [bool(row.any()) for row in data[IS_REPAIR].unbind()]
+        keys = [key for key, is_repair in zip(batch.keys, repaired, strict=True) if is_repair]
+        if not keys:
+            return
+        padded = DataProto(batch=data.to_padded_tensor())
+        metrics.update(calculate_debug_metrics(padded.select_idxs(np.logical_not(repaired))))
+        known = dict(zip(batch.keys, data["old_log_probs"].unbind(), strict=True))
+        rows = list_of_dict_to_tensordict([{"rollout_log_probs": known[key]} for key in keys])
+        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=rows)
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        fields = [GATE, IS_REPAIR, "response_mask", "old_log_probs", "entropy"]
+        if self.use_reference_policy:
+            fields.append("ref_log_prob")
+        if self.use_critic:
+            fields.append("values")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        data = data.to_padded_tensor()
+        metrics.update(log_prob_metrics(data))
+        weights = gate_weights(
+            data[GATE].numpy(),
+            data["response_mask"].bool().numpy(),
+            normalizer=self.df.gate.normalizer,
+            loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
+        )
+        values = data["values"] if self.use_critic else None
+        with use_row_fields(RowFields(torch.from_numpy(weights), data[IS_REPAIR], values)):
+            return super()._compute_advantage(batch, metrics)
+
+    def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        if self._fixed_mini_batches:
+            batch.extra_info[MINI_BATCH_ROWS] = len(batch.keys) // self._mini_batches
+            batch.extra_info[MEAN_ROWS] = self._rows / self._mini_batches
+            metrics["df/mini_batches"] = self._mini_batches
+        batch = super()._update_actor(batch, metrics)
+        metrics.update(ratio_metrics(metrics))
+        return batch
+
+    # ---- what a run leaves -------------------------------------------------------------------------------------------
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
+    ) -> None:
+        if not metrics[SKIPPED]:
+            super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+            return
+        metrics.update({"training/global_step": global_steps, "training/epoch": epoch})
+        metrics.update({f"timing_s/{name}": value for name, value in timing_raw.items()})

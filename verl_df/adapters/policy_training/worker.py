@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The actor worker: verl's own, with DF's loss and a mini-batch size that follows the rebuilt groups."""
+
+from functools import partial
+
+from tensordict import TensorDict
+from verl.single_controller.base.decorator import Dispatch, make_nd_compute_dataproto_dispatch_fn, register
+from verl.utils import tensordict_utils as tu
+from verl.utils.config import omega_conf_to_dataclass
+from verl.workers.engine_workers import ActorRolloutRefWorker
+
+from verl_df.adapters.policy_training.loss import df_ppo_loss
+
+# Rows of a mini-batch over all ranks, verl's empty ones included, and the mean number of those that are trained on.
+MINI_BATCH_ROWS = "df_mini_batch_rows"
+MEAN_ROWS = "df_mean_rows"
+
+
+class DFActorRolloutRefWorker(ActorRolloutRefWorker):
+    """`ActorRolloutRefWorker` whose `loss_fn` is `df_ppo_loss`."""
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def init_model(self):
+        super().init_model()
+        if "actor" in self.role:
+            # as verl builds its own: one ActorConfig, kept by the loss across calls
+            self.actor.set_loss_fn(partial(df_ppo_loss, config=omega_conf_to_dataclass(self.config.actor)))
+
+    @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
+    def update_actor(self, data: TensorDict) -> TensorDict:
+        """Update, in mini-batches of `df_mini_batch_rows` rows over all ranks where the trainer asks for that.
+
+        A mean over sequences is then taken over `df_mean_rows`, the same for all mini-batches of the batch: verl's own
+        denominator counts empty rows, so a row would weigh less on more ranks, which ask for more of them.
+        """
+        rows = tu.pop(data, key=MINI_BATCH_ROWS, default=None)
+        if rows is not None:
+            mean_rows = tu.pop(data, key=MEAN_ROWS)
+            tu.assign_non_tensor(data, mini_batch_size=rows, global_batch_size=mean_rows)
+        return super().update_actor(data)

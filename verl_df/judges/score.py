@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reward function of the benchmarks: each by its own rule, everything else by its final answer.
+
+Name it as verl's custom reward function, `pkg://verl_df.judges.score`, `compute_score`: then verl's validation
+during training and `verl-df eval` count alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from verl_df.judges import final_answer
+from verl_df.judges.answer_text import final_answers, normalise
+from verl_df.judges.rules import ai2d, mathverse, mathvision, mathvista, mmmu, mmstar
+from verl_df.judges.rules.verdict import Rule, Verdict
+
+RULES: dict[str, Rule] = {
+    "mathvista": mathvista.judge,
+    "mmstar": mmstar.judge,
+    "mmmu": mmmu.judge,
+    "mathverse": mathverse.judge,
+    "mathvision": mathvision.judge,
+    "ai2d": ai2d.judge,
+}
+"""Rule of each data source; see the modules for where it comes from and where we differ."""
+
+
+def judge(
+    data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None
+) -> Verdict:
+    """The answer that is read from a response, and whether it is right; arguments as of `compute_score`.
+
+    Raises:
+        ValueError: the row lacks a key that the benchmark's rule needs, or its ground truth is of another form.
+    """
+    if data_source in RULES:
+        return RULES[data_source](solution_str, str(ground_truth), extra_info or {})
+    answers = [text for text in map(normalise, final_answers(solution_str)) if text]
+    right = final_answer.compute_score(data_source, solution_str, ground_truth, extra_info)["acc"] == 1.0
+    return Verdict(answers[0] if answers else None, right)
+
+
+def compute_score(
+    data_source: str, solution_str: str, ground_truth: Any, extra_info: Mapping[str, Any] | None = None, **_: Any
+) -> dict[str, float]:
+    """verl's custom reward function: 1 for a right answer by the benchmark's rule, else 0.
+
+    Args:
+        data_source: `mathvista`, `mmstar`, `mmmu`, `mathverse`, `mathvision`, `ai2d`: by that rule; any other: by
+            `judges.final_answer`.
+        solution_str: the decoded response.
+        ground_truth: the right answer: a letter where the question has choices, else its text.
+        extra_info: of the row; `choices` and what the rule needs (`question_type`, `answer_type`, `precision`, ...).
+
+    Returns:
+        "score" and "acc", both 0.0 or 1.0, and "parsed", 1.0 when an answer was found at all.
+
+    Raises:
+        ValueError: as `judge`.
+        WorkerError: math-verify does not start.
+    """
+    verdict = judge(data_source, solution_str, ground_truth, extra_info)
+    right = float(verdict.right)
+    return {"score": right, "acc": right, "parsed": float(verdict.extracted is not None)}

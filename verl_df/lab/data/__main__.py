@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convert public data sets, and your own images with questions, to verl's multimodal RL parquet.
+
+    verl-df data list
+    verl-df data convert geometry3k --out data
+    verl-df data convert mathvista --from downloads/MathVista --out data
+    verl-df data convert jsonl --from mine.jsonl --name mine --out data
+
+Writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when the same
+command is given again.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_df.lab.data.prompts import FORMS
+from verl_df.lab.data.sources import OWN, SOURCES, table
+
+_DEFAULT = "(default: %(default)s)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; exit code 1 and one line on stderr for bad input."""
+    arguments = _parser().parse_args(argv)
+    try:
+        print(table() if arguments.command == "list" else _convert(arguments))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _convert(arguments: argparse.Namespace) -> str:
+    from verl_df.lab.data.convert import Settings, convert  # seconds of imports
+    from verl_df.lab.data.own_jsonl import own_source
+
+    own = arguments.source == OWN
+    if not own and (arguments.name or arguments.carry):
+        raise ValueError(f"--name and --carry belong to the source {OWN!r}")
+    if own and (not arguments.where or not arguments.name):
+        raise ValueError(f"{OWN}: --from (your file) and --name (its data_source) must be given")
+    if own and arguments.name in SOURCES:
+        raise ValueError(f"--name {arguments.name}: the name of a public source; its rows are scored by its own rules")
+    source = own_source(arguments.name, arguments.carry) if own else SOURCES[arguments.source]
+    prompt = arguments.prompt or source.prompt
+    settings = Settings(
+        source=arguments.source,
+        name=source.name,
+        where=arguments.where or source.hub,
+        revision=arguments.revision,
+        split=arguments.split or source.split,
+        configs=tuple(arguments.config) or source.configs,
+        limit=arguments.limit,
+        prompt=prompt,
+        instruction=_instruction(arguments, prompt),
+        min_side=arguments.min_side,
+        carry=tuple(arguments.carry),
+        part_rows=arguments.part_rows,
+    )
+    for option, value in (("--split", settings.split), ("--name", settings.name)):
+        if not re.fullmatch(r"[\w.-]+", value):
+            raise ValueError(f"{option} {value!r}: letters, digits, '_', '.' and '-' only; it is part of a file's name")
+    for name in ("limit", "min_side", "part_rows"):
+        if getattr(settings, name) is not None and getattr(settings, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} {getattr(settings, name)}: 1 or more")
+    summary = convert(settings, source, arguments.out)
+    written = arguments.out / f"{settings.name}_{settings.split}.parquet"
+    return "\n".join([f"{written}: {summary.kept} rows", *summary.lines()])
+
+
+def _instruction(arguments: argparse.Namespace, prompt: str) -> str:
+    given = arguments.instruction
+    if arguments.instruction_file is not None:
+        given = arguments.instruction_file.read_text(encoding="utf-8").strip()
+    if given is None:
+        return ""
+    if prompt != "boxed":
+        raise ValueError("an instruction belongs to --prompt boxed: a published prompt has its own")
+    if not given:
+        raise ValueError("the instruction is empty: leave it out for the default")
+    return given
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="verl-df data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("list", help="the sources")
+    add = commands.add_parser("convert", help="write the rows of a source").add_argument
+    add("source", choices=(*SOURCES, OWN), metavar="SOURCE", help="its name, or jsonl for your own file")
+    add("--from", dest="where", metavar="WHERE", help="file, folder or hub name (default: the source's on the hub)")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of the result")
+    add("--split", help="default: see list")
+    add("--config", action="append", default=[], help="a config of the source; repeat for more (default: all it needs)")
+    add("--revision", help="of the hub's repository (default: the newest)")
+    add("--limit", type=int, metavar="N", help="rows to read (default: all)")
+    add("--prompt", choices=FORMS, help="the benchmark's own, or ours with a boxed answer (default: see list)")
+    words = commands.choices["convert"].add_mutually_exclusive_group()
+    words.add_argument("--instruction", metavar="TEXT", help="what a boxed prompt ends with (default: ours)")
+    words.add_argument("--instruction-file", type=Path, metavar="FILE", help="the same, in a file")
+    add("--min-side", type=int, default=1, metavar="PIXELS", help=f"drop rows with a smaller image {_DEFAULT}")
+    add("--part-rows", type=int, default=256, metavar="N", help=f"rows of a row group, written at a time {_DEFAULT}")
+    add("--name", help="jsonl: the rows' data_source")
+    add("--carry", action="append", default=[], metavar="KEY", help="jsonl: a further key for extra_info; repeat")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What --from names: a file, a folder of parquet files, or a data set of the hub."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_df.lab.data.hub import DownloadInput, HubInput, commit_of
+from verl_df.lab.data.reading import FileInput, Input
+from verl_df.lab.data.source import Source
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def folder_input(folder: Path, split: str, configs: Sequence[str]) -> FileInput:
+    """The parquet files of a split in a downloaded copy of a hub's repository.
+
+    They are named after it (`data/test-00000-of-00002.parquet`, `testmini.parquet`), lie in a folder of its name
+    (`test/0000.parquet`), or there is one parquet file only. Configs are subfolders where there are such.
+
+    Raises: FileNotFoundError where there is none.
+    """
+    folders = [folder / config for config in configs if (folder / config).is_dir()]
+    if folders and len(folders) < len(configs):
+        missing = [config for config in configs if not (folder / config).is_dir()]
+        told = f"no folder {missing[0]!r} ({len(missing)} missing); name those that are there with --config"
+        raise FileNotFoundError(f"{folder}: {told}")
+    paths = [path for place in folders or [folder] for path in sorted(place.rglob("*.parquet"))]
+    chosen = [path for path in paths if _is_of_split(path, split)] or (paths if len(paths) == 1 else [])
+    if not chosen:
+        found = ", ".join(str(path.relative_to(folder)) for path in paths[:5]) or "no parquet file"
+        raise FileNotFoundError(
+            f"{folder}: no parquet file of split {split!r} (there is {found}); give another --split, or --from one file"
+        )
+    return FileInput(chosen, folder)
+
+
+def open_input(where: str, source: Source, split: str, configs: Sequence[str], revision: str | None) -> Input:
+    """What --from names: a file, a folder, or a name on the hub.
+
+    Raises:
+        FileNotFoundError: none of them.
+        ValueError: a file of another kind, or the hub does not answer.
+    """
+    path = Path(where).expanduser()
+    if path.is_dir():
+        return folder_input(path, split, configs)
+    if path.is_file():
+        if path.suffix not in (".parquet", ".json", ".jsonl"):
+            raise ValueError(f"{path}: a source is a .parquet, .json or .jsonl file, or a folder of parquet files")
+        return FileInput([path], path.parent)
+    if not _HUB_NAME.fullmatch(where) or not source.hub:
+        raise FileNotFoundError(f"{where}: no such file or folder")
+    commit = commit_of(where, revision)
+    if source.downloads:
+        return DownloadInput(where, source.downloads, commit)
+    return HubInput(where, configs, split, commit)
+
+
+def _is_of_split(path: Path, split: str) -> bool:
+    return path.stem == split or path.stem.startswith(f"{split}-") or path.parent.name == split

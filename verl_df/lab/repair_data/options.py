@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line of `verl-df repair-data`."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from verl_df.lab.repair_data.choose import REFERENCES
+from verl_df.method.image_removal import REMOVALS
+
+_DEFAULT = "(default: %(default)s)"
+
+
+def add_parsers(parser: argparse.ArgumentParser) -> None:
+    """Add a parser for each command."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    _sample(commands.add_parser("sample", help="sample the policy and keep wrong responses that have a reference"))
+    _export(commands.add_parser("export", help="write what y* is annotated with"))
+    _targets(commands.add_parser("targets", help="annotate with a function that computes y*"))
+    _import(commands.add_parser("import", help="check annotations and write DIR/repairs.jsonl"))
+    _parquet(commands.add_parser("parquet", help="write verl's SFT rows and repair tasks"))
+
+
+def _sample(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", required=True, help="the policy: Hugging Face folder or hub name")
+    add("--data", required=True, type=Path, metavar="PARQUET", help="verl's multimodal RL rows")
+    add("--out", required=True, type=Path, metavar="DIR", help="folder of the set; an interrupted run goes on there")
+    add("--prompts", type=int, metavar="N", help="rows to sample, drawn uniformly (default: all)")
+    add("--limit", type=int, metavar="N", help="stop after the batch that brings the set to N samples")
+    add("--per-prompt", type=int, default=8, metavar="G", help=f"responses a prompt {_DEFAULT}")
+    add("--temperature", type=float, default=1.0, help=_DEFAULT)
+    add("--top-p", type=float, default=1.0, help=_DEFAULT)
+    add("--max-tokens", type=int, default=2048, help=f"tokens of a response {_DEFAULT}")
+    add("--image-removal", choices=REMOVALS, default="blank", help=f"what stands for the image in x_∅ {_DEFAULT}")
+    add("--text-only-samples", type=int, default=4, metavar="K", help=f"responses to x_∅; 0: no filter {_DEFAULT}")
+    add(
+        "--text-only-threshold",
+        type=float,
+        default=0.5,
+        metavar="SHARE",
+        help=f"a prompt is dropped when at least this share of the K is right {_DEFAULT}",
+    )
+    add(
+        "--reference",
+        choices=REFERENCES,
+        default="sibling",
+        help=f"a correct sibling, or the annotated answer {_DEFAULT}",
+    )
+    add("--answer-share", type=float, default=0.5, metavar="SHARE", help=f"of answers in --reference mixed {_DEFAULT}")
+    add("--answer-fallback", action="store_true", help="the annotated answer where there is no correct sibling")
+    add("--reward-path", metavar="PATH", help="pkg://module or file of r_task (default: verl's own)")
+    add("--reward-name", default="compute_score", help=_DEFAULT)
+    _add_workers(parser)
+    add("--seed", type=int, default=0, help=_DEFAULT)
+    add("--batch", type=int, default=128, help=f"prompts at a time; what a kill loses {_DEFAULT}")
+    add("--max-model-len", type=int, help="tokens of prompt and response (default: the model's)")
+    add("--dtype", default="auto", help=_DEFAULT)
+    add("--engine", action="append", default=[], metavar="KEY=VALUE", help="argument of vllm.LLM; repeat for more")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    _add_folder(parser)
+    add = parser.add_argument
+    add("--format", choices=("html", "jsonl"), default="html", help=f"DIR/forms/*.html, or lines to fill in {_DEFAULT}")
+    add("--per-file", type=int, default=100, metavar="N", help=f"samples a form {_DEFAULT}")
+    add("--count", type=int, metavar="N", help="samples to annotate, drawn uniformly (default: all)")
+    add("--seed", type=int, default=0, help=f"of the draw {_DEFAULT}")
+    add("--out", type=Path, metavar="FILE", help="lines to fill in (default: DIR/to_annotate.jsonl)")
+
+
+def _targets(parser: argparse.ArgumentParser) -> None:
+    _add_folder(parser)
+    add = parser.add_argument
+    add(
+        "--function",
+        required=True,
+        metavar="MODULE:NAME",
+        help="(response, extra_info) -> y* or None; pkg://m:f, or a file",
+    )
+    add("--out", type=Path, metavar="FILE", help="annotations to write (default: DIR/annotations.jsonl)")
+    add("--overwrite", action="store_true", help="replace the file if it is there")
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    _add_folder(parser)
+    add = parser.add_argument
+    add("annotations", nargs="+", type=Path, metavar="FILE", help="annotations.jsonl, one or several")
+    add("--out", type=Path, metavar="FILE", help="default: DIR/repairs.jsonl, replaced where it exists")
+    add("--model", help="folder or name of the tokenizer (default: the sampled policy)")
+    add("--max-tokens", type=int, help="longest target, end token included (default: that of the sampling)")
+    add("--max-edit-ratio", type=float, metavar="RATIO", help="refuse targets that change more (default: none)")
+    add("--skip-broken", action="store_true", help="write the good ones; the others go to DIR/rejected.jsonl")
+    _add_workers(parser)
+
+
+def _parquet(parser: argparse.ArgumentParser) -> None:
+    _add_folder(parser)
+    add = parser.add_argument
+    add("--out-sft", type=Path, metavar="PARQUET", help="SFT rows (x, y, a) -> y*, from DIR/repairs.jsonl")
+    add("--out-rl", type=Path, metavar="PARQUET", help="repair tasks of every sample; they need no annotation")
+    add("--held-out", type=float, metavar="SHARE", help="share of the prompts that is in neither of them")
+    add("--out-val", type=Path, metavar="PARQUET", help="repair tasks of the held-out prompts")
+    add("--seed", type=int, default=0, help=f"of the split {_DEFAULT}")
+    add("--template", type=Path, metavar="FILE", help="repair prompt (default: the packaged repair.txt)")
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the set")
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reward-workers", type=int, default=1, help=f"answers judged at a time {_DEFAULT}")
+
+
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for an option of `sample` that is out of range."""
+    for name in ("prompts", "limit", "per_prompt", "max_tokens", "batch", "reward_workers"):
+        at_least(arguments, name, 1)
+    for name in ("text_only_samples", "temperature", "seed"):
+        at_least(arguments, name, 0)
+    if not 0 < arguments.top_p <= 1:
+        raise ValueError(f"--top-p {arguments.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
+    if not 0 < arguments.text_only_threshold <= 1:
+        raise ValueError(f"--text-only-threshold {arguments.text_only_threshold}: a share, more than 0, at most 1")
+    if not 0 <= arguments.answer_share <= 1:
+        raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
+    if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
+        raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")
+
+
+def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:
+    """Raise ValueError for an option that is given and less than `lowest`."""
+    value = getattr(arguments, name)
+    if value is not None and not value >= lowest:
+        raise ValueError(f"--{name.replace('_', '-')} {value}: {lowest} or more")
+
+
+def engine_setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE; a value that is JSON (true, 4, {...}) is read as such. Raises: ValueError for anything else."""
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise ValueError(f"--engine {text!r}: write KEY=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

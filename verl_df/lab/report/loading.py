@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the files of a run folder, with errors that say which file is missing or malformed and what writes it."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_df.method.records import PairRecord, read_records
+
+METRICS_FILE = "metrics.jsonl"
+PAIRS_FILE = "pairs.jsonl"
+SUMMARY_FILE = "summary.json"
+REPAIR_EVAL_FILE = "repair_eval.json"
+IMAGES_DIR = "images"
+
+METRICS_WRITER = (
+    "verl's file logger writes it: put 'file' into trainer.logger and set VERL_FILE_LOGGER_PATH to this file"
+)
+PAIRS_WRITER = (
+    "a run with df.group.mode other than off writes it to df.log.dir (default: <trainer.default_local_dir>/df) once a "
+    "rollout was wrong, unless df.log.pairs_per_step is 0; put it, with its images folder, beside " + METRICS_FILE
+)
+
+Curve = tuple[tuple[int, float], ...]
+"""The (step, value) points of one metric, steps ascending."""
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Everything the report shows.
+
+    Attributes:
+        path: the run folder.
+        curves: metric name -> points, as verl logged them.
+        pairs: the error/repair records, in the order written.
+        summary: ``summary.json`` (``title``, key figures, settings), empty where the run has none.
+        repair_eval: ``repair_eval.json``, empty where the run has none.
+    """
+
+    path: Path
+    curves: dict[str, Curve]
+    pairs: tuple[PairRecord, ...]
+    summary: dict[str, Any]
+    repair_eval: dict[str, Any]
+
+
+def load_run(path: Path) -> RunData:
+    """Read a run folder.
+
+    Raises:
+        FileNotFoundError: the folder, ``metrics.jsonl`` or ``pairs.jsonl`` is missing.
+        ValueError: a file is malformed; the message has file, line and reason.
+    """
+    if not path.is_dir():
+        raise FileNotFoundError(f"run folder {path} not found: give the one that holds {METRICS_FILE} and {PAIRS_FILE}")
+    _require(path / METRICS_FILE, METRICS_WRITER)
+    _require(path / PAIRS_FILE, PAIRS_WRITER)
+    return RunData(
+        path=path,
+        curves=read_curves(path / METRICS_FILE),
+        pairs=tuple(read_records(path / PAIRS_FILE)),
+        summary=_read_optional_object(path / SUMMARY_FILE),
+        repair_eval=_read_optional_object(path / REPAIR_EVAL_FILE),
+    )
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Read ``{"step": int, "data": {name: number}}`` lines, the format of verl's file logger.
+
+    Validation and training of one step may come as two lines; a step logged twice (a resumed run) keeps its last value.
+    ``null`` is how the logger writes NaN and infinity: such points are left out, as are values that are not numbers.
+
+    Raises:
+        ValueError: a line is not of this format, or there is none.
+    """
+    points: dict[str, dict[int, float]] = {}
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            step, data = _parse_metrics_line(line, f"{path}, line {number}")
+            for name, value in data.items():
+                if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                    points.setdefault(name, {})[step] = float(value)
+    if not points:
+        raise ValueError(f"{path} holds no metrics: the run ended before its first step was logged")
+    return {name: tuple(sorted(by_step.items())) for name, by_step in points.items()}
+
+
+def _parse_metrics_line(line: str, where: str) -> tuple[int, dict[str, Any]]:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({error.msg}); delete the half line that a killed run left") from error
+    if not isinstance(entry, dict) or not isinstance(entry.get("step"), int) or not isinstance(entry.get("data"), dict):
+        raise ValueError(
+            f'{where}: expected {{"step": int, "data": {{name: number}}}}, as verl\'s file logger writes it'
+        )
+    return entry["step"], entry["data"]
+
+
+def _require(path: Path, writer: str) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: {writer}")
+
+
+def _read_optional_object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object at the top, found {type(value).__name__}")
+    return value

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tiny models with random weights, one for each architecture that the launch scripts train.
+
+They stand in for the real ones where those cannot be had: a dry run of a launch script, and two real steps of it on a
+CPU. A folder is complete (weights, processor, chat template), so that everything that reads a model reads it.
+
+    verl-df tiny model internvl --out outputs/tiny/internvl
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from verl_df.method.checks import did_you_mean
+
+# `model_type` of the real models' config.json; each is a module of this package.
+ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "internvl")
+# Chance of the end token at any place. Other tokens are about equally likely.
+_END = 0.1
+
+
+def save_tiny_model(architecture: str, folder: Path, seed: int = 0) -> int:
+    """Write a tiny model folder. The same seed gives the same weights and the same tokenizer.
+
+    Its responses are noise that ends after about ten tokens: one that never ends could never be a repair.
+
+    Args:
+        architecture: one of `ARCHITECTURES`.
+        folder: made if it is not there.
+        seed: of the weights, and of the texts that the tokenizer is trained on.
+
+    Returns:
+        the number of parameters.
+
+    Raises:
+        ValueError: an architecture that there is no tiny model of.
+    """
+    if architecture not in ARCHITECTURES:
+        hint = did_you_mean(architecture, ARCHITECTURES)
+        raise ValueError(
+            f"no tiny model of {architecture!r}: there are {', '.join(ARCHITECTURES)}{hint and '; ' + hint}"
+        )
+    import torch  # seconds, and so is what the next line imports
+
+    builder = importlib.import_module(f"verl_df.lab.tiny.{architecture}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = builder.build_model(folder, seed)
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
+    _end_soon(model, ends[0], len(tokenizer))
+    model.generation_config.eos_token_id = ends
+    model.generation_config.pad_token_id = ends[1]
+    model.save_pretrained(folder)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _end_soon(model: Any, end: int, vocabulary: int) -> None:
+    """Make the end token about as likely as `_END` everywhere.
+
+    Every embedding gets the same large first component, which the residual stream carries to the last norm; the
+    output row of the end token reads that component alone, scaled to the logit wanted.
+    """
+    import torch
+
+    embeddings, output = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    with torch.no_grad():
+        embeddings[:, 0] = 1.0
+        output[:, 0] = 0.0
+        output[end] = 0.0
+        logit = torch.log(torch.tensor(_END / (1 - _END) * vocabulary))
+        output[end, 0] = logit / embeddings.shape[1] ** 0.5  # the norm leaves that component at about sqrt(width)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a tiny model folder, or a few rows of data.
+
+verl-df tiny model qwen3_vl --out FOLDER
+verl-df tiny rows rl --out FILE.parquet
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write what was asked for, and say what it is."""
+    arguments = _parser().parse_args(argv)
+    if arguments.what == "model":
+        parameters = save_tiny_model(arguments.architecture, arguments.out, arguments.seed)
+        print(f"{arguments.out}: {arguments.architecture}, {parameters:,} parameters")
+    else:
+        from verl_df.lab.tiny.data import write_rows  # seconds of imports
+
+        write_rows(arguments.kind, arguments.count, arguments.out)
+        print(f"{arguments.out}: {arguments.count} rows")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="verl-df tiny", description="Tiny models and data for a CPU.")
+    commands = parser.add_subparsers(dest="what", required=True)
+    model = commands.add_parser("model", help="a model with random weights")
+    model.add_argument("architecture", choices=ARCHITECTURES)
+    model.add_argument("--seed", type=int, default=0, help="of weights and tokenizer (default: %(default)s)")
+    rows = commands.add_parser("rows", help="rows of the toy world")
+    rows.add_argument("kind", choices=("rl", "repair_tasks", "sft"))
+    rows.add_argument("--count", type=int, default=16, help="default: %(default)s")
+    for command in (model, rows):
+        command.add_argument("--out", type=Path, required=True, help="folder of the model, or file of the rows")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

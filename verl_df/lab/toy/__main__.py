@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the toy world by stages: `verl-df toy STAGE [STAGE ...] --out DIR`.
+
+| stage | writes |
+| --- | --- |
+| `model` | `init/`: a random Qwen2.5-VL with tokenizer and processor |
+| `data` | `data/train.parquet`, `data/val.parquet`: RL rows |
+| `policy-data` | `sft/policy.parquet`: the policy's SFT rows |
+| `policy` | `policy/`: the base policy, trained by verl's SFT trainer |
+| `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
+| `repair-tasks` | `repair_tasks/train.parquet`, `repair_tasks/val.parquet`: tasks of the repair model's RL |
+| `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
+| `stage1` | `stage1/`: that model after repairs that overlook errors; where the repair model's RL starts |
+| `evaluate` | `evaluation.json`: figures of both models, printed as tables |
+| `all` | all of them but `stage1`, in this order |
+| `kept` | the models and repair tasks of examples/toy/world, instead of training them; `data` is still to be made |
+| `keep` | examples/toy/world, from what was built in the folder |
+
+A stage whose outputs are there, built with the same settings and code, is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_df.lab.toy.build import STAGES, WORLD, build_stage
+from verl_df.lab.toy.kept import keep, place
+from verl_df.lab.toy.settings import ToySettings
+
+KEPT = {"kept": place, "keep": keep}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stages that are named."""
+    parser = argparse.ArgumentParser(
+        prog="verl-df toy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all", *KEPT], metavar="STAGE")
+    parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
+    arguments = parser.parse_args(argv)
+    for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
+        started = time.monotonic()
+        said = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
+        print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

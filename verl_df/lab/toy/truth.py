@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is truly wrong in a response, and its exact repair, computed from the picture's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from verl_df.lab.toy.text import QUESTION_TYPES, Question, response_order, words_of, write_response
+from verl_df.lab.toy.world import grid_from_lists
+from verl_df.method.alignment import align
+
+END_TOKEN = "<|im_end|>"
+
+
+def question_of(extra_info: Mapping[str, Any]) -> Question:
+    """The question kept in a row's `extra_info`.
+
+    Raises:
+        ValueError: if a key is missing or the type is unknown.
+    """
+    missing = [key for key in ("question_type", "targets", "question", "grid") if key not in extra_info]
+    if missing:
+        raise ValueError(f"extra_info lacks {missing}; use rows written by `verl-df toy data`")
+    if extra_info["question_type"] not in QUESTION_TYPES:
+        raise ValueError(f"extra_info['question_type'] is {extra_info['question_type']!r}, not one of {QUESTION_TYPES}")
+    targets = tuple(str(word) for word in extra_info["targets"])
+    return Question(str(extra_info["question_type"]), targets, str(extra_info["question"]))
+
+
+def right_response(order: str, extra_info: Mapping[str, Any]) -> str:
+    """The response in the given row order whose every statement is true."""
+    question = question_of(extra_info)
+    return write_response(words_of(grid_from_lists(extra_info["grid"]), question), question, order)
+
+
+def exact_repair(response_text: str, extra_info: Mapping[str, Any]) -> str | None:
+    """Exact repair y* of a well-formed response: same row order, every wrong statement and nothing else corrected.
+
+    Args:
+        response_text: decoded response without special tokens.
+        extra_info: the row's `extra_info` (question type, targets, grid).
+
+    Returns:
+        The repaired text, equal to `response_text` when nothing is wrong; None when the response is not well-formed,
+        for then "the same order" has no meaning.
+
+    The layout fixes every token but the facts, and each fact is one token, so no right response in this order is
+    closer in edit distance. A response may be right in its answer and still wrong in a cell: that cell is repaired
+    too (our reading: a repair states nothing false).
+    """
+    order = response_order(response_text)
+    return None if order is None else right_response(order, extra_info)
+
+
+def error_mask(
+    token_ids: Sequence[int], extra_info: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> np.ndarray | None:
+    """Truly wrong tokens of a response, bool [T]: the error side of the alignment with the exact repair (Eq. 8).
+
+    Args:
+        token_ids: the T generated tokens, end token included when there is one.
+        extra_info: the row's `extra_info`.
+        tokenizer: the policy's tokenizer.
+
+    Returns:
+        The mask, or None when the response is not well-formed. The end token is never wrong by itself.
+    """
+    ids = list(token_ids)
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    repaired = exact_repair(text, extra_info)
+    if repaired is None:
+        return None
+    target = tokenizer.encode(repaired, add_special_tokens=False)
+    if ids and ids[-1] == tokenizer.convert_tokens_to_ids(END_TOKEN):
+        target.append(ids[-1])
+    return align(ids, target).error_mask

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one response of the toy world got right and wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from verl_df.lab.toy.data import Example
+from verl_df.lab.toy.reward import boxed_answer
+from verl_df.lab.toy.text import CELL_WORDS, STAR, answer, response_order, words_of, write_response
+
+ERROR_KINDS = ("cell", "count", "total", "answer")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Judgement of a response.
+
+    Attributes:
+        right: the boxed answer is right (reward 1).
+        exact: the exact repair y*; None when the response is not well-formed.
+        first_error: kind of the first false statement (one of ERROR_KINDS); None when nothing is false or the
+            response is not well-formed.
+    """
+
+    right: bool
+    exact: str | None
+    first_error: str | None
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether the response follows the layout."""
+        return self.exact is not None
+
+
+def judge(example: Example, response: str) -> Verdict:
+    """Judge a decoded response to an example."""
+    right = boxed_answer(response) == str(answer(example.grid, example.question))
+    order = response_order(response)
+    if order is None:
+        return Verdict(right, None, None)
+    exact = write_response(words_of(example.grid, example.question), example.question, order)
+    return Verdict(right, exact, _first_error(response, exact))
+
+
+def _first_error(response: str, exact: str) -> str | None:
+    """Kind of the first differing statement. Both texts follow the same layout, so their words correspond."""
+    for said, true in zip(response.split(), exact.split(), strict=True):
+        if said != true:
+            return _kind(said)
+    return None
+
+
+def _kind(statement: str) -> str:
+    if statement.removesuffix(STAR) in CELL_WORDS:
+        return "cell"
+    return {"+": "count", "=": "total", "\\": "answer"}[statement[0]]

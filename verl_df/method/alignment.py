@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The alignment operator A(y, ŷ) → (m, m′) and the token edit distance A_edit (Eq. 2 and 8).
+
+Where the two sequences stay matched is taken from the engine; what lies between two matches is a *block*: tokens of y
+on one side, tokens of ŷ on the other, one side possibly empty. The masks follow from the blocks:
+
+* tokens of a block are marked, on both sides (substitution, deletion, insertion);
+* a side that is empty is a gap, and the gap position counts too (our reading): an insertion before y_i marks y_i, a
+  deletion before ŷ_j marks ŷ_j, a gap past the end marks the last token.
+
+Among the equally short paths through one block the canonical one puts the gaps first. So where a block has tokens on
+both sides its gaps fall on tokens that are marked anyway, and no matched token after the block is marked. This holds
+for LCS too, which writes a substitution as a deletion and an insertion in one block.
+"""
+
+import operator
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from rapidfuzz.distance import LCSseq, Levenshtein
+
+from verl_df.method.checks import check_choice
+
+METHODS = ("levenshtein", "lcs")
+BACKENDS = ("rapidfuzz", "python-levenshtein")
+
+_CODE_POINTS = sys.maxunicode + 1
+
+
+class Edit(NamedTuple):
+    """One operation of the canonical path from y to ŷ.
+
+    kind is "replace", "delete" or "insert". error_pos indexes y, repair_pos indexes ŷ (both int, 0-based). For an
+    insertion error_pos is the token it goes before (|y| at the end); for a deletion repair_pos is the token of ŷ that
+    it happens before (|ŷ| at the end).
+    """
+
+    kind: str
+    error_pos: int
+    repair_pos: int
+
+
+class Block(NamedTuple):
+    """Half-open ranges y[error_start:error_end] and ŷ[repair_start:repair_end] between two matched stretches."""
+
+    error_start: int
+    error_end: int
+    repair_start: int
+    repair_end: int
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Masks and path of one pair.
+
+    error_mask: bool [|y|], m of Eq. 8. repair_mask: bool [|ŷ|], m′ of Eq. 8. distance: A_edit(y, ŷ) in tokens, the
+    Levenshtein distance whatever the method. edits: the canonical path; as many as `distance` for Levenshtein.
+    """
+
+    error_mask: np.ndarray
+    repair_mask: np.ndarray
+    distance: int
+    edits: tuple[Edit, ...]
+
+    @property
+    def edit_ratio(self) -> float:
+        """A_edit(y, ŷ) / max(1, |y|), the penalty term of Eq. 4; can exceed 1 when ŷ is longer than y."""
+        return self.distance / max(1, len(self.error_mask))
+
+    @property
+    def matched(self) -> np.ndarray:
+        """For each token of ŷ the position in y that it is matched with, −1 for a token without one; int64 [|ŷ|].
+
+        The path keeps the matched tokens of both sides in their order, so the n-th of ŷ belongs to the n-th of y.
+        """
+        kept_error = np.ones(len(self.error_mask), dtype=bool)
+        kept_repair = np.ones(len(self.repair_mask), dtype=bool)
+        kept_error[[edit.error_pos for edit in self.edits if edit.kind != "insert"]] = False
+        kept_repair[[edit.repair_pos for edit in self.edits if edit.kind != "delete"]] = False
+        positions = np.full(len(self.repair_mask), -1, dtype=np.int64)
+        positions[kept_repair] = np.flatnonzero(kept_error)
+        return positions
+
+    def edits_only(self, kind: str) -> bool:
+        """Whether the path has edits, all of this kind: "insert", "delete" or "replace"."""
+        return {edit.kind for edit in self.edits} == {kind}
+
+
+def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: str = "rapidfuzz") -> int:
+    """Token-level Levenshtein distance A_edit(y, ŷ) (Eq. 2), in tokens.
+
+    Raises: ValueError for an unknown backend or a negative id, TypeError for ids that are not integers, ImportError
+    where the backend is not installed.
+    """
+    check_choice("backend", backend, BACKENDS)
+    y, y_hat = _dense_codes(error, repair)
+    if backend == "rapidfuzz":
+        return Levenshtein.distance(y, y_hat)
+    return _python_levenshtein().distance(_as_text(y), _as_text(y_hat))
+
+
+def align(
+    error: Sequence[int], repair: Sequence[int], *, method: str = "levenshtein", backend: str = "rapidfuzz"
+) -> Alignment:
+    """A(y, ŷ) (Eq. 8) for an erroneous response y [T] and a repaired one ŷ [T′], both token ids, both may be empty.
+
+    The direction is fixed, from y to ŷ; among equal paths the result is deterministic. Token ids may be any
+    non-negative integers.
+
+    Raises: as `edit_distance`, and ValueError for an unknown method or for LCS asked of python-Levenshtein.
+    """
+    check_choice("method", method, METHODS)
+    check_choice("backend", backend, BACKENDS)
+    y, y_hat = _dense_codes(error, repair)
+    blocks = _blocks(_matches(y, y_hat, method, backend), len(y), len(y_hat))
+    edits = tuple(edit for block in blocks for edit in _edits(block, method))
+    return Alignment(
+        error_mask=_mask(len(y), [block[:2] for block in blocks]),
+        repair_mask=_mask(len(y_hat), [block[2:] for block in blocks]),
+        distance=len(edits) if method == "levenshtein" else Levenshtein.distance(y, y_hat),
+        edits=edits,
+    )
+
+
+def _dense_codes(*sequences: Sequence[int]) -> tuple[list[int], ...]:
+    """Number the distinct token ids 0, 1, … over all sequences.
+
+    The engines compare hashes, and Python's hash of an int repeats (0 and 2**61 − 1 are equal to them); small numbers
+    have no such twins, and fit code points for the backend that reads text.
+    """
+    codes: dict[int, int] = {}
+    dense = tuple([codes.setdefault(operator.index(token), len(codes)) for token in ids] for ids in sequences)
+    if codes and min(codes) < 0:
+        raise ValueError(f"token id {min(codes)} is negative: cut padding and ignored labels before aligning")
+    return dense
+
+
+def _matches(y: list[int], y_hat: list[int], method: str, backend: str) -> list[tuple[int, int, int]]:
+    """Matched stretches (start in y, start in ŷ, length) of the engine's shortest path."""
+    if backend == "python-levenshtein":
+        if method == "lcs":
+            raise ValueError("method='lcs' is not offered by backend='python-levenshtein'; use backend='rapidfuzz'")
+        engine = _python_levenshtein()
+        return engine.matching_blocks(engine.editops(_as_text(y), _as_text(y_hat)), len(y), len(y_hat))
+    path = (Levenshtein if method == "levenshtein" else LCSseq).editops(y, y_hat)
+    return [(match.a, match.b, match.size) for match in path.as_matching_blocks()]
+
+
+def _blocks(matches: Iterable[tuple[int, int, int]], error_length: int, repair_length: int) -> list[Block]:
+    blocks, i, j = [], 0, 0
+    for error_start, repair_start, size in [*matches, (error_length, repair_length, 0)]:
+        if (error_start, repair_start) != (i, j):
+            blocks.append(Block(i, error_start, j, repair_start))
+        i, j = error_start + size, repair_start + size
+    return blocks
+
+
+def _edits(block: Block, method: str) -> list[Edit]:
+    """The path through one block, gaps first; LCS has no substitution."""
+    i, error_end, j, repair_end = block
+    replaced = min(error_end - i, repair_end - j) if method == "levenshtein" else 0
+    edits = [Edit("insert", i, position) for position in range(j, repair_end - replaced)]
+    edits += [Edit("delete", position, j) for position in range(i, error_end - replaced)]
+    pairs = zip(range(error_end - replaced, error_end), range(repair_end - replaced, repair_end), strict=True)
+    return edits + [Edit("replace", *pair) for pair in pairs]
+
+
+def _mask(length: int, ranges: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Mark each range; an empty range is a gap and marks the token after it, or the last token (our reading)."""
+    mask = np.zeros(length, dtype=bool)
+    for start, end in ranges:
+        if start == end:
+            start, end = min(start, length - 1), min(start, length - 1) + 1
+        mask[start:end] = True
+    return mask
+
+
+def _as_text(codes: Sequence[int]) -> str:
+    """One code point per distinct token, for an engine that reads text."""
+    if codes and max(codes) >= _CODE_POINTS:
+        raise ValueError(
+            f"backend='python-levenshtein' can tell {_CODE_POINTS:,} distinct tokens apart and this pair has more; "
+            "use backend='rapidfuzz'"
+        )
+    return "".join(map(chr, codes))
+
+
+def _python_levenshtein():
+    # Imported on demand: it is an optional extra, under the GPL.
+    try:
+        import Levenshtein as engine
+    except ImportError as error:
+        raise ImportError(
+            "backend='python-levenshtein' needs the package python-Levenshtein (GPL-2.0-or-later), which is not "
+            "installed; install it or use backend='rapidfuzz'"
+        ) from error
+    return engine

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One prompt's group: what to repair (Eq. 11-13), and the group that is optimised (Eq. 14-17, 20, 26).
+
+`plan_group` comes before the repair model is called, `build_group` after. Both are functions of one group, so a group
+may be served while other prompts are still being decoded, or together with many, with the same result.
+"""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from verl_df.method.alignment import Alignment
+from verl_df.method.checks import check_choice, check_reward
+from verl_df.method.gates import GateConfig, build_gate
+
+ON_NO_CORRECT = ("skip", "annotated_answer")
+ON_INFEASIBLE = ("keep", "drop", "zero")
+GROUP_MODES = ("repair_pairs", "gate_only")
+
+StepSplitter = Callable[[Sequence[int]], np.ndarray]
+"""Token ids [T] of a response to step numbers, int [T]: decode each token, then `gates.split_steps`."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One sampled trajectory y of the group G′ (Eq. 11).
+
+    key: the adapter's row key, opaque, unique in the group. token_ids: response tokens including the end token, cut to
+    the response length. reward: r_task in [0, 1], without shaping. loss_mask: one bool per token, False for tool and
+    observation tokens. finished: ends with an end-of-sequence token (False: cut by the length limit).
+
+    Raises: ValueError for a reward outside [0, 1] or a loss mask of another length.
+    """
+
+    key: str
+    token_ids: tuple[int, ...]
+    reward: float
+    loss_mask: tuple[bool, ...]
+    finished: bool
+
+    def __post_init__(self) -> None:
+        check_reward(f"rollout {self.key!r}", self.reward)
+        if len(self.loss_mask) != len(self.token_ids):
+            raise ValueError(
+                f"rollout {self.key!r} has {len(self.token_ids)} tokens and a loss mask of {len(self.loss_mask)}"
+            )
+
+
+class SkipReason(StrEnum):
+    """Why a group asks for no repair."""
+
+    ALL_CORRECT = "all_correct"
+    NO_CORRECT = "no_correct"
+    NO_REPAIRABLE = "no_repairable"  # every error is cut by the length limit, and such errors are excluded
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """What to ask of the repair model.
+
+    correct, erroneous: the split of Eq. 12. to_repair: those of `erroneous` that need a repair; empty when skipped.
+    left_out: those that would be repaired if the length limit had not cut them. reference: a of Eq. 13, a correct
+    sibling or the annotated answer; None when skipped. skip: None, or why.
+    """
+
+    correct: tuple[Rollout, ...]
+    erroneous: tuple[Rollout, ...]
+    to_repair: tuple[Rollout, ...]
+    left_out: tuple[Rollout, ...]
+    reference: str | Rollout | None
+    skip: SkipReason | None
+
+    @property
+    def reference_kind(self) -> str | None:
+        """What the reference is, "sibling" or "answer"; None without one."""
+        if self.reference is None:
+            return None
+        return "sibling" if isinstance(self.reference, Rollout) else "answer"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The chosen repair ŷ of one erroneous rollout (Eq. 14), with its alignment from y to ŷ.
+
+    loss_mask: one bool per token, False for the observation tokens that it keeps from y.
+
+    Raises: ValueError when the alignment's repair mask or the loss mask has another length than token_ids.
+    """
+
+    source_key: str
+    token_ids: tuple[int, ...]
+    reward: float
+    alignment: Alignment
+    loss_mask: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.loss_mask) != len(self.token_ids):
+            raise ValueError(
+                f"the repair of {self.source_key!r} has {len(self.token_ids)} tokens and a loss mask of "
+                f"{len(self.loss_mask)}"
+            )
+        if len(self.alignment.repair_mask) != len(self.token_ids):
+            raise ValueError(
+                f"the repair of {self.source_key!r} has {len(self.token_ids)} tokens and a mask of "
+                f"{len(self.alignment.repair_mask)}: cut the repair to the response length before aligning it"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class GroupMember:
+    """One trajectory z of the optimised group.
+
+    kind: "error", "repair", or "correct" (gate-only mode). key: of its rollout; for a repair that of the rollout it
+    repairs. gate: g_{z,t} of Eq. 20, float32 [len(token_ids)]. edit_distance: A_edit(y, ŷ) in tokens, of both sides of
+    a repaired pair; None for a member without a pair. loss_mask: one bool per token, False for tool and observation
+    tokens.
+
+    A gate from a mask is 0 on tokens the policy did not generate. A constant gate 1 is 1 on these too: the loss leaves
+    them out either way, and multiplying by 1 keeps the base algorithm bit for bit.
+    """
+
+    kind: str
+    key: str
+    token_ids: tuple[int, ...]
+    reward: float
+    gate: np.ndarray
+    edit_distance: int | None
+    loss_mask: tuple[bool, ...]
+
+
+def split_group(rollouts: Sequence[Rollout], threshold: float) -> tuple[tuple[Rollout, ...], tuple[Rollout, ...]]:
+    """(G_cor, G_err) by r ≥ τ_r and r < τ_r (Eq. 12), each in the order given."""
+    correct = tuple(rollout for rollout in rollouts if rollout.reward >= threshold)
+    erroneous = tuple(rollout for rollout in rollouts if rollout.reward < threshold)
+    return correct, erroneous
+
+
+def plan_group(
+    rollouts: Sequence[Rollout],
+    *,
+    uid: str,
+    threshold: float,
+    answer: str | None,
+    on_no_correct: str,
+    repair_truncated: bool,
+    rng: random.Random,
+) -> GroupPlan:
+    """Split one prompt's rollouts, and draw the reference a ~ Unif(G_cor) (Eq. 12, 13).
+
+    uid: of the prompt, for error texts. answer: the annotated answer, used only with on_no_correct="annotated_answer"
+    and no correct rollout. on_no_correct: "skip" (our reading) or "annotated_answer". repair_truncated: whether
+    rollouts cut by the length limit are repaired. rng: give each group its own, seeded from the prompt, and the draw
+    does not depend on which group comes first; nor does it depend on the order of the rollouts.
+
+    Raises: ValueError for an empty group, a repeated key, an unknown choice, or an annotated answer that is missing.
+    """
+    check_choice("on_no_correct", on_no_correct, ON_NO_CORRECT)
+    _check_keys(uid, rollouts)
+    correct, erroneous = split_group(rollouts, threshold)
+    to_repair = tuple(rollout for rollout in erroneous if repair_truncated or rollout.finished)
+    left_out = tuple(rollout for rollout in erroneous if not (repair_truncated or rollout.finished))
+    skip = None
+    if not erroneous:
+        skip = SkipReason.ALL_CORRECT
+    elif not correct and on_no_correct == "skip":
+        skip, left_out = SkipReason.NO_CORRECT, ()
+    elif not to_repair:
+        skip = SkipReason.NO_REPAIRABLE
+    if skip is not None:
+        return GroupPlan(correct, erroneous, (), left_out, None, skip)
+    return GroupPlan(correct, erroneous, to_repair, left_out, _reference(uid, correct, answer, rng), None)
+
+
+def build_group(
+    plan: GroupPlan,
+    repairs: Mapping[str, Repair],
+    *,
+    gate_config: GateConfig,
+    on_infeasible: str,
+    group_mode: str,
+    steps: StepSplitter | None = None,
+) -> tuple[GroupMember, ...]:
+    """The optimised group with its gates.
+
+    repairs: by the key of the rollout they repair; an error without one has no mask. on_infeasible, for such an error:
+    "keep" it with g = 1 (our reading), "drop" it, or keep it with g = 0 ("zero"). The same holds for errors that were
+    left out of repair. group_mode: "repair_pairs" is
+    G = G_err ∪ G_rep, errors first, correct rollouts gone (Eq. 14-17, 20); "gate_only" keeps correct rollouts with
+    g = 1, gates the errors and adds nothing (Eq. 26). steps: needed by gate_config.level="step".
+
+    A plan with a skip reason gives an empty group, or in gate-only mode all of its rollouts with g = 1. With
+    "keep" or "drop" a group may come out with a single member or none, which a group-relative advantage cannot use.
+
+    Raises: ValueError for an unknown choice, a repair nobody asked for or of another length than its error, or step
+    level without `steps`.
+    """
+    check_choice("on_infeasible", on_infeasible, ON_INFEASIBLE)
+    check_choice("group_mode", group_mode, GROUP_MODES)
+    if gate_config.level == "step" and steps is None:
+        raise ValueError("gate level='step' needs steps, a function from token ids to step numbers")
+    _check_repairs(plan, repairs)
+    correct = [_ungated("correct", rollout) for rollout in plan.correct]
+    if plan.skip is not None:
+        errors = [_ungated("error", rollout) for rollout in plan.erroneous]
+        return (*errors, *correct) if group_mode == "gate_only" else ()
+    errors = []
+    for rollout in plan.erroneous:
+        if rollout.key in repairs:
+            errors.append(_gated_error(rollout, repairs[rollout.key], gate_config, steps))
+        elif on_infeasible != "drop":
+            errors.append(_ungated("error", rollout, value=1.0 if on_infeasible == "keep" else 0.0))
+    if group_mode == "gate_only":
+        return (*errors, *correct)
+    ordered = [repairs[rollout.key] for rollout in plan.erroneous if rollout.key in repairs]
+    return (*errors, *(_gated_repair(repair, gate_config, steps) for repair in ordered))
+
+
+def _check_keys(uid: str, rollouts: Sequence[Rollout]) -> None:
+    if not rollouts:
+        raise ValueError(f"prompt {uid!r}: a group needs at least one rollout")
+    keys = [rollout.key for rollout in rollouts]
+    repeated = sorted({key for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise ValueError(f"prompt {uid!r}: rollout keys must be unique in a group; repeated: {repeated}")
+
+
+def _reference(uid: str, correct: Sequence[Rollout], answer: str | None, rng: random.Random) -> str | Rollout:
+    if correct:
+        return rng.choice(sorted(correct, key=lambda rollout: rollout.key))
+    if not answer:
+        raise ValueError(
+            f"prompt {uid!r}: no rollout is correct and on_no_correct='annotated_answer', but the row has no answer; "
+            "add it to the data or set on_no_correct='skip'"
+        )
+    return answer
+
+
+def _check_repairs(plan: GroupPlan, repairs: Mapping[str, Repair]) -> None:
+    asked = {rollout.key: rollout for rollout in plan.to_repair}
+    for key, repair in repairs.items():
+        if key != repair.source_key or key not in asked:
+            raise ValueError(f"repair under key {key!r} (source {repair.source_key!r}) was not asked for by the plan")
+        if len(repair.alignment.error_mask) != len(asked[key].token_ids):
+            raise ValueError(
+                f"rollout {key!r} has {len(asked[key].token_ids)} tokens and an error mask of "
+                f"{len(repair.alignment.error_mask)}: align the repair with this rollout's token ids"
+            )
+
+
+def _ungated(kind: str, rollout: Rollout, value: float = 1.0) -> GroupMember:
+    gate = np.full(len(rollout.token_ids), value, dtype=np.float32)
+    return GroupMember(kind, rollout.key, rollout.token_ids, rollout.reward, gate, None, rollout.loss_mask)
+
+
+def _gated_error(rollout: Rollout, repair: Repair, config: GateConfig, steps: StepSplitter | None) -> GroupMember:
+    gate = build_gate(
+        repair.alignment.error_mask,
+        config,
+        step_ids=None if config.level == "token" else steps(rollout.token_ids),
+        loss_mask=rollout.loss_mask,
+    )
+    distance = repair.alignment.distance
+    return GroupMember("error", rollout.key, rollout.token_ids, rollout.reward, gate, distance, rollout.loss_mask)
+
+
+def _gated_repair(repair: Repair, config: GateConfig, steps: StepSplitter | None) -> GroupMember:
+    step_ids = None if config.level == "token" else steps(repair.token_ids)
+    alignment, mask = repair.alignment, repair.loss_mask
+    gate = build_gate(alignment.repair_mask, config, step_ids=step_ids, loss_mask=mask)
+    return GroupMember("repair", repair.source_key, repair.token_ids, repair.reward, gate, alignment.distance, mask)

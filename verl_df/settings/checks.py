@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything about a run that can be known to be wrong before Ray starts.
+
+A wrong path or a broken image found here costs a second; found by a vLLM worker it costs minutes, and may hang the run.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from PIL import Image
+from pyarrow import ArrowInvalid
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from verl_df.method.checks import did_you_mean
+from verl_df.method.gates import TOKEN_MEANS
+from verl_df.prompts import load_template
+from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config, nearest
+from verl_df.settings.endpoint_checks import check_judge
+from verl_df.settings.objectives import ESTIMATORS, LOSSES
+
+_FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
+FROM_YAML = "the default of df_trainer.yaml"
+_ROWS_AT_ONCE = 256
+_NOT_LOCAL = ("http://", "https://", "data:image")
+
+
+def check_run(config: DictConfig) -> DFConfig:
+    """Check the composed config, the models and the data files.
+
+    Returns:
+        the validated `df:` block.
+
+    Raises:
+        ConfigError: the first thing found to be wrong; the message says where it is and what to write instead.
+    """
+    df = load_df_config(config.df)
+    check_choices(config, df)
+    check_judge(df.reward_manager, df.judge)
+    model = config.actor_rollout_ref.model
+    policy = check_model_path("actor_rollout_ref.model.path", model.path)
+    if df.group.mode != "off":
+        repair = check_repair_model(df.repair)
+        key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
+        check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
+        check_template("df.repair.prompt_template", df.repair.prompt_template)
+    if config.critic.enable:
+        check_model_path("critic.model.path", config.critic.model.path)
+    for key, file in data_files(config):
+        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
+    return df
+
+
+# ---- settings that contradict each other -----------------------------------------------------------------------------
+
+
+def check_choices(config: DictConfig, df: DFConfig) -> None:
+    """Refuse combinations of verl's settings with DF's that would run and be wrong.
+
+    Raises:
+        ConfigError: the contradiction.
+    """
+    actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
+    loss = actor.policy_loss.loss_mode
+    require_choice("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",), FROM_YAML)
+    require_choice("algorithm.adv_estimator", config.algorithm.adv_estimator, tuple(ESTIMATORS), _FROM_OBJECTIVE)
+    require_choice("actor_rollout_ref.actor.policy_loss.loss_mode", loss, LOSSES, _FROM_OBJECTIVE)
+    require_choice("reward.reward_manager.name", config.reward.reward_manager.name, ("df",), FROM_YAML)
+    _check_estimator(config, df)
+    _check_critic(config, df)
+    _check_dynamic_sampling(config, df)
+    _check_overlong_buffer(config, df)
+    if df.gate.normalizer == "gated" and actor.loss_agg_mode not in TOKEN_MEANS:
+        raise ConfigError(
+            f"df.gate.normalizer=gated takes a mean over gated tokens, and actor_rollout_ref.actor.loss_agg_mode="
+            f"{actor.loss_agg_mode} has no mean over tokens: set it to {' or '.join(TOKEN_MEANS)}"
+        )
+    if not config.trainer.use_v1:
+        raise ConfigError("trainer.use_v1=False: DF runs on verl's V1 trainer; leave it true")
+    if config.reward.reward_model.enable:
+        raise ConfigError(
+            "reward.reward_model.enable=True: verl's reward model is not supported with DF; use a reward function"
+        )
+    _check_mini_batches(config, df)
+    alone = df.group.mode == "gate_only" and df.group.on_no_correct == "annotated_answer"
+    if df.group.mode != "off" and rollout.n < 2 and not alone:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.n={rollout.n}: a wrong rollout has no right sibling to be repaired after; "
+            "sample at least 2 per prompt, or gate only (df.group.mode=gate_only) with "
+            "df.group.on_no_correct=annotated_answer"
+        )
+    if (config.get("distillation") or {}).get("enabled", False):
+        raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
+    if df.group.mode != "off":
+        _check_repair_rollout(df.repair.rollout, rollout)
+    if df.group.mode == "repair_pairs":
+        _check_repaired_rows(config)
+
+
+def _check_mini_batches(config: DictConfig, df: DFConfig) -> None:
+    actor, batch = config.actor_rollout_ref.actor, config.data.train_batch_size
+    if batch % actor.ppo_mini_batch_size:
+        raise ConfigError(
+            f"data.train_batch_size={batch} is not a multiple of "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size}"
+        )
+    if actor.shuffle and df.mini_batches == "fixed" and df.group.mode == "repair_pairs":
+        raise ConfigError(
+            "actor_rollout_ref.actor.shuffle=True parts wrong rollouts from their repairs, and may leave mini-batches "
+            "of verl's empty rows alone: set it to False, or df.mini_batches=verl"
+        )
+
+
+def _check_estimator(config: DictConfig, df: DFConfig) -> None:
+    estimator = config.algorithm.adv_estimator
+    modes = ESTIMATORS[estimator]
+    if df.group.mode not in modes:
+        raise ConfigError(
+            f"algorithm.adv_estimator={estimator} is not for df.group.mode={df.group.mode} (no repaired row is trained "
+            f"on there): set the mode to {' or '.join(modes)}, or choose another objective"
+        )
+    if config.algorithm.use_pf_ppo:
+        raise ConfigError(
+            "algorithm.use_pf_ppo=True: verl reweights the rows for its own `gae` only, so the setting would be "
+            "ignored; set it to False"
+        )
+
+
+def _check_critic(config: DictConfig, df: DFConfig) -> None:
+    if config.algorithm.adv_estimator == "df_gae" and not config.critic.enable:
+        raise ConfigError(
+            f"critic.enable={config.critic.enable}: algorithm.adv_estimator=df_gae needs a critic; set it to True"
+        )
+    if not config.critic.enable or df.group.mode == "off":
+        return
+    if df.group.mode == "repair_pairs":
+        raise ConfigError(
+            "critic.enable=True with df.group.mode=repair_pairs: a critic is trained on sampled rollouts, not on "
+            "repairs; use df.group.mode=gate_only or off, or critic.enable=False"
+        )
+    if df.group.on_infeasible == "drop":
+        raise ConfigError(
+            "df.group.on_infeasible=drop takes rows out of the batch that the critic learns from: use keep or zero"
+        )
+
+
+def _check_dynamic_sampling(config: DictConfig, df: DFConfig) -> None:
+    if not config.algorithm.filter_groups.enable or df.group.mode == "off":
+        return
+    if df.group.on_no_correct == "annotated_answer":
+        raise ConfigError(
+            "algorithm.filter_groups.enable=True replaces prompts whose rollouts are all wrong before DF sees them, so "
+            "df.group.on_no_correct=annotated_answer would have no effect: set it to skip, or switch the filter off"
+        )
+
+
+def _check_overlong_buffer(config: DictConfig, df: DFConfig) -> None:
+    buffer = OmegaConf.select(config, "reward.reward_kwargs.overlong_buffer_cfg")
+    if df.reward_manager != "dapo" or not buffer or not buffer.enable:
+        return
+    limit = config.data.max_response_length
+    if not 0 < buffer.len < limit:
+        raise ConfigError(
+            f"reward.reward_kwargs.overlong_buffer_cfg.len={buffer.len}: tokens, more than 0 and fewer than "
+            f"data.max_response_length={limit}; the DAPO paper takes a fifth of the limit, here {max(1, limit // 5)}"
+        )
+
+
+def _check_repair_rollout(changes: dict[str, Any], rollout: DictConfig) -> None:
+    for key in changes:
+        if key not in rollout:
+            raise ConfigError(
+                f"unknown key 'df.repair.rollout.{key}': not in actor_rollout_ref.rollout; {nearest(key, rollout)}"
+            )
+    if changes.get("full_determinism", rollout.full_determinism):
+        raise ConfigError(
+            "rollout.full_determinism=True gives all requests of one prompt the same id, and the samples of a repair "
+            "are requests of their own: set df.repair.rollout.full_determinism=False"
+        )
+
+
+def _check_repaired_rows(config: DictConfig) -> None:
+    correction = config.algorithm.get("rollout_correction") or {}
+    if correction.get("bypass_mode", False):
+        raise ConfigError(
+            "algorithm.rollout_correction.bypass_mode=True takes the rollout engine's log-probabilities for the "
+            "policy's, and a repaired row has none: set it to False, or use df.group.mode=gate_only"
+        )
+    if config.actor_rollout_ref.rollout.get("enable_rollout_routing_replay", False):
+        raise ConfigError(
+            "actor_rollout_ref.rollout.enable_rollout_routing_replay=True replays the engine's expert choices, and a "
+            "repaired row has none: set it to False, or use df.group.mode=gate_only"
+        )
+
+
+def require_choice(key: str, value: str, allowed: Sequence[str], where: str) -> None:
+    """Raise ConfigError unless `value` is allowed; `where` says what sets it."""
+    if value not in allowed:
+        raise ConfigError(f"{key}={value}: DF needs {' or '.join(allowed)} ({where})")
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+def check_model_path(key: str, path: str | None) -> str:
+    """A folder with a `config.json`, or a hub name, which is left to the loader.
+
+    Raises:
+        ConfigError: nothing given, or a path that is no model folder.
+    """
+    if not path:
+        raise ConfigError(f"{key} is not set: give a Hugging Face folder or hub name")
+    folder = Path(path).expanduser()
+    looks_local = path.startswith((".", "/", "~")) or len(folder.parts) > 2
+    if looks_local and not folder.is_dir():
+        raise ConfigError(f"{key}={path}: no such folder")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ConfigError(f"{key}={path}: the folder has no config.json, so it is no Hugging Face model folder")
+    if folder.is_dir() and json.loads((folder / "config.json").read_text()).get("model_type") == "internvl_chat":
+        raise ConfigError(
+            f"{key}={path}: an InternVL in its makers' own form, which verl cannot train; take the checkpoint in "
+            "transformers' form, whose name ends in -HF"
+        )
+    return path
+
+
+def check_repair_model(repair: RepairConfig) -> str:
+    """The repair model's path: `df.repair.model_path`, or the variant's folder in `df.repair.models_dir`.
+
+    Raises:
+        ConfigError: neither is set, no such folder, or no model folder of the variant's name in it.
+    """
+    if not repair.path:
+        raise ConfigError(
+            "df.repair.model_path is not set: give a Hugging Face folder or hub name, or in df.repair.models_dir a "
+            "folder with one repair model per variant"
+        )
+    if not repair.models_dir:
+        return check_model_path("df.repair.model_path", repair.path)
+    folder = Path(repair.models_dir).expanduser()
+    if not folder.is_dir():
+        raise ConfigError(f"df.repair.models_dir={repair.models_dir}: no such folder")
+    found = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if repair.variant not in found:
+        hint = did_you_mean(repair.variant, found)
+        raise ConfigError(
+            f"df.repair.variant={repair.variant}: no model folder of that name in df.repair.models_dir={folder}, which "
+            f"has {', '.join(found) or 'none'}{hint and '; ' + hint}"
+        )
+    return repair.path
+
+
+def check_same_tokenizer(policy: str, repair: str, repair_key: str, trust_remote_code: bool = False) -> None:
+    """Repairs are aligned with rollouts token by token, so both models must cut text in the same way.
+
+    Raises:
+        ConfigError: the two tokenizers differ, with the first difference, or one cannot be loaded.
+    """
+    ours = _load_tokenizer("actor_rollout_ref.model", policy, trust_remote_code)
+    theirs = _load_tokenizer(repair_key, repair, trust_remote_code)
+    difference = tokenizer_difference(ours, theirs)
+    if difference:
+        raise ConfigError(
+            f"{repair_key}: the tokenizer of {repair} is not the policy's ({policy}): {difference}. Repairs are "
+            "aligned with rollouts token by token; train the repair model from the policy"
+        )
+
+
+def _load_tokenizer(key: str, path: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{key}: no tokenizer could be loaded from {path}: {error}") from error
+
+
+def tokenizer_difference(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> str | None:
+    """The first difference of two tokenizers in words, or None. Ids decide the alignment, the end token the length."""
+    if len(ours) != len(theirs):
+        return f"{len(ours)} tokens against {len(theirs)}"
+    vocabulary, other = ours.get_vocab(), theirs.get_vocab()
+    for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
+        if other.get(token) != number:
+            return f"token {token!r} has id {number} against {other.get(token)}"
+    if ours.eos_token_id != theirs.eos_token_id:
+        return f"end token {ours.eos_token!r} against {theirs.eos_token!r}"
+    if _merges(ours) != _merges(theirs):
+        return "the same tokens, but other rules to merge them"
+    return None
+
+
+def _merges(tokenizer: PreTrainedTokenizerBase) -> Any:
+    if not tokenizer.is_fast:
+        return None
+    return json.loads(tokenizer.backend_tokenizer.to_str())["model"].get("merges")
+
+
+def check_template(key: str, path: str | None) -> None:
+    """A repair prompt's template file that can be used; None: the packaged one. Raises: ConfigError."""
+    if path is None:
+        return
+    if not Path(path).is_file():
+        raise ConfigError(f"{key}={path}: no such file")
+    try:
+        load_template(Path(path))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+# ---- data ------------------------------------------------------------------------------------------------------------
+
+
+def data_files(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Key and name of each file that a run reads, training data first."""
+    for key in ("train_files", "val_files"):
+        for file in as_list(config.data[key]):
+            yield f"data.{key}", file
+
+
+def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode: int) -> None:
+    """Check the columns of a parquet file and decode the images of its first rows.
+
+    Args:
+        key: the config key that names the file, for the message.
+        file: local path; remote files and JSON files are left to verl.
+        image_key, prompt_key: columns as in verl's `data` block.
+        decode: rows whose images are decoded; -1: all, 0: none.
+
+    Raises:
+        ConfigError: no such file, a missing column, a row without image, or an image that does not decode.
+    """
+    path = Path(file).expanduser()
+    if "://" in file:
+        return
+    if not path.is_file():
+        raise ConfigError(f"{key}: no such file {file}")
+    if path.suffix != ".parquet":
+        return
+    try:
+        table = pq.ParquetFile(path)
+    except ArrowInvalid as error:
+        raise ConfigError(f"{key}: {file} is no readable parquet file: {error}") from error
+    for column in (prompt_key, image_key, "reward_model", "data_source"):
+        if column not in table.schema_arrow.names:
+            raise ConfigError(
+                f"{key}: {file} has no column {column!r} (it has {', '.join(table.schema_arrow.names)}). DF trains "
+                "vision-language models: write verl's multimodal format, or name the column with data.image_key"
+            )
+    rows = table.metadata.num_rows if decode < 0 else min(decode, table.metadata.num_rows)
+    _check_images(key, file, table, image_key, rows)
+
+
+def _check_images(key: str, file: str, table: pq.ParquetFile, column: str, rows: int) -> None:
+    first = 0
+    with ThreadPoolExecutor() as pool:
+        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
+            values = batch.column(0).to_pylist()[: max(0, rows - first)]
+            for row, problem in enumerate(pool.map(_image_problem, values), start=first):
+                if problem:
+                    raise ConfigError(f"{key}: {file}, row {row}: {problem}")
+            first += len(values)
+            if first >= rows:
+                return
+
+
+def _image_problem(images: Iterable[Any] | None) -> str | None:
+    """What is wrong with the images of one row, or None."""
+    images = list(images) if images is not None else []
+    if not images:
+        return "no image"
+    for number, image in enumerate(images):
+        source = image if isinstance(image, str) else image.get("path") or image.get("image")
+        content = None if isinstance(image, str) else image.get("bytes")
+        if content is None and str(source).startswith(_NOT_LOCAL):
+            continue  # left to verl, which fetches it at every visit
+        try:
+            with Image.open(
+                BytesIO(content) if content is not None else str(source).removeprefix("file://")
+            ) as picture:
+                picture.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return f"image {number} cannot be read: {error}"
+    return None
+
+
+def as_list(files: Any) -> list[str]:
+    """Files of a key of `data` that may hold one or several."""
+    return list(files) if isinstance(files, list | ListConfig) else [files]
