@@ -13,7 +13,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.pair_log import image_items, prompt_text
+from verl_df.adapters.prompt_content import image_items, prompt_text
 from verl_df.adapters.reward_request import response_ids
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
 from verl_df.settings.config import as_mapping, build_block

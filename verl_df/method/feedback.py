@@ -9,7 +9,7 @@ and a repair phase over a whole batch.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,11 @@ import numpy as np
 from verl_df.method.gates import GateConfig
 from verl_df.method.group import GroupMember, GroupPlan, Repair, Rollout, build_group, plan_group
 from verl_df.method.metrics import GroupOutcome, summarize_group
-from verl_df.method.records import PairRecord, TokenSide
-from verl_df.method.repair import Candidate, Selection, rejected_unscored, select_repair
+from verl_df.method.repair import Candidate, Rejection, Selection, no_candidates, rejected_unscored, select_repair
+
+
+class PromptTooLong(Exception):
+    """The repair prompt of a rollout does not fit into the repair model's context."""
 
 
 @dataclass(frozen=True)
@@ -39,32 +42,81 @@ class RepairSample:
 class GroupRequest:
     """One prompt's rollouts with what is needed to repair them.
 
-    uid: of the prompt, in this batch. step: training step. rollouts: G' (Eq. 11). answer: the annotated answer, or
-    None. seed: of the reference's draw, independent of the order of groups. prompt: the prompt as text, for the
-    records.
+    Attributes:
+        uid: of the prompt, in this batch.
+        rollouts: G′ (Eq. 11).
+        answer: the annotated answer, or None.
+        seed: of the reference's draw, independent of the order of groups.
     """
 
     uid: str
-    step: int
     rollouts: tuple[Rollout, ...]
     answer: str | None
     seed: str
-    prompt: str
+
+
+@dataclass(frozen=True, eq=False)
+class RepairedSide:
+    """The chosen repair of a rollout.
+
+    Attributes:
+        token_ids: int64 [T′].
+        mask: m′ on the tokens that the policy may be trained on, bool [T′].
+        gate: float32 [T′]; zeros where the repair is not trained on.
+        reward: r_task in [0, 1].
+    """
+
+    token_ids: np.ndarray
+    mask: np.ndarray
+    gate: np.ndarray
+    reward: float
+
+
+@dataclass(frozen=True, eq=False)
+class RepairAttempt:
+    """One wrong rollout that was sent to the repair model: small arrays, from which a record can be made later.
+
+    Attributes:
+        key: of the rollout.
+        reference: key of the correct rollout that was the reference a; None: the annotated answer.
+        mask: m on the tokens that the policy wrote, bool [T]; zeros without a repair.
+        gate: float32 [T]; zeros where the rollout is not trained on.
+        truth: the truly wrong tokens, bool [T]; None where the task does not know them.
+        repair: None where no candidate was feasible.
+        edit_distance: in tokens; None without a repair.
+        edit_ratio: edit distance over |y|; None without a repair.
+        rejections: one per candidate, a reason or None.
+    """
+
+    key: str
+    reference: str | None
+    mask: np.ndarray
+    gate: np.ndarray
+    truth: np.ndarray | None
+    repair: RepairedSide | None
+    edit_distance: int | None
+    edit_ratio: float | None
+    rejections: tuple[Rejection | None, ...]
 
 
 @dataclass(frozen=True)
 class GroupResult:
-    """The optimised group G with its gates, what happened, and the pairs for the log.
+    """The optimised group G with its gates, and what happened.
 
-    members: empty when the prompt is not trained on. repair_rewards: shaped reward of each repair by the key of the
-    rollout it repairs; r_task alone when there is no shaping.
+    Attributes:
+        uid: of the prompt.
+        members: empty when the prompt is not trained on.
+        repair_rewards: shaped reward of each repair by the key of the rollout it repairs; r_task alone when there is no
+            shaping.
+        outcome: what is counted.
+        attempts: one for each rollout that was sent to the repair model.
     """
 
     uid: str
     members: tuple[GroupMember, ...]
     repair_rewards: dict[str, float]
     outcome: GroupOutcome
-    records: tuple[PairRecord, ...]
+    attempts: tuple[RepairAttempt, ...]
 
 
 @dataclass(frozen=True)
@@ -79,15 +131,17 @@ class Judgement:
 class Models:
     """What `difference_feedback` asks of the outside.
 
-    repair: (y as text, a as text) -> n samples of p_phi (Eq. 5). judge: token ids of a response -> `Judgement`.
-    decode: token ids -> text without special tokens. token_texts: token ids -> one text per token. steps: token ids ->
-    int [T] step numbers. true_errors: token ids -> bool [T] of the truly wrong tokens, or None where unknown.
+    Attributes:
+        repair: (y as text, a as text) -> n samples of p_phi (Eq. 5); raises PromptTooLong.
+        judge: token ids of a response -> `Judgement`.
+        decode: token ids -> text without special tokens.
+        steps: token ids -> int [T] step numbers.
+        true_errors: token ids -> bool [T] of the truly wrong tokens, or None where unknown.
     """
 
     repair: Callable[[str, str], Awaitable[Sequence[RepairSample]]]
     judge: Callable[[Sequence[int]], Awaitable[Judgement]]
     decode: Callable[[Sequence[int]], str]
-    token_texts: Callable[[Sequence[int]], list[str]]
     steps: Callable[[Sequence[int]], np.ndarray]
     true_errors: Callable[[Sequence[int]], Any]
 
@@ -162,15 +216,16 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         alignment_seconds=sum(attempt.alignment_seconds for attempt in attempts),
         seconds=time.perf_counter() - start,
     )
-    records = tuple(
-        _record(request, plan, reference, attempt, members, truths.get(attempt.rollout.key), models)
-        for attempt in attempts
-    )
-    return GroupResult(request.uid, members, rewards, outcome, records)
+    gates = {(member.kind, member.key): member.gate for member in members}
+    reached = tuple(_reached(plan, attempt, gates, truths.get(attempt.rollout.key)) for attempt in attempts)
+    return GroupResult(request.uid, members, rewards, outcome, reached)
 
 
 async def _attempt(rollout: Rollout, reference: str, config: FeedbackConfig, models: Models) -> _Attempt:
-    samples = await models.repair(models.decode(rollout.token_ids), reference)
+    try:
+        samples = await models.repair(models.decode(rollout.token_ids), reference)
+    except PromptTooLong:
+        return _Attempt(rollout, (), (), no_candidates(Rejection.PROMPT_TOO_LONG), 0.0)
     judged = await asyncio.gather(*(_judge(sample, models) for sample in samples))
     candidates = tuple(candidate for candidate, _ in judged)
     start = time.perf_counter()
@@ -215,44 +270,30 @@ def _repair(attempt: _Attempt, chosen: int) -> Repair:
     return Repair(attempt.rollout.key, candidate.token_ids, candidate.reward, selection.alignment, selection.loss_mask)
 
 
-def _record(
-    request: GroupRequest,
-    plan: GroupPlan,
-    reference: str,
-    attempt: _Attempt,
-    members: Sequence[GroupMember],
-    truth: np.ndarray | None,
-    models: Models,
-) -> PairRecord:
-    alignment, chosen = attempt.selection.alignment, attempt.selection.chosen
-    gates = {(member.kind, member.key): member.gate for member in members}
-    key, ids = attempt.rollout.key, attempt.rollout.token_ids
+def _reached(
+    plan: GroupPlan, attempt: _Attempt, gates: Mapping[tuple[str, str], np.ndarray], truth: np.ndarray | None
+) -> RepairAttempt:
+    rollout, selection, alignment = attempt.rollout, attempt.selection, attempt.selection.alignment
+    nothing = np.zeros(len(rollout.token_ids), dtype=np.float32)
     repair = None
-    if chosen is not None:
-        repair_ids = attempt.candidates[chosen].token_ids
-        # in gate-only mode the repair is no member of the group and has no gate of its own
-        gate = gates.get(("repair", key), np.zeros(len(repair_ids), dtype=np.float32))
-        reward = attempt.candidates[chosen].reward
-        tokens = models.token_texts(repair_ids)
-        # a gap may mark an observation token, but no mask covers it
-        repair_mask = alignment.repair_mask & np.asarray(attempt.selection.loss_mask, dtype=bool)
-        repair = TokenSide.from_arrays(repair_ids, tokens, repair_mask, gate, reward)
-    error_mask = np.zeros(len(ids), dtype=bool)
-    if alignment is not None:
-        error_mask = alignment.error_mask & np.asarray(attempt.rollout.loss_mask, dtype=bool)
-    error_gate = gates.get(("error", key), np.zeros(len(ids), dtype=np.float32))
-    return PairRecord(
-        step=request.step,
-        uid=request.uid,
-        prompt=request.prompt,
-        images=(),
-        ground_truth=request.answer or "",
-        reference=reference,
-        reference_kind=plan.reference_kind,
-        error=TokenSide.from_arrays(ids, models.token_texts(ids), error_mask, error_gate, attempt.rollout.reward),
+    if selection.chosen is not None:
+        candidate = attempt.candidates[selection.chosen]
+        repair = RepairedSide(
+            token_ids=np.asarray(candidate.token_ids, dtype=np.int64),
+            # a gap may mark an observation token, but no mask covers it
+            mask=alignment.repair_mask & np.asarray(selection.loss_mask, dtype=bool),
+            # in gate-only mode the repair is no member of the group and has no gate of its own
+            gate=gates.get(("repair", rollout.key), np.zeros(len(candidate.token_ids), dtype=np.float32)),
+            reward=candidate.reward,
+        )
+    return RepairAttempt(
+        key=rollout.key,
+        reference=plan.reference.key if isinstance(plan.reference, Rollout) else None,
+        mask=nothing.astype(bool) if alignment is None else alignment.error_mask & np.asarray(rollout.loss_mask),
+        gate=gates.get(("error", rollout.key), nothing),
+        truth=None if truth is None else np.asarray(truth, dtype=bool),
         repair=repair,
-        edit_distance=alignment.distance if alignment is not None else None,
-        edit_ratio=alignment.edit_ratio if alignment is not None else None,
-        truth_mask=None if truth is None else tuple(int(wrong) for wrong in truth),
-        rejections=tuple(reason and reason.value for reason in attempt.selection.rejections),
+        edit_distance=None if alignment is None else alignment.distance,
+        edit_ratio=None if alignment is None else alignment.edit_ratio,
+        rejections=selection.rejections,
     )

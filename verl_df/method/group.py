@@ -19,6 +19,7 @@ from verl_df.method.gates import GateConfig, build_gate
 ON_NO_CORRECT = ("skip", "annotated_answer")
 ON_INFEASIBLE = ("keep", "drop", "zero")
 GROUP_MODES = ("repair_pairs", "gate_only")
+REFERENCE_KINDS = ("sibling", "answer")
 
 StepSplitter = Callable[[Sequence[int]], np.ndarray]
 """Token ids [T] of a response to step numbers, int [T]: decode each token, then `gates.split_steps`."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from verl_df.method.group import GroupMember, GroupPlan, SkipReason
-from verl_df.method.records import REFERENCE_KINDS
+from verl_df.method.group import REFERENCE_KINDS, GroupMember, GroupPlan, SkipReason
 from verl_df.method.repair import Rejection, Selection
 
 

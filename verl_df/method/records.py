@@ -2,7 +2,7 @@
 """Error/repair pairs of a run as JSON lines: one record per erroneous rollout that was sent to the repair model."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 
 from verl_df.io.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
 from verl_df.method.checks import check_choice
+from verl_df.method.feedback import GroupRequest, RepairAttempt
+from verl_df.method.group import REFERENCE_KINDS
 
 SCHEMA_VERSION = 1
-REFERENCE_KINDS = ("sibling", "answer")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,53 @@ class PairRecord:
         absent = [field is None for field in (self.repair, self.edit_distance, self.edit_ratio)]
         if any(absent) != all(absent):
             raise ValueError("repair, edit_distance and edit_ratio must be given together, or all be None")
+
+
+def pair_record(
+    attempt: RepairAttempt,
+    request: GroupRequest,
+    *,
+    step: int,
+    prompt: str,
+    images: tuple[str, ...],
+    decode: Callable[[Sequence[int]], str],
+    token_texts: Callable[[Sequence[int]], Sequence[str]],
+) -> PairRecord:
+    """The record of one attempt.
+
+    Decoding each token of both sides costs some 20 microseconds a token: make records of the pairs that are kept only.
+
+    Args:
+        attempt: of a rollout of `request`.
+        request: its group.
+        step: training step.
+        prompt: the prompt as text.
+        images: file names of the prompt's pictures.
+        decode: token ids -> text without special tokens.
+        token_texts: token ids -> one text per token.
+    """
+    rollouts = {rollout.key: rollout for rollout in request.rollouts}
+    rollout, repair = rollouts[attempt.key], attempt.repair
+    sibling = rollouts[attempt.reference] if attempt.reference is not None else None
+
+    def side(token_ids: Sequence[int], mask: np.ndarray, gate: np.ndarray, reward: float) -> TokenSide:
+        return TokenSide.from_arrays(token_ids, token_texts(token_ids), mask, gate, reward)
+
+    return PairRecord(
+        step=step,
+        uid=request.uid,
+        prompt=prompt,
+        images=images,
+        ground_truth=request.answer or "",
+        reference=(request.answer or "") if sibling is None else decode(sibling.token_ids),
+        reference_kind=REFERENCE_KINDS[sibling is None],
+        error=side(rollout.token_ids, attempt.mask, attempt.gate, rollout.reward),
+        repair=None if repair is None else side(repair.token_ids.tolist(), repair.mask, repair.gate, repair.reward),
+        edit_distance=attempt.edit_distance,
+        edit_ratio=attempt.edit_ratio,
+        truth_mask=None if attempt.truth is None else tuple(int(wrong) for wrong in attempt.truth),
+        rejections=tuple(reason and reason.value for reason in attempt.rejections),
+    )
 
 
 def to_json_line(record: PairRecord) -> str:

@@ -41,6 +41,7 @@ class Rejection(StrEnum):
     EMPTY = "empty"
     IDENTICAL = "identical"  # right although it equals the wrong y: the reward is not a function of the tokens
     OBSERVATION = "observation"  # changes what a tool or an environment wrote
+    PROMPT_TOO_LONG = "prompt_too_long"  # the repair model was not asked: question, y and a do not fit its context
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,11 @@ class Selection:
     loss_mask: tuple[bool, ...] | None
     distances: tuple[int | None, ...]
     rejections: tuple[Rejection | None, ...]
+
+
+def no_candidates(reason: Rejection) -> Selection:
+    """The outcome for a rollout of which no sample could be had; counts as one candidate, rejected for `reason`."""
+    return Selection(None, None, None, (None,), (reason,))
 
 
 def rejected_unscored(candidate: Candidate) -> Rejection | None:

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,13 +18,14 @@ from verl_df.method.feedback import (
     GroupResult,
     Judgement,
     Models,
+    PromptTooLong,
     RepairSample,
     difference_feedback,
 )
 from verl_df.method.gates import KINDS, LEVELS, SEGMENTS, TAUS, GateConfig, build_gate
 from verl_df.method.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT, GroupMember, Rollout, SkipReason
 from verl_df.method.metrics import aggregate
-from verl_df.method.records import from_json_line, to_json_line
+from verl_df.method.records import PairRecord, from_json_line, pair_record, to_json_line
 
 WORDS = Words(["two", "and", "make", "four", "five", "six", "so", "not", "ask", "TOOL", "SAYS"])
 RIGHT = "two and two make four"
@@ -72,7 +73,7 @@ def request(*texts: str | Rollout, answer: str | None = "4", seed: str = "s") ->
     rollouts = tuple(
         rollout(f"u_{number}_0", text) if isinstance(text, str) else text for number, text in enumerate(texts)
     )
-    return GroupRequest("u", 3, rollouts, answer, seed, "<image>2 + 2?")
+    return GroupRequest("u", rollouts, answer, seed)
 
 
 class Fakes:
@@ -88,7 +89,6 @@ class Fakes:
             repair=self._repair,
             judge=self._judge,
             decode=WORDS.decode,
-            token_texts=lambda ids: [WORDS.decode([token]) for token in ids],
             steps=steps,
             true_errors=lambda ids: None if truth is None else truth[: len(ids)],
         )
@@ -104,8 +104,24 @@ class Fakes:
         return Judgement(r_task(token_ids), r_task(token_ids) - self.penalty)
 
 
-def run(group: GroupRequest, fakes: Fakes, truth: np.ndarray | None = None, **changes: object) -> GroupResult:
-    return asyncio.run(difference_feedback(group, replace(CONFIG, **changes), fakes.models(truth)))
+@dataclass(frozen=True, eq=False)
+class Recorded(GroupResult):
+    """A result with the records of its attempts, as the log makes them."""
+
+    records: tuple[PairRecord, ...]
+
+
+def recorded(group: GroupRequest, result: GroupResult) -> Recorded:
+    given = {"step": 3, "prompt": "<image>2 + 2?", "images": (), "decode": WORDS.decode}
+    texts = {"token_texts": lambda ids: [WORDS.decode([token]) for token in ids]}
+    return Recorded(
+        **vars(result), records=tuple(pair_record(attempt, group, **given, **texts) for attempt in result.attempts)
+    )
+
+
+def run(group: GroupRequest, fakes: Fakes, truth: np.ndarray | None = None, **changes: object) -> Recorded:
+    result = asyncio.run(difference_feedback(group, replace(CONFIG, **changes), fakes.models(truth)))
+    return recorded(group, result)
 
 
 def counts(result: GroupResult) -> dict[str, float]:
@@ -552,7 +568,7 @@ def test_in_gate_only_mode_a_record_shows_the_repair_ungated() -> None:
     assert record.error.gate == (0, 0, 0, 0, 1, 0)
 
 
-def content(result: GroupResult) -> tuple:
+def content(result: Recorded) -> tuple:
     """A result without its times."""
     members = [(member.kind, member.key, member.token_ids, member.gate.tolist()) for member in result.members]
     return members, result.records, result.repair_rewards
@@ -563,13 +579,27 @@ def test_groups_served_together_come_out_as_one_after_another() -> None:
     repairs = {WRONG: [sample("so " + RIGHT), sample(RIGHT)], WORSE: [sample(RIGHT)]}
     alone = [content(run(group, Fakes(repairs))) for group in groups]
 
-    async def together() -> list[GroupResult]:
+    async def together() -> list[Recorded]:
         waits = (0.03, 0.0, 0.02, 0.01)
         fakes = [Fakes(repairs, wait=wait) for wait in waits]
         calls = zip(groups, fakes, strict=True)
-        return await asyncio.gather(*(difference_feedback(group, CONFIG, fake.models()) for group, fake in calls))
+        results = await asyncio.gather(*(difference_feedback(group, CONFIG, fake.models()) for group, fake in calls))
+        return [recorded(group, result) for group, result in zip(groups, results, strict=True)]
 
     assert [content(result) for result in asyncio.run(together())] == alone
+
+
+def test_a_prompt_that_is_too_long_is_a_counted_rejection_and_the_others_are_repaired() -> None:
+    class Short(Fakes):
+        async def _repair(self, response: str, reference: str) -> list[RepairSample]:
+            if response == WORSE:
+                raise PromptTooLong("9 tokens, the repair engine takes 8")
+            return await super()._repair(response, reference)
+
+    result = run(request(RIGHT, WORSE, WRONG), Short({WRONG: [sample(RIGHT)]}))
+    assert [member.key for member in result.members] == ["u_1_0", "u_2_0", "u_2_0"]
+    assert counts(result) == {"infeasible": 1, "rejected/prompt_too_long": 1, "reference/sibling": 1}
+    assert result.records[0].rejections == ("prompt_too_long",) and result.records[0].repair is None
 
 
 def test_a_failure_of_the_repair_model_reaches_the_caller() -> None:

@@ -5,11 +5,14 @@
 | --- | --- |
 | `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with a repair phase after sampling |
 | `repair_server.py` | an extra colocated rollout replica (`RolloutReplica.init_colocated`) |
-| `reward_manager.py` | a reward manager (`reward.reward_manager`), also answers repair requests |
+| `reward_manager.py` | a reward manager (`reward.reward_manager`): verl's reward, with r_task beside it |
+| `group_exchange.py` | how a group travels to a reward worker and back |
+| `group_feedback.py` | groups in the reward workers: repairs sampled, judged, aligned, gated |
 | `repair_client.py` | verl's single-turn agent loop, pointed at the repair server |
 | `rows.py` | rows of TransferQueue: groups out, repaired rows in |
 | `advantage.py` | `register_adv_est`: `df_grpo`, `df_rloo`, `df_reinforce_plus_plus`, `df_gae` |
 | `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
 | `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
+| `pair_log.py` | the pairs that a run leaves behind, as JSON lines |
 | `row_fields.py` | carries the gate past verl's fixed argument lists |
 """

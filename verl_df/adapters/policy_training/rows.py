@@ -5,23 +5,20 @@ A row's key is `{uid}_{session}_{index}`; a repair becomes a session of its own,
 takes it for one more rollout of the same prompt.
 """
 
-import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import transfer_queue as tq
-from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, RepairRow
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.reward_request import TASK_REWARD, as_list
-from verl_df.method.feedback import GroupResult
-from verl_df.method.group import GroupMember
 
-# Written by the reward manager for every rollout: the task reward before any shaping for length.
 # Rollouts count their sessions from 0, repairs from here. verl reads a session as a number when it sorts keys.
 FIRST_REPAIR_SESSION = 1_000_000
 # Inputs with one entry per token of the sequence: those of a rollout do not fit its repair.
@@ -50,29 +47,37 @@ class PromptRows:
 def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
     """Group a sampled batch by uid, in order of first appearance.
 
+    A prompt's own columns, its picture among them, are fetched from its first row alone.
+
     Raises:
         NotImplementedError: a session with several outputs (agent loops that return a list).
         KeyError: rollouts scored by another reward manager than DF's.
     """
     refuse_several_outputs(batch.keys)
-    fields = [*ROLLOUT_FIELDS, *PROMPT_FIELDS]
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    columns = {field: as_list(data[field]) for field in fields}
+    rollouts = _fetch(batch.partition_id, batch.keys, ROLLOUT_FIELDS)
     positions: dict[str, list[int]] = {}
-    for position, uid in enumerate(columns["uid"]):
+    for position, uid in enumerate(rollouts["uid"]):
         positions.setdefault(uid, []).append(position)
-    return [_prompt_rows(uid, rows, batch.keys, columns) for uid, rows in positions.items()]
+    prompts = _fetch(batch.partition_id, [batch.keys[rows[0]] for rows in positions.values()], PROMPT_FIELDS)
+    return [
+        PromptRows(
+            uid=uid,
+            keys=tuple(batch.keys[row] for row in rows),
+            responses=tuple(rollouts["responses"][row] for row in rows),
+            response_masks=tuple(rollouts["response_mask"][row] for row in rows),
+            task_rewards=tuple(_task_reward(rollouts["extra_fields"][row]) for row in rows),
+            columns={field: prompts[field][number] for field in PROMPT_FIELDS},
+        )
+        for number, (uid, rows) in enumerate(positions.items())
+    ]
 
 
-def _prompt_rows(uid: str, rows: Sequence[int], keys: Sequence[str], columns: dict[str, list]) -> PromptRows:
-    return PromptRows(
-        uid=uid,
-        keys=tuple(keys[row] for row in rows),
-        responses=tuple(columns["responses"][row] for row in rows),
-        response_masks=tuple(columns["response_mask"][row] for row in rows),
-        task_rewards=tuple(_task_reward(columns["extra_fields"][row]) for row in rows),
-        columns={field: columns[field][rows[0]] for field in PROMPT_FIELDS},
+def _fetch(partition_id: str, keys: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, list]:
+    """Columns of these rows, each as one entry a row. A row cut out of a batch cuts every column anew, 4 ms each."""
+    data = tq.kv_batch_get(
+        keys=list(keys), partition_id=partition_id, select_fields=None if fields is None else list(fields)
     )
+    return {name: as_list(data[name]) for name in data.keys()}
 
 
 def _task_reward(extra_fields: dict[str, Any]) -> float:
@@ -100,84 +105,72 @@ def refuse_several_outputs(keys: Iterable[str]) -> None:
         )
 
 
-def write_groups(batch: KVBatchMeta, results: Sequence[GroupResult]) -> KVBatchMeta:
+def write_groups(batch: KVBatchMeta, answers: Sequence[GroupAnswer]) -> KVBatchMeta:
     """Put the optimised groups in place of the sampled ones.
 
-    Rows of members are kept and get their gate, repairs are added as rows of their own, all other rows are cleared
-    (rows that stay behind would never be freed: verl clears the keys of the final batch only).
+    Rollouts that stay get their gate, repairs are added as rows of their own, all other rows are cleared (rows that
+    stay behind would never be freed: verl clears the keys of the final batch only).
 
     Args:
         batch: the sampled batch.
-        results: one per prompt.
+        answers: one per prompt.
 
     Returns:
-        the batch of all groups, in the order of `results`; it may be empty. A group's rows stay together: mini-batches
+        the batch of all groups, in the order of `answers`; it may be empty. A group's rows stay together: mini-batches
         are cut in this order, and errors without their repairs would be a step on negative advantages alone.
     """
     tags = dict(zip(batch.keys, batch.tags, strict=True))
-    repaired = [(result, member) for result in results for member in result.members if member.kind == "repair"]
-    tags |= _put_repairs(batch.partition_id, repaired, tags)
-    members = {_row_key(member): member for result in results for member in result.members}
-    left = sorted(tags.keys() - members.keys())
+    tags |= _put_repairs(batch.partition_id, [repair for answer in answers for repair in answer.repairs], tags)
+    gates: dict[str, np.ndarray] = {}
+    for answer in answers:
+        gates |= answer.gates | {repair_key(repair.source): repair.gate for repair in answer.repairs}
+    left = sorted(tags.keys() - gates.keys())
     if left:
         tq.kv_clear(keys=left, partition_id=batch.partition_id)
-    if members:
-        put_gates(batch.partition_id, list(members), list(members.values()))
+    _put_gates(batch.partition_id, {key: torch.from_numpy(gate) for key, gate in gates.items()})
     return KVBatchMeta(
         partition_id=batch.partition_id,
-        keys=list(members),
-        tags=[tags[key] for key in members],
+        keys=list(gates),
+        tags=[tags[key] for key in gates],
         fields=None,
         extra_info=batch.extra_info,
     )
 
 
-def put_gates(partition_id: str, keys: Sequence[str], members: Sequence[GroupMember]) -> None:
+def _put_gates(partition_id: str, gates: Mapping[str, torch.Tensor]) -> None:
     """Write the columns `df_gate` and `df_is_repair` of these rows."""
-    rows = [
-        {
-            GATE: torch.from_numpy(member.gate),
-            IS_REPAIR: torch.full((len(member.gate),), int(member.kind == "repair"), dtype=torch.int64),
-        }
-        for member in members
-    ]
-    tq.kv_batch_put(keys=list(keys), partition_id=partition_id, fields=list_of_dict_to_tensordict(rows))
+    if not gates:
+        return
+    rows = [{GATE: gate, IS_REPAIR: _is_repair(key, gate)} for key, gate in gates.items()]
+    tq.kv_batch_put(keys=list(gates), partition_id=partition_id, fields=list_of_dict_to_tensordict(rows))
+
+
+def _is_repair(key: str, gate: torch.Tensor) -> torch.Tensor:
+    session = int(key.rsplit("_", 2)[1])
+    return torch.full((len(gate),), int(session >= FIRST_REPAIR_SESSION), dtype=torch.int64)
 
 
 def put_constant_gates(batch: KVBatchMeta, positions: Sequence[int], value: float) -> None:
     """Give rows a gate that is `value` on every token (1: verl's objective; 0: synthetic padding rows)."""
-    if not positions:
-        return
-    lengths = [batch.tags[position]["response_len"] for position in positions]
-    rows = [
-        {GATE: torch.full((length,), value), IS_REPAIR: torch.zeros(length, dtype=torch.int64)} for length in lengths
-    ]
-    keys = [batch.keys[position] for position in positions]
-    tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=list_of_dict_to_tensordict(rows))
+    lengths = {batch.keys[position]: batch.tags[position]["response_len"] for position in positions}
+    _put_gates(batch.partition_id, {key: torch.full((length,), value) for key, length in lengths.items()})
 
 
 def _put_repairs(
-    partition_id: str, repaired: Sequence[tuple[GroupResult, GroupMember]], tags: dict[str, dict]
-) -> dict[str, dict]:
+    partition_id: str, repairs: Sequence[RepairRow], tags: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Write the rows of repairs; returns their tags by key."""
-    if not repaired:
+    if not repairs:
         return {}
-    sources = tq.kv_batch_get(keys=[member.key for _, member in repaired], partition_id=partition_id)
-    # taken apart once: a row of the whole batch is cut out of every column anew, 4 ms each
-    columns = {name: as_list(sources[name]) for name in sources.keys()}
+    columns = _fetch(partition_id, [repair.source for repair in repairs])
     rows, new_tags = [], {}
-    for position, (result, member) in enumerate(repaired):
-        source = {name: column[position] for name, column in columns.items()}
-        row = repair_row(source, member, result.repair_rewards[member.key])
+    for position, repair in enumerate(repairs):
+        row = repair_row({name: column[position] for name, column in columns.items()}, repair)
         rows.append(row)
-        new_tags[_row_key(member)] = _repair_tag(tags[member.key], row)
+        new_tags[repair_key(repair.source)] = _repair_tag(tags[repair.source], row)
     fields = list_of_dict_to_tensordict(rows)
     tq.kv_batch_put(keys=list(new_tags), partition_id=partition_id, fields=fields, tags=list(new_tags.values()))
     return new_tags
-
-
-def _row_key(member: GroupMember) -> str:
-    return repair_key(member.key) if member.kind == "repair" else member.key
 
 
 def repair_key(source_key: str) -> str:
@@ -186,50 +179,48 @@ def repair_key(source_key: str) -> str:
     return f"{uid}_{FIRST_REPAIR_SESSION + int(session)}_0"
 
 
-def repair_row(source: TensorDict | dict[str, Any], member: GroupMember, reward: float) -> dict[str, Any]:
+def repair_row(source: Mapping[str, Any], repair: RepairRow) -> dict[str, Any]:
     """The row of a repair: the wrong rollout's row with another response.
 
-    Prompt, images and all other columns stay; response, masks, position ids and reward are the repair's. The response
-    mask is 0 on tool and observation tokens, as verl has it; the reward is on the last token whatever that is. Old
-    log-probabilities are computed by the policy afterwards, like those of every row. A rollout engine's
+    Prompt, images and all other columns are the source's own objects, not copies: they come fresh from the queue and go
+    back into it, and one picture can be tens of megabytes. Response, masks, position ids and reward are the repair's.
+    The response mask is 0 on tool and observation tokens, as verl has it; the reward is on the last token whatever that
+    is. Old log-probabilities are computed by the policy afterwards, like those of every row. A rollout engine's
     log-probabilities do not exist: the repair was sampled from p_phi under another prompt. They are zero here and
     replaced when the policy's are known.
+
+    Args:
+        source: columns of the wrong rollout; not changed.
+        repair: what takes the response's place.
 
     Raises:
         NotImplementedError: the model takes inputs per token besides ids and positions.
         ValueError: as `extend_position_ids`.
     """
-    row = {key: _copied(source[key]) for key in source.keys()}
-    per_token = [name for name in PER_TOKEN_INPUTS if name in row.get("multi_modal_inputs", {})]
+    per_token = [name for name in PER_TOKEN_INPUTS if name in source.get("multi_modal_inputs", {})]
     if per_token:
         raise NotImplementedError(
             f"this model's processor gives inputs per token ({', '.join(per_token)}), which a repaired row of another "
             "length cannot take over: use df.group.mode=gate_only"
         )
-    responses = torch.tensor(member.token_ids, dtype=torch.int64)
-    mask = torch.tensor(member.loss_mask, dtype=torch.int64)
+    responses = torch.from_numpy(repair.token_ids)
+    mask = torch.from_numpy(repair.loss_mask).to(torch.int64)
     scores = torch.zeros(len(responses), dtype=torch.float32)
-    scores[-1] = reward
-    input_ids = torch.cat([row["prompts"], responses])
-    row.update(
-        responses=responses,
-        response_mask=mask,
-        loss_mask=mask.clone(),
-        input_ids=input_ids,
-        position_ids=extend_position_ids(row["position_ids"], len(row["prompts"]), len(input_ids)),
-        rm_scores=scores,
-    )
-    if "attention_mask" in row:
-        row["attention_mask"] = torch.ones_like(input_ids)
-    if "rollout_log_probs" in row:
-        row["rollout_log_probs"] = torch.zeros(len(responses), dtype=torch.float32)
-    row["extra_fields"] = {**row["extra_fields"], "reward_extra_info": {TASK_REWARD: member.reward}}
-    return row
-
-
-def _copied(value: Any) -> Any:
-    """A copy. `deepcopy` of a tensor that is one row of a column copies the whole column."""
-    return value.clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+    scores[-1] = repair.reward
+    prompt = source["prompts"]
+    input_ids = torch.cat([prompt, responses])
+    changed = {
+        "responses": responses,
+        "response_mask": mask,
+        "loss_mask": mask.clone(),
+        "input_ids": input_ids,
+        "position_ids": extend_position_ids(source["position_ids"], len(prompt), len(input_ids)),
+        "rm_scores": scores,
+        "attention_mask": torch.ones_like(input_ids),
+        "rollout_log_probs": torch.zeros(len(responses), dtype=torch.float32),
+        "extra_fields": {**source["extra_fields"], "reward_extra_info": {TASK_REWARD: repair.r_task}},
+    }
+    return {name: changed.get(name, value) for name, value in source.items()}
 
 
 def extend_position_ids(position_ids: torch.Tensor, prompt_length: int, length: int) -> torch.Tensor:

@@ -11,7 +11,6 @@ import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
-from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
@@ -22,11 +21,11 @@ from verl.utils.debug import marked_timer
 from verl.utils.debug.metrics import calculate_debug_metrics
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from verl_df.adapters.pair_log import PairLog, prompt_text
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
+from verl_df.adapters.policy_training.group_exchange import GroupRow, ask_workers
+from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.repair_client import end_token_ids
 from verl_df.adapters.policy_training.repair_server import RepairServer
-from verl_df.adapters.policy_training.reward_manager import CLIENT, GROUP, GroupRow
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.rows import (
@@ -37,7 +36,7 @@ from verl_df.adapters.policy_training.rows import (
     write_groups,
 )
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
-from verl_df.method.feedback import GroupRequest, GroupResult
+from verl_df.method.feedback import GroupRequest
 from verl_df.method.gates import gate_weights
 from verl_df.method.group import Rollout
 from verl_df.method.metrics import aggregate
@@ -133,37 +132,19 @@ class DFTrainer(PPOTrainerSync):
 
     def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta | None:
         """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
-        prompts = read_prompts(batch)
+        rows = [self._group_row(prompt) for prompt in read_prompts(batch)]
         start = time.perf_counter()
         with self._repair_server.awake():
-            results = self._repair(prompts)
+            answers = ask_workers(
+                self.reward_loop_manager.reward_loop_workers,
+                rows,
+                self._repair_server.client,
+                timeout=2 * self.df.repair.timeout_s,
+            )
         metrics["df/repair_seconds"] = time.perf_counter() - start
-        metrics.update(aggregate(result.outcome for result in results))
-        self._pair_log.write(results, {prompt.uid: prompt.columns["raw_prompt"] for prompt in prompts})
-        return write_groups(batch, results) if any(result.members for result in results) else None
-
-    def _repair(self, prompts: list[PromptRows]) -> list[GroupResult]:
-        """Send each prompt's group to a reward worker; the workers call the repair server and judge the repairs."""
-        rows = np.empty(len(prompts), dtype=object)
-        rows[:] = [self._group_row(prompt) for prompt in prompts]
-        data = DataProto(
-            batch=TensorDict({"dummy": torch.zeros(len(prompts), 1)}, batch_size=len(prompts)),
-            non_tensor_batch={GROUP: rows},
-            meta_info={CLIENT: self._repair_server.client},
-        )
-        workers = self.reward_loop_manager.reward_loop_workers
-        shares = [list(range(start, len(prompts), len(workers))) for start in range(len(workers))]
-        calls = [
-            (share, worker.compute_score_batch.remote(data.select_idxs(share)))
-            for share, worker in zip(shares, workers, strict=True)
-            if share
-        ]
-        # one limit for the whole phase: a repair engine that died must end the run, not hang it
-        answers = ray.get([call for _, call in calls], timeout=2 * self.df.repair.timeout_s)
-        results: dict[int, GroupResult] = {}
-        for (share, _), answer in zip(calls, answers, strict=True):
-            results.update(zip(share, (item[GROUP] for item in answer), strict=True))
-        return [results[position] for position in range(len(prompts))]
+        metrics.update(aggregate(answer.outcome for answer in answers))
+        self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
+        return write_groups(batch, answers) if any(answer.gates for answer in answers) else None
 
     def _group_row(self, prompt: PromptRows) -> GroupRow:
         rollouts = tuple(
@@ -171,7 +152,7 @@ class DFTrainer(PPOTrainerSync):
                 key=key,
                 token_ids=tuple(response.tolist()),
                 reward=reward,
-                loss_mask=tuple(bool(token) for token in mask.tolist()),
+                loss_mask=tuple(mask.bool().tolist()),
                 finished=bool(len(response)) and int(response[-1]) in self._end_ids,
             )
             for key, response, mask, reward in zip(
@@ -181,13 +162,11 @@ class DFTrainer(PPOTrainerSync):
         answer = prompt.columns["reward_model"].get("ground_truth")
         request = GroupRequest(
             uid=prompt.uid,
-            step=self.global_steps,
             rollouts=rollouts,
             answer=None if answer is None else str(answer),
             seed=f"{self.df.group.reference_seed}-{self.global_steps}-{prompt.columns['index']}",
-            prompt=prompt_text(prompt.columns["raw_prompt"]),
         )
-        return GroupRow(request=request, messages=list(prompt.columns["raw_prompt"]), columns=prompt.columns)
+        return GroupRow(request=request, columns=prompt.columns)
 
     # ---- verl's hooks, with the gate ---------------------------------------------------------------------------------
 

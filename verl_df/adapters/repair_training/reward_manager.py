@@ -16,7 +16,7 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls, register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.pair_log import IMAGES_FOLDER, image_items, prompt_text, save_image
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
 from verl_df.judges.audit_log import AuditRecord, AuditWriter

@@ -20,6 +20,7 @@ from verl_df.adapters.policy_training.repair_server import SEED_OFFSET, TEMPLATE
 from verl_df.lab.toy.model import save_model
 from verl_df.lab.toy.settings import ModelSettings
 from verl_df.lab.toy.world import CELL, GRID
+from verl_df.method.feedback import PromptTooLong
 from verl_df.settings.config import RepairConfig
 
 SIDE = CELL * GRID  # pixels of a toy picture; a cell is one visual token
@@ -130,15 +131,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def asked(folder: Path, answers: list[list[int]], n: int, **repair: Any) -> tuple[list, list[dict], RepairModel]:
+def asked(
+    folder: Path, answers: list[list[int]], n: int, image: bool = True, **repair: Any
+) -> tuple[list, list[dict], RepairModel]:
     config = repair_run_config(composed(*LENGTHS), RepairConfig(model_path=str(folder), **repair))
     client = Server(config, answers)
-    content = [{"type": "image", "image": Image.new("RGB", (SIDE, SIDE))}, {"type": "text", "text": "How many?"}]
+    picture = [{"type": "image", "image": Image.new("RGB", (SIDE, SIDE))}] if image else []
+    content = [*picture, {"type": "text", "text": "How many? " * (1 if image else 30)}]
     messages = [{"role": "user", "content": content}]
 
     async def call() -> tuple[list, RepairModel]:
         model = RepairModel(client)
-        return await model.sample(messages, n), model
+        return await model.sample(messages, n, session="u"), model
 
     samples, model = asyncio.run(call())
     return samples, client.requests, model
@@ -158,7 +162,8 @@ def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -
         ((end, *[5] * 29), False, False),  # cut to the response length
         ((), False, False),
     }
-    assert len({request["request_id"] for request in requests}) == 5
+    assert {request["request_id"] for request in requests} == {"u"}  # sticky: one engine serves a prompt
+    assert len({id(request["prompt_ids"]) for request in requests}) == 1  # prepared once for all samples
     for request in requests:
         assert (request["sampling_params"]["temperature"], request["sampling_params"]["top_p"]) == (0.3, 0.8)
         assert [picture.size for picture in request["image_data"]] == [(SIDE, SIDE)]
@@ -166,9 +171,10 @@ def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -
         assert "How many?" in text and text.count("<|image_pad|>") == GRID * GRID
 
 
-def test_a_repair_prompt_that_does_not_fit_is_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="exceeding rollout.prompt_length=20"):
-        asked(folder, [[1]], 1, max_prompt_length=20)
+@pytest.mark.parametrize("image", [True, False])  # verl cuts the beginning off a long text without a word
+def test_a_repair_prompt_that_does_not_fit_is_refused(folder: Path, image: bool) -> None:
+    with pytest.raises(PromptTooLong, match=r"\d+ tokens, the repair engine takes 20"):
+        asked(folder, [[1]], 1, image, max_prompt_length=20)
 
 
 def test_placeholders_are_those_of_the_processor(folder: Path) -> None:

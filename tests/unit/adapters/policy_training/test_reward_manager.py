@@ -13,16 +13,11 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 
 from tests.unit.adapters.support import Words, composed
-from verl_df.adapters.policy_training import reward_manager as module
-from verl_df.adapters.policy_training.reward_manager import (
-    CLIENT,
-    GROUP,
-    DFRewardManager,
-    GroupRow,
-    feedback_config,
-    score_request,
-    task_reward,
-)
+from verl_df.adapters.policy_training import group_feedback as module
+from verl_df.adapters.policy_training.group_exchange import CLIENT, GROUP, GroupRow
+from verl_df.adapters.policy_training.group_feedback import feedback_config
+from verl_df.adapters.policy_training.reward_manager import DFRewardManager
+from verl_df.adapters.reward_request import score_request, task_reward
 from verl_df.method.feedback import GroupRequest, RepairSample
 from verl_df.method.group import Rollout
 from verl_df.settings.config import load_df_config
@@ -148,7 +143,8 @@ class FakeRepairModel:
     def __init__(self, client: str) -> None:
         assert client == "client"
 
-    async def sample(self, messages: list[dict], n: int) -> list[RepairSample]:
+    async def sample(self, messages: list[dict], n: int, session: str) -> list[RepairSample]:
+        assert session == "u"  # the prompt's uid: its repairs go to one engine
         self.prompts.append(messages)
         await asyncio.sleep(self.seconds)
         return self.samples[:n]
@@ -166,9 +162,9 @@ def group_data(*texts: str) -> DataProto:
         Rollout(f"u_{number}_0", WORDS.ids(text), float(text == RIGHT), (True,) * len(WORDS.ids(text)), True)
         for number, text in enumerate(texts)
     )
-    request = GroupRequest("u", 1, rollouts, "four", "seed", "<image>2+2?")
+    request = GroupRequest("u", rollouts, "four", "seed")
     rows = np.empty(1, dtype=object)
-    rows[0] = GroupRow(request, COLUMNS["raw_prompt"], COLUMNS)
+    rows[0] = GroupRow(request, COLUMNS)
     dummy = TensorDict({"dummy": torch.zeros(1, 1)}, batch_size=1)
     return DataProto(batch=dummy, non_tensor_batch={GROUP: rows}, meta_info={CLIENT: "client"})
 
@@ -180,9 +176,11 @@ def sample(text: str) -> RepairSample:
 def test_a_group_row_comes_back_as_an_optimised_group(config: DictConfig, repair_model) -> None:
     repair_model.samples = [sample(WRONG + " so"), sample(RIGHT), sample("four")]
     result = run(manager(config, repair__n=2), group_data(RIGHT, WRONG))[GROUP]
-    assert [(member.kind, member.key) for member in result.members] == [("error", "u_1_0"), ("repair", "u_1_0")]
-    assert result.members[1].token_ids == WORDS.ids(RIGHT)
-    assert result.records[0].rejections == ("wrong", None)  # n=2: the third is not asked for
+    assert {key: gate.tolist() for key, gate in result.gates.items()} == {"u_1_0": [0, 0, 0, 0, 1, 0]}
+    (repair,) = result.repairs
+    assert (repair.source, tuple(repair.token_ids)) == ("u_1_0", WORDS.ids(RIGHT))
+    assert repair.gate.tolist() == [0, 0, 0, 0, 1, 0] and repair.loss_mask.all()
+    assert result.attempts[0].rejections == ("wrong", None)  # n=2: the third is not asked for
     (prompt,) = repair_model.prompts
     assert COLUMNS["raw_prompt"][0]["content"][0] in prompt[0]["content"]  # the image stays
     words = "".join(item.get("text", "") for item in prompt[0]["content"])
@@ -201,8 +199,8 @@ def test_repairs_are_judged_by_the_wrapped_manager(config: DictConfig, repair_mo
     made = manager(config, compute_score, reward_manager="dapo", repair__n=1)
     result = run(made, group_data(RIGHT, WRONG))[GROUP]
     assert seen == [("test", RIGHT, "four", 0)]
-    assert result.repair_rewards == {"u_1_0": pytest.approx(1.0 - 5 / 4)}
-    assert result.members[1].reward == 1.0
+    (repair,) = result.repairs
+    assert (repair.reward, repair.r_task) == (pytest.approx(1.0 - 5 / 4), 1.0)
     assert COLUMNS["extra_info"] == {"index": 0}  # the row's own columns are not written into
 
 
@@ -238,8 +236,9 @@ def test_masks_are_scored_where_the_truth_is_known(config: DictConfig, repair_mo
 def test_steps_follow_the_separator(config: DictConfig, repair_model) -> None:
     made = manager(config, gate__level="step", alignment__step_separator="sentence")
     repair_model.samples = [sample(RIGHT)]
-    members = run(made, group_data(RIGHT, WRONG))[GROUP].members
-    assert [member.gate.tolist() for member in members] == [[1.0] * 6] * 2  # no sentence ends: one step
+    result = run(made, group_data(RIGHT, WRONG))[GROUP]
+    gates = [*result.gates.values(), *(repair.gate for repair in result.repairs)]
+    assert [gate.tolist() for gate in gates] == [[1.0] * 6] * 2  # no sentence ends: one step
 
 
 def test_what_a_group_needs_of_the_configuration() -> None:

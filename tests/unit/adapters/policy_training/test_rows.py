@@ -20,6 +20,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from tests.unit.adapters.support import MemoryQueue
 from verl_df.adapters.policy_training import rows as rows_module
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, RepairRow
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.rows import (
     extend_position_ids,
@@ -29,8 +30,6 @@ from verl_df.adapters.policy_training.rows import (
     repair_row,
     write_groups,
 )
-from verl_df.method.feedback import GroupResult
-from verl_df.method.group import GroupMember
 from verl_df.method.metrics import GroupOutcome
 
 END = 9
@@ -88,15 +87,16 @@ def sampled(queue: Any, responses: dict[str, tuple[list[int], float]], axes: int
     return KVBatchMeta(keys=list(responses), tags=tags, partition_id=PARTITION, extra_info={"temperature": 0.7})
 
 
-def member(
-    kind: str, key: str, ids: list[int], reward: float, gate: list[float], loss_mask: tuple[bool, ...] | None = None
-) -> GroupMember:
-    mask = loss_mask or (True,) * len(ids)
-    return GroupMember(kind, key, tuple(ids), reward, np.array(gate, dtype=np.float32), None, mask)
+def repair(
+    source: str, ids: list[int], gate: list[float], reward: float = 1.0, loss_mask: tuple[bool, ...] | None = None
+) -> RepairRow:
+    mask = np.array(loss_mask or [True] * len(ids))
+    return RepairRow(source, np.array(ids), mask, np.array(gate, dtype=np.float32), 1.0, reward)
 
 
-def result(uid: str, *members: GroupMember, rewards: dict[str, float] | None = None) -> GroupResult:
-    return GroupResult(uid, members, rewards or {}, GroupOutcome(0, 0), ())
+def answer(gates: dict[str, list[float]], *repairs: RepairRow) -> GroupAnswer:
+    arrays = {key: np.array(gate, dtype=np.float32) for key, gate in gates.items()}
+    return GroupAnswer(arrays, repairs, GroupOutcome(0, 0), ())
 
 
 @pytest.fixture(scope="module")
@@ -184,20 +184,18 @@ def test_rollouts_of_another_reward_manager_are_refused(queue: Any) -> None:
 # ---- in --------------------------------------------------------------------------------------------------------------
 
 
-def pair(reward: float = 1.0) -> GroupResult:
+def pair(reward: float = 1.0) -> GroupAnswer:
     """The optimised group of prompt u: one error with a gate, its repair, and an error without repair."""
-    return result(
-        "u",
-        member("error", "u_1_0", [1, 3, 3, END], 0.0, [0, 1, 0.5, 0]),
-        member("error", "u_2_0", [2, END], 0.5, [1, 1]),
-        member("repair", "u_1_0", [1, 2, END], 1.0, [0, 1, 0]),
-        rewards={"u_1_0": reward},
-    )
+    gates = {"u_1_0": [0, 1, 0.5, 0], "u_2_0": [1, 1]}
+    return answer(gates, repair("u_1_0", [1, 2, END], [0, 1, 0], reward))
+
+
+NOTHING = answer({})
 
 
 @pytest.mark.parametrize("axes", [1, 4])
 def test_groups_take_the_place_of_the_sampled_rows(queue: Any, axes: int) -> None:
-    batch = write_groups(sampled(queue, ROLLOUTS, axes), [pair(reward=0.75), result("v")])
+    batch = write_groups(sampled(queue, ROLLOUTS, axes), [pair(reward=0.75), NOTHING])
     repaired = repair_key("u_1_0")
     assert batch.keys == ["u_1_0", "u_2_0", repaired]
     assert set(queue.kv_list()[PARTITION]) == set(batch.keys)  # rows that left the groups are gone
@@ -218,15 +216,7 @@ def test_groups_take_the_place_of_the_sampled_rows(queue: Any, axes: int) -> Non
 
 def test_rows_of_a_group_stay_together(queue: Any) -> None:
     # mini-batches are cut in this order: errors must not come in one of them and their repairs in another
-    pairs = [
-        result(
-            uid,
-            member("error", f"{uid}_0_0", [2, END], 0.0, [1, 0]),
-            member("repair", f"{uid}_0_0", [1, END], 1.0, [1, 0]),
-            rewards={f"{uid}_0_0": 1.0},
-        )
-        for uid in ("v", "u")
-    ]
+    pairs = [answer({f"{uid}_0_0": [1, 0]}, repair(f"{uid}_0_0", [1, END], [1, 0])) for uid in ("v", "u")]
     batch = write_groups(sampled(queue, {"u_0_0": ([2, END], 0.0), "v_0_0": ([2, END], 0.0)}), pairs)
     assert batch.keys == ["v_0_0", repair_key("v_0_0"), "u_0_0", repair_key("u_0_0")]
     assert column(queue, batch.keys, "responses") == [[2, END], [1, END]] * 2
@@ -235,12 +225,7 @@ def test_rows_of_a_group_stay_together(queue: Any) -> None:
 
 def test_members_of_one_length_are_written_like_others(queue: Any) -> None:
     sample = {"u_0_0": ([1, END], 1.0), "u_1_0": ([2, END], 0.0)}
-    group = result(
-        "u",
-        member("error", "u_1_0", [2, END], 0.0, [1, 0]),
-        member("repair", "u_1_0", [1, END], 1.0, [1, 0]),
-        rewards={"u_1_0": 1.0},
-    )
+    group = answer({"u_1_0": [1, 0]}, repair("u_1_0", [1, END], [1, 0]))
     batch = write_groups(sampled(queue, sample), [group])
     data = fetch(queue, batch.keys, GATE, IS_REPAIR, "responses", "response_mask")
     assert data["responses"].offsets().diff().tolist() == [2, 2]  # verl asks each column for its offsets
@@ -250,18 +235,14 @@ def test_members_of_one_length_are_written_like_others(queue: Any) -> None:
 
 def test_gate_only_adds_and_removes_no_row(queue: Any) -> None:
     sample = {key: ROLLOUTS[key] for key in ("u_0_0", "u_1_0")}
-    group = result(
-        "u",
-        member("error", "u_1_0", [1, 3, 3, END], 0.0, [0, 1, 0, 0]),
-        member("correct", "u_0_0", [1, 2, END], 1.0, [1, 1, 1]),
-    )
+    group = answer({"u_1_0": [0, 1, 0, 0], "u_0_0": [1, 1, 1]})
     batch = write_groups(sampled(queue, sample), [group])
     assert set(batch.keys) == set(queue.kv_list()[PARTITION]) == set(sample)
     assert column(queue, ["u_0_0", "u_1_0"], GATE) == [[1, 1, 1], [0, 1, 0, 0]]
 
 
 def test_with_every_prompt_skipped_nothing_is_left(queue: Any) -> None:
-    batch = write_groups(sampled(queue, ROLLOUTS), [result("u"), result("v")])
+    batch = write_groups(sampled(queue, ROLLOUTS), [NOTHING, NOTHING])
     assert (batch.keys, batch.tags) == ([], [])
     assert not queue.kv_list().get(PARTITION)
 
@@ -277,7 +258,7 @@ def test_constant_gates_follow_the_tags(queue: Any) -> None:
 
 
 def test_verls_padding_rows_get_a_gate_of_their_own_length(queue: Any) -> None:
-    batch = write_groups(sampled(queue, ROLLOUTS), [pair(), result("v")])
+    batch = write_groups(sampled(queue, ROLLOUTS), [pair(), NOTHING])
     padded = padding_utils.upsample_batch_to_divisible_size(batch, 4, END)
     assert [one.get("is_padding", False) for one in padded.tags] == [False] * 3 + [True]
     put_constant_gates(padded, [3], 0.0)
@@ -304,13 +285,9 @@ def test_repair_keys_are_unique_and_read_by_verl_as_one_more_session(rollouts: s
         assert int(index) == 0
 
 
-def row_of(source: dict[str, Any]) -> TensorDict:
-    return list_of_dict_to_tensordict([source])[0]
-
-
 def test_a_repaired_row_keeps_the_prompt_and_replaces_the_response() -> None:
     source = source_row("u", 1, [1, 3, 3, END], 0.0)
-    row = repair_row(row_of(source), member("repair", "u_1_0", [1, 2, END], 1.0, [0, 1, 0]), 0.75)
+    row = repair_row(source, repair("u_1_0", [1, 2, END], [0, 1, 0], 0.75))
     assert set(row) == set(source)
     changed = {"responses", "response_mask", "loss_mask", "input_ids", "position_ids", "rm_scores", "extra_fields"}
     changed |= {"rollout_log_probs"}
@@ -335,8 +312,7 @@ def test_observation_tokens_of_a_repaired_row_are_read_but_not_trained_on() -> N
     source |= {"attention_mask": torch.ones(8, dtype=torch.int64), "response_mask": torch.tensor([1, 0, 0, 1])}
     source["loss_mask"] = source["response_mask"].clone()
     kept = (True, True, False, False, True)
-    made = member("repair", "u_1_0", [1, 2, 3, 3, END], 1.0, [0, 1, 0, 0, 0], kept)
-    row = repair_row(row_of(source), made, 1.0)
+    row = repair_row(source, repair("u_1_0", [1, 2, 3, 3, END], [0, 1, 0, 0, 0], loss_mask=kept))
     assert row["response_mask"].tolist() == row["loss_mask"].tolist() == [1, 1, 0, 0, 1]
     assert row["response_mask"].dtype == row["loss_mask"].dtype == torch.int64
     assert row["attention_mask"].tolist() == [1] * 9
@@ -345,30 +321,19 @@ def test_observation_tokens_of_a_repaired_row_are_read_but_not_trained_on() -> N
     assert row["response_mask"].tolist() == [1, 1, 0, 0, 1]  # no memory in common
 
 
-def test_a_repaired_row_shares_nothing_with_its_source() -> None:
+def test_a_repaired_row_copies_no_picture_and_changes_nothing_of_its_source() -> None:
     source = source_row("u", 1, [1, 3, END], 0.0)
-    before = copy.deepcopy(source["extra_fields"])
-    row = repair_row(row_of(source), member("repair", "u_1_0", [1, 2, END], 1.0, [0, 1, 0]), 1.0)
-    row["prompts"][0] = 0
-    row["multi_modal_inputs"]["pixel_values"][0] = 0
-    assert torch.equal(source["prompts"], PROMPT)
-    assert source["multi_modal_inputs"]["pixel_values"].all()
-    assert source["extra_fields"] == before
-
-
-def test_a_repaired_row_takes_the_memory_of_one_row() -> None:
-    """A row of a column is a view of all of it, and `copy.deepcopy` of a view copies what it looks at."""
-    source = source_row("u", 1, [1, 3, END], 0.0)
-    column = torch.stack([source["prompts"]] * 100)
-    row = repair_row(source | {"prompts": column[3]}, member("repair", "u_1_0", [1, 2, END], 1.0, [0, 1, 0]), 1.0)
-    assert torch.equal(row["prompts"], PROMPT)
-    assert row["prompts"].untyped_storage().nbytes() == PROMPT.untyped_storage().nbytes()
+    before = copy.deepcopy(source)
+    row = repair_row(source, repair("u_1_0", [1, 2, END], [0, 1, 0]))
+    assert row["multi_modal_inputs"] is source["multi_modal_inputs"] and row["raw_prompt"] is source["raw_prompt"]
+    changed = {name for name, value in before.items() if isinstance(value, torch.Tensor | dict)}
+    assert all(str(source[name]) == str(before[name]) for name in changed)
 
 
 def test_columns_that_a_run_may_lack() -> None:
     source = source_row("u", 1, [1, 3, END], 0.0) | {"attention_mask": torch.ones(7, dtype=torch.int64)}
     del source["rollout_log_probs"]
-    row = repair_row(row_of(source), member("repair", "u_1_0", [1, END], 1.0, [1, 0]), 1.0)
+    row = repair_row(source, repair("u_1_0", [1, END], [1, 0]))
     assert "rollout_log_probs" not in row
     assert row["attention_mask"].tolist() == [1] * 6
 
@@ -378,7 +343,7 @@ def test_inputs_per_token_are_refused(name: str) -> None:
     source = source_row("u", 1, [1, 3, END], 0.0)
     source["multi_modal_inputs"][name] = torch.zeros(1, 7)
     with pytest.raises(NotImplementedError, match=rf"inputs per token \({name}\).*df.group.mode=gate_only"):
-        repair_row(row_of(source), member("repair", "u_1_0", [1, END], 1.0, [1, 0]), 1.0)
+        repair_row(source, repair("u_1_0", [1, END], [1, 0]))
 
 
 # ---- position ids ----------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pairs that a run writes, and the metrics of repaired rows."""
 
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,30 +12,38 @@ from hypothesis import strategies as st
 from PIL import Image
 from tensordict import TensorDict
 
-from tests.unit.adapters.support import composed
-from verl_df.adapters.pair_log import IMAGES_FOLDER, PAIRS_FILE, PairLog, image_items, prompt_text
+from tests.unit.adapters.support import Words, composed
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.policy_training.pair_log import PAIRS_FILE, PairLog
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
-from verl_df.method.feedback import GroupResult
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text
+from verl_df.method.feedback import GroupRequest, RepairAttempt
+from verl_df.method.group import Rollout
 from verl_df.method.metrics import GroupOutcome
-from verl_df.method.records import PairRecord, TokenSide, read_records
+from verl_df.method.records import read_records
+from verl_df.method.repair import Rejection
 from verl_df.settings.config import load_df_config
 
 # ---- pairs -----------------------------------------------------------------------------------------------------------
 
 
-def record(uid: str, number: int) -> PairRecord:
-    side = TokenSide((number,), (str(number),), (1,), (1.0,), 0.0)
-    return PairRecord(1, uid, "p", (), "4", "a", "sibling", side, None, None, None, None, ("wrong",))
+WORDS = Words(["0", "1", "2", "3", "4", "5"])
 
 
-def groups(*counts: int) -> list[GroupResult]:
-    """One group per count, with so many records; the groups' uids are a, b, c, ..."""
-    named = [("abcdef"[place], count) for place, count in enumerate(counts)]
-    return [
-        GroupResult(uid, (), {}, GroupOutcome(0, 0), tuple(record(uid, number) for number in range(count)))
-        for uid, count in named
-    ]
+def groups(*counts: int, prompts: dict[str, list[dict]] | None = None) -> tuple[list[GroupRow], list[GroupAnswer]]:
+    """One group per count, with so many wrong rollouts that no repair was found for; uids are a, b, c, ..."""
+    rows, answers = [], []
+    for uid, count in zip("abcdef", counts, strict=False):
+        rollouts = tuple(Rollout(f"{uid}_{number}_0", (number + 1,), 0.0, (True,), True) for number in range(count))
+        rows.append(GroupRow(GroupRequest(uid, rollouts, "4", "s"), {"raw_prompt": (prompts or PROMPTS)[uid]}))
+        gate = np.ones(1, dtype=np.float32)
+        attempts = [
+            RepairAttempt(rollout.key, None, gate > 1, gate, None, None, None, None, (Rejection.WRONG,))
+            for rollout in rollouts
+        ]
+        answers.append(GroupAnswer({}, (), GroupOutcome(0, 0), tuple(attempts)))
+    return rows, answers
 
 
 def picture(colour: str) -> Image.Image:
@@ -50,11 +58,11 @@ def text(value: str) -> dict:
     return {"type": "text", "text": value}
 
 
-PROMPTS = {uid: messages(picture("red")) for uid in "abcdef"}
+PROMPTS: dict[str, list[dict]] = {uid: messages(picture("red")) for uid in "abcdef"}
 
 
 def written(folder: Path) -> list[tuple[str, int]]:
-    return [(pair.uid, pair.error.token_ids[0]) for pair in read_records(folder / PAIRS_FILE)]
+    return [(pair.uid, int(pair.error.tokens[0])) for pair in read_records(folder / PAIRS_FILE)]
 
 
 @pytest.mark.parametrize(
@@ -67,14 +75,14 @@ def written(folder: Path) -> list[tuple[str, int]]:
     ],
 )
 def test_pairs_come_from_all_prompts_in_turn(tmp_path: Path, limit: int, expected: list) -> None:
-    PairLog(tmp_path, limit).write(groups(3, 1, 2), PROMPTS)
+    PairLog(tmp_path, limit).write(1, *groups(3, 1, 2), WORDS)
     assert written(tmp_path) == expected
 
 
 @given(st.lists(st.integers(0, 5), max_size=6), st.integers(0, 12))
 def test_the_share_of_prompts_is_even(tmp_path_factory: pytest.TempPathFactory, counts: list[int], limit: int) -> None:
     folder = tmp_path_factory.mktemp("pairs")
-    PairLog(folder, limit).write(groups(*counts), {uid: [] for uid in "abcdef"})
+    PairLog(folder, limit).write(1, *groups(*counts, prompts={uid: [] for uid in "abcdef"}), WORDS)
     pairs = written(folder) if limit and any(counts) else []
     assert len(pairs) == min(limit, sum(counts))
     shares = [sum(uid == name for name, _ in pairs) for uid in "abcdef"[: len(counts)]]
@@ -84,15 +92,15 @@ def test_the_share_of_prompts_is_even(tmp_path_factory: pytest.TempPathFactory, 
 
 @pytest.mark.parametrize(("limit", "count"), [(0, 3), (5, 0)])
 def test_nothing_is_made_before_the_first_pair(tmp_path: Path, limit: int, count: int) -> None:
-    PairLog(tmp_path / "df", limit).write(groups(count), PROMPTS)
+    PairLog(tmp_path / "df", limit).write(1, *groups(count), WORDS)
     assert not (tmp_path / "df").exists()
 
 
 def test_steps_are_appended_and_each_picture_is_saved_once(tmp_path: Path) -> None:
     log = PairLog(tmp_path, -1)
     prompts = {"a": messages(picture("red"), picture("blue")), "b": messages(picture("blue"))}
-    log.write(groups(2, 1), prompts)
-    log.write(groups(1), prompts)
+    log.write(1, *groups(2, 1, prompts=prompts), WORDS)
+    log.write(2, *groups(1, prompts=prompts), WORDS)
     pairs = list(read_records(tmp_path / PAIRS_FILE))
     files = sorted(path.name for path in (tmp_path / IMAGES_FOLDER).iterdir())
     assert len(pairs) == 4 and len(files) == 2
@@ -107,7 +115,7 @@ def test_pictures_on_disk_are_copied(tmp_path: Path) -> None:
     stream = BytesIO()
     picture("green").save(stream, format="PNG")
     (tmp_path / "p.png").write_bytes(stream.getvalue())
-    PairLog(tmp_path / "df", 1).write(groups(1), {"a": messages(str(tmp_path / "p.png"))})
+    PairLog(tmp_path / "df", 1).write(1, *groups(1, prompts={"a": messages(str(tmp_path / "p.png"))}), WORDS)
     (pair,) = read_records(tmp_path / "df" / PAIRS_FILE)
     assert (tmp_path / "df" / IMAGES_FOLDER / pair.images[0]).is_file()
 
@@ -115,7 +123,7 @@ def test_pictures_on_disk_are_copied(tmp_path: Path) -> None:
 def test_where_a_run_keeps_its_pairs(tmp_path: Path) -> None:
     for override, folder in ((f"df.log.dir={tmp_path}/pairs", "pairs"), ("df.log.dir=null", "run/df")):
         config = composed(f"trainer.default_local_dir={tmp_path}/run", override, "df.log.pairs_per_step=1")
-        PairLog.from_config(config, load_df_config(config.df)).write(groups(2), PROMPTS)
+        PairLog.from_config(config, load_df_config(config.df)).write(1, *groups(2), WORDS)
         assert written(tmp_path / folder) == [("a", 0)]
 
 
@@ -195,25 +203,20 @@ def test_a_new_run_sets_the_pairs_of_an_earlier_one_aside(tmp_path: Path) -> Non
     for run in range(3):
         log = PairLog(tmp_path, 1)
         log.start_after(0)
-        log.write(groups(1 + run), PROMPTS)
+        log.write(1, *groups(1 + run), WORDS)
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["pairs.1.jsonl", "pairs.2.jsonl", PAIRS_FILE]
     assert all(len(path.read_text().splitlines()) == 1 for path in tmp_path.glob("*.jsonl"))
 
 
-def at_step(step: int) -> list[GroupResult]:
-    (result,) = groups(1)
-    return [replace(result, records=tuple(replace(record, step=step) for record in result.records))]
-
-
 def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
-        PairLog(tmp_path, 1).write(at_step(step), PROMPTS)
+        PairLog(tmp_path, 1).write(step, *groups(1), WORDS)
     path = tmp_path / PAIRS_FILE
     before = path.read_text()
     with path.open("a") as file:
         file.write('{"half of a li')  # the run was killed while it wrote
     log = PairLog(tmp_path, 1)
     log.start_after(2)
-    log.write(at_step(3), PROMPTS)
+    log.write(3, *groups(1), WORDS)
     assert [record.step for record in read_records(path)] == [1, 2, 3]
     assert (tmp_path / "pairs.1.jsonl").read_text() == before

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repairs for whole groups, in verl's reward workers, where responses are judged side by side and off the trainer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from verl import DataProto
+from verl.utils.import_utils import load_extern_object
+from verl.workers.rollout.llm_server import LLMServerClient
+
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.policy_training.repair_client import RepairModel
+from verl_df.adapters.reward_request import score_request, task_reward
+from verl_df.method.feedback import FeedbackConfig, Judgement, Models, RepairSample, difference_feedback
+from verl_df.method.gates import split_steps
+from verl_df.prompts import load_template
+from verl_df.prompts.messages import repair_messages
+from verl_df.settings.config import DFConfig
+
+
+class GroupFeedback:
+    """Answers groups: samples repairs, judges them with verl's own reward, builds the optimised group.
+
+    Args:
+        df: the `df:` block.
+        tokenizer: the policy's.
+        score: verl's reward of one response, `run_single` of a reward manager; the same for rollouts and repairs.
+    """
+
+    def __init__(self, df: DFConfig, tokenizer: Any, score: Callable[[DataProto], Awaitable[dict[str, Any]]]):
+        self._df, self._tokenizer, self._score = df, tokenizer, score
+        truth = df.truth
+        self._true_errors = load_extern_object(truth.path, truth.name) if truth.path else None
+        self._template = load_template(Path(df.repair.prompt_template)) if df.repair.prompt_template else None
+        self._repair_model: RepairModel | None = None
+
+    async def answer(self, row: GroupRow, client: LLMServerClient) -> GroupAnswer:
+        """The optimised group of a prompt.
+
+        Raises:
+            TimeoutError: the repairs of a rollout took longer than `df.repair.timeout_s`.
+        """
+        if self._repair_model is None:
+            self._repair_model = RepairModel(client)
+        models = Models(
+            repair=partial(self._repair, row, self._repair_model),
+            judge=partial(self._judge, row.columns),
+            decode=partial(self._tokenizer.decode, skip_special_tokens=True),
+            steps=self._steps,
+            true_errors=partial(self._truth, row.columns["extra_info"]),
+        )
+        return GroupAnswer.of(await difference_feedback(row.request, feedback_config(self._df), models))
+
+    async def _repair(self, row: GroupRow, model: RepairModel, response: str, reference: str) -> list[RepairSample]:
+        prompt = repair_messages(list(row.columns["raw_prompt"]), response, reference, self._template)
+        sampling = model.sample(prompt, self._df.repair.n, session=row.request.uid)
+        return await asyncio.wait_for(sampling, timeout=self._df.repair.timeout_s)
+
+    async def _judge(self, columns: dict[str, Any], token_ids: Sequence[int]) -> Judgement:
+        result = await self._score(score_request(columns, token_ids))
+        return Judgement(r_task=task_reward(result), reward=float(result["reward_score"]))
+
+    def _steps(self, token_ids: Sequence[int]) -> np.ndarray:
+        texts = [self._tokenizer.decode([token]) for token in token_ids]
+        return split_steps(texts, self._df.alignment.step_separator)
+
+    def _truth(self, extra_info: dict[str, Any], token_ids: Sequence[int]) -> np.ndarray | None:
+        return None if self._true_errors is None else self._true_errors(token_ids, extra_info, self._tokenizer)
+
+
+def feedback_config(df: DFConfig) -> FeedbackConfig:
+    """The part of `df:` that one group needs."""
+    return FeedbackConfig(
+        mode=df.group.mode,
+        reward_threshold=df.group.reward_threshold,
+        on_no_correct=df.group.on_no_correct,
+        on_infeasible=df.group.on_infeasible,
+        repair_truncated=df.repair.repair_truncated,
+        method=df.alignment.method,
+        backend=df.alignment.backend,
+        gate=df.gate,
+    )

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the error/repair pairs of a run, with their images, for the report and for people."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
+from verl_df.io.json_lines import cut_half_line
+from verl_df.method.feedback import RepairAttempt
+from verl_df.method.records import PairRecord, PairWriter, pair_record, read_records
+from verl_df.settings.config import DFConfig
+
+PAIRS_FILE = "pairs.jsonl"
+
+
+class PairLog:
+    """Appends up to `df.log.pairs_per_step` pairs of a step to `pairs.jsonl`; their images go to `images/`, once
+    each.
+    """
+
+    def __init__(self, folder: Path, pairs_per_step: int):
+        self._folder, self._limit = folder, pairs_per_step
+        self._writer: PairWriter | None = None
+
+    @classmethod
+    def from_config(cls, config: DictConfig, df: DFConfig) -> "PairLog":
+        """The log of a run; nothing is created before the first pair."""
+        return cls(Path(df.log.dir or Path(config.trainer.default_local_dir) / "df"), df.log.pairs_per_step)
+
+    def start_after(self, step: int) -> None:
+        """Keep the pairs of an earlier run in the same folder up to the step that this one goes on from (0: none).
+
+        The steps after it are done again, and would be in the file twice. The file as it was is set aside.
+        """
+        path = self._folder / PAIRS_FILE
+        if not path.exists():
+            return
+        aside = self._folder / f"pairs.{len(list(self._folder.glob('pairs.*.jsonl'))) + 1}.jsonl"
+        path.rename(aside)
+        if step > 0:
+            cut_half_line(aside)  # of a run that was killed
+            for record in read_records(aside):
+                if record.step <= step:
+                    self._open().write(record)
+
+    def write(self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any) -> None:
+        """Write one step's pairs, the same number from each prompt as far as they go.
+
+        Args:
+            step: training step.
+            rows: the groups as they were sent.
+            answers: one for each.
+            tokenizer: the policy's.
+        """
+        queues = [[(row, attempt) for attempt in answer.attempts] for row, answer in zip(rows, answers, strict=True)]
+        in_turn = [pair for pairs in zip_longest(*queues) for pair in pairs if pair is not None]
+        for row, attempt in in_turn if self._limit < 0 else in_turn[: self._limit]:
+            self._open().write(self._record(step, row, attempt, tokenizer))
+
+    def _record(self, step: int, row: GroupRow, attempt: RepairAttempt, tokenizer: Any) -> PairRecord:
+        messages = row.columns["raw_prompt"]
+        return pair_record(
+            attempt,
+            row.request,
+            step=step,
+            prompt=prompt_text(messages),
+            images=tuple(save_image(item, self._folder / IMAGES_FOLDER) for item in image_items(messages)),
+            decode=partial(tokenizer.decode, skip_special_tokens=True),
+            token_texts=lambda token_ids: [tokenizer.decode([token]) for token in token_ids],
+        )
+
+    def _open(self) -> PairWriter:
+        if self._writer is None:
+            self._writer = PairWriter(self._folder / PAIRS_FILE)
+        return self._writer
