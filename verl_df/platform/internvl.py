@@ -11,9 +11,14 @@ verl's FSDP engine trains and vLLM serves as they are. Three places in between k
 - The features of a finished rollout are asked for with a text whose special tokens were dropped, and the processor
   counts them. Here it takes images without markers (`internvl_processor.py`).
 
+And one thing that transformers leaves out: rows without an image, such as the rows with which verl fills a batch up,
+pass the vision tower by. Where a rank has only such rows in a micro-batch, the others wait for it in FSDP's gather of
+the tower's weights for good. Here they run one empty tile through it, as verl has it for Qwen.
+
 Images only: a video's frames are written as images with a caption, which the prompt for vLLM does not undo.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -24,9 +29,10 @@ MODEL_TYPE = "internvl"
 
 
 def apply() -> None:
-    """Patch the two modules of verl when they are imported."""
+    """Patch two modules of verl and the model of transformers when they are imported."""
     on_import("verl.utils.tokenizer.tokenizer", _patch_processor)
     on_import("verl.workers.rollout.utils", _patch_prompt)
+    on_import("transformers.models.internvl.modeling_internvl", _patch_model)
 
 
 def collapse_images(prompt_ids: list[int], processor: Any) -> list[int]:
@@ -78,3 +84,23 @@ def _patch_prompt(utils: ModuleType) -> None:
         return stock(prompt_ids, processor)
 
     replace_everywhere(utils, "qwen2_5_vl_dedup_image_tokens", qwen2_5_vl_dedup_image_tokens)
+
+
+def _patch_model(modeling: ModuleType) -> None:
+    import torch
+
+    stock = modeling.InternVLModel.forward
+
+    @functools.wraps(stock)
+    def forward(self: Any, input_ids: Any = None, pixel_values: Any = None, **others: Any) -> Any:
+        # with a cache the images have been seen: generation, token by token
+        if pixel_values is None and others.get("past_key_values") is None:
+            embeddings = others.pop("inputs_embeds", None)
+            embeddings = self.get_input_embeddings()(input_ids) if embeddings is None else embeddings
+            vision = self.config.vision_config
+            tile = torch.zeros(1, vision.num_channels, *vision.image_size, dtype=embeddings.dtype)
+            features = self.get_image_features(pixel_values=tile.to(embeddings.device), return_dict=True).pooler_output
+            return stock(self, inputs_embeds=embeddings + 0.0 * features.mean(), **others)
+        return stock(self, input_ids, pixel_values, **others)
+
+    modeling.InternVLModel.forward = forward

@@ -2,16 +2,21 @@
 """InternVL between verl, transformers and vLLM."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoProcessor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 from verl.utils.tokenizer import hf_processor, hf_tokenizer
 from verl.workers.rollout import utils as rollout_utils
 
+from tests.unit.lab.checkpoint.support import on_ranks
 from verl_df.lab.tiny import save_tiny_model
 from verl_df.platform import internvl
 from verl_df.settings.checks import check_model_path
@@ -100,3 +105,45 @@ def test_the_makers_own_form_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
     with pytest.raises(ConfigError, match="ends in -HF"):
         check_model_path("actor_rollout_ref.model.path", str(tmp_path))
+
+
+# ---- rows without images ---------------------------------------------------------------------------------------------
+
+
+def inputs(processor: Any, images: bool) -> dict[str, torch.Tensor]:
+    text = prompt(processor) if images else "none"
+    return dict(processor(text=[text], images=PICTURES if images else None, return_tensors="pt"))
+
+
+def step(folder: Path) -> None:
+    """Forward and backward of the model as verl shards it; the second rank has a row without images only."""
+    initialize_global_process_group()
+    rank, mesh = torch.distributed.get_rank(), init_device_mesh("cpu", (2,))
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    for layer in (*model.model.vision_tower.encoder.layer, *model.model.language_model.layers, model):
+        fully_shard(layer, mesh=mesh)
+    logits = model(**inputs(hf_processor(str(folder)), images=rank == 0)).logits
+    logits.logsumexp(-1).mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    destroy_global_process_group()
+
+
+def test_a_rank_with_padding_rows_only_does_not_leave_the_others_waiting(folder: Path) -> None:
+    on_ranks(2, step, folder)
+
+
+def test_an_empty_tile_changes_no_logits(folder: Path, processor: Any) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    given = inputs(processor, images=False)
+    with torch.no_grad():
+        embedded = model.get_input_embeddings()(given["input_ids"])
+        alone = model.model.language_model(inputs_embeds=embedded, attention_mask=given["attention_mask"])
+        assert torch.equal(model.lm_head(alone.last_hidden_state), model(**given).logits)
+
+
+def test_generation_goes_past_the_tower_once(folder: Path, processor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    calls, stock = [], model.model.get_image_features
+    monkeypatch.setattr(model.model, "get_image_features", lambda **given: calls.append(1) or stock(**given))
+    model.generate(**inputs(processor, images=True), max_new_tokens=3, do_sample=False)
+    assert len(calls) == 1
