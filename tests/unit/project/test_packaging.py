@@ -123,7 +123,8 @@ def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
 def run_setup(*arguments: str, folder: Path, path: str) -> subprocess.CompletedProcess:
     """scripts/setup_env.sh in `folder` with `path` as the search path."""
     (folder / "scripts").mkdir(exist_ok=True)
-    shutil.copy(ROOT / "scripts/setup_env.sh", folder / "scripts/setup_env.sh")
+    for name in ("setup_env.sh", "setup_gpu.sh"):
+        shutil.copy(ROOT / "scripts" / name, folder / "scripts" / name)
     command = ["bash", "scripts/setup_env.sh", *arguments]
     return subprocess.run(command, cwd=folder, env={"PATH": path}, capture_output=True, text=True, timeout=240)
 
@@ -151,3 +152,37 @@ def test_setup_env_refuses_to_turn_a_cpu_environment_into_a_gpu_one(tmp_path: Pa
     finished = run_setup("gpu", folder=root, path=os.environ["PATH"])
     assert finished.returncode == 2
     assert ".venv was made for 'cpu'" in finished.stderr
+
+
+def fake(folder: Path, name: str, text: str) -> None:
+    """A program `name` that prints `text` when it is asked something, and does nothing."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\ncase $1 in --*) echo '{text}' ;; esac\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("driver", "message"),
+    [
+        (None, "nvidia-smi names no GPU; for a machine without one write 'scripts/setup_env.sh cpu'"),
+        ("", "nvidia-smi names no GPU"),
+        ("570.86.15", "the driver is 570.86.15; CUDA 13, for which torch 2.11.0 is built, needs 580 or newer"),
+    ],
+)
+def test_setup_env_checks_the_driver_before_it_makes_anything(driver: str | None, message: str, tmp_path: Path) -> None:
+    root, tools = copy_sources(tmp_path / "sources"), tmp_path / "bin"
+    if driver is not None:
+        fake(tools, "nvidia-smi", driver)
+    finished = run_setup("gpu", folder=root, path=f"{tools}:{os.environ['PATH']}")
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert not (root / ".venv").exists()
+
+
+def test_setup_env_prefers_the_python_that_flash_attn_has_a_wheel_for(tmp_path: Path) -> None:
+    root, tools = copy_sources(tmp_path / "sources"), tmp_path / "bin"
+    fake(tools, "nvidia-smi", "580.65.06")
+    for name in ("python3.11", "python3.12"):
+        fake(tools, name, f"Python {name.removeprefix('python')}")
+    made = [run_setup(target, folder=root, path=f"{tools}:{os.environ['PATH']}").stdout for target in ("cpu", "gpu")]
+    assert "making .venv with Python 3.11" in made[0] and "making .venv with Python 3.12" in made[1]
