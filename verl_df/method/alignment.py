@@ -8,9 +8,13 @@ on one side, tokens of ŷ on the other, one side possibly empty. The masks follo
 * a side that is empty is a gap, and the gap position counts too (our reading): an insertion before y_i marks y_i, a
   deletion before ŷ_j marks ŷ_j, a gap past the end marks the last token.
 
-Among the equally short paths through one block the canonical one puts the gaps first. So where a block has tokens on
-both sides its gaps fall on tokens that are marked anyway, and no matched token after the block is marked. This holds
-for LCS too, which writes a substitution as a deletion and an insertion in one block.
+Among the equally short paths one is canonical (our reading), for both methods:
+
+* every block starts where the two sequences part. In `and and` for `and` the engine may call either word the one that is
+  too many; the second is, for up to the first the two responses agree. So a gap moves right while its first token is the
+  other side's next one.
+* in a block with tokens on both sides the gaps come first: they fall on tokens that are marked anyway, and no matched
+  token after the block is marked. LCS writes a substitution as a deletion and an insertion in one block.
 """
 
 import operator
@@ -115,7 +119,7 @@ def align(
     check_choice("method", method, METHODS)
     check_choice("backend", backend, BACKENDS)
     y, y_hat = _dense_codes(error, repair)
-    blocks = _blocks(_matches(y, y_hat, method, backend), len(y), len(y_hat))
+    blocks = _blocks(y, y_hat, _matches(y, y_hat, method, backend))
     edits = tuple(edit for block in blocks for edit in _edits(block, method))
     return Alignment(
         error_mask=_mask(len(y), [block[:2] for block in blocks]),
@@ -149,12 +153,21 @@ def _matches(y: list[int], y_hat: list[int], method: str, backend: str) -> list[
     return [(match.a, match.b, match.size) for match in path.as_matching_blocks()]
 
 
-def _blocks(matches: Iterable[tuple[int, int, int]], error_length: int, repair_length: int) -> list[Block]:
-    blocks, i, j = [], 0, 0
-    for error_start, repair_start, size in [*matches, (error_length, repair_length, 0)]:
-        if (error_start, repair_start) != (i, j):
-            blocks.append(Block(i, error_start, j, repair_start))
-        i, j = error_start + size, repair_start + size
+def _blocks(y: Sequence[int], y_hat: Sequence[int], matches: Iterable[tuple[int, int, int]]) -> list[Block]:
+    """What lies between matches (start in y, start in ŷ, length), each block where the sequences part."""
+    blocks = []
+    i = j = 0  # where the present block starts
+    for error_end, repair_end, size in [*matches, (len(y), len(y_hat), 0)]:
+        after = error_end + size, repair_end + size
+        while size and (i == error_end) != (j == repair_end) and y[i] == y_hat[j]:  # a gap on one side: move it right
+            i, error_end, j, repair_end, size = i + 1, error_end + 1, j + 1, repair_end + 1, size - 1
+        at_end = after == (len(y), len(y_hat))
+        if (i, j) == (error_end, repair_end):
+            i, j = after
+        elif size or at_end:
+            blocks.append(Block(i, error_end, j, repair_end))
+            i, j = after
+        # else the gap has reached the next block, and is part of it
     return blocks
 
 

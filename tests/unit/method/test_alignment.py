@@ -208,6 +208,43 @@ def test_ties_are_pinned(y, y_hat, method, error, repair):
     assert masks(y, y_hat, method=method) == (error, repair)
 
 
+def starts_of_runs(alignment):
+    """Where each run of edits starts, in y and in ŷ."""
+    removed = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
+    written = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
+    starts, i, j, inside = [], 0, 0, False
+    while i < len(alignment.error_mask) or j < len(alignment.repair_mask):
+        edited = i in removed or j in written
+        starts += [(i, j)] if edited and not inside else []
+        i, j, inside = i + (i in removed or not edited), j + (j in written or not edited), edited
+    return starts
+
+
+@settings(max_examples=500)
+@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS), st.sampled_from(BACKENDS))
+def test_every_run_of_edits_starts_where_the_sequences_part(y, y_hat, method, backend):
+    alignment = align(y, y_hat, method=method, backend="rapidfuzz" if method == "lcs" else backend)
+    assert all(i == len(y) or j == len(y_hat) or y[i] != y_hat[j] for i, j in starts_of_runs(alignment))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("y", "y_hat", "error", "repair"),
+    [
+        # after another fix the engine calls the first `and` the one too many
+        ("there are 3 red and and 4 blue", "there are 4 red and 4 blue", "..x..x..", "..x..x."),
+        ("there are 4 red and 4 blue", "there are 3 red and and 4 blue", "..x..x.", "..x..x.."),
+        ("a 1 c so so so b", "a 2 c so b", ".x..xx.", ".x..x"),
+        ("a 1 c x y x y b", "a 2 c x y b", ".x...xx.", ".x...x"),
+        ("a 1 so so b", "a 2 so c", ".x.xx", ".x.x"),  # the gap reaches the next run
+    ],
+)
+def test_a_stutter_is_wrong_where_the_sequences_part(y, y_hat, error, repair, method):
+    words = {word: number for number, word in enumerate(sorted({*y.split(), *y_hat.split()}))}
+    alignment = align([words[word] for word in y.split()], [words[word] for word in y_hat.split()], method=method)
+    assert (pattern(alignment.error_mask), pattern(alignment.repair_mask)) == (error, repair)
+
+
 def test_ids_of_any_size_and_equal_hash_are_told_apart():
     twin = 2**61 - 1  # hash(twin) == hash(0)
     alignment = align([0, 7, 2**80], [twin, 7, 2**80])
