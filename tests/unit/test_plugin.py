@@ -33,7 +33,13 @@ def test_verl_finds_the_names_in_a_process_that_never_names_us() -> None:
     command = [sys.executable, "-c", FRESH_PROCESS]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert finished.returncode == 0, finished.stderr[-2000:]
-    for name in ("DFRewardManager", "DFTrainer", "df_grpo_advantage", "df_vanilla_loss", "adapters/value_model.py"):
+    for name in (
+        "DFRewardManager",
+        "DFTrainer",
+        "GatedEstimator(base='grpo')",
+        "WatchedLoss(base='vanilla')",
+        "adapters/value_model.py",
+    ):
         assert name in finished.stdout
 
 

@@ -29,13 +29,20 @@ SEPARATORS = {
 
 @dataclass(frozen=True)
 class GateConfig:
-    """How a mask becomes a gate.
+    """How a mask becomes a gate (Eq. 9, 10, 20).
 
-    kind: "binary" is g = m (Eq. 10), "soft" is g = w, w_t = m_t · exp(−α·|t − τ|) (Eq. 9). alpha: α ≥ 0, per token.
-    tau: which token is τ (our reading: the first token of the difference segment that holds t). level: "step" marks a
-    whole step when any of its tokens is marked. segments: "first" keeps the first difference segment only, our reading
-    of the paper's "truncated" mask. normalizer: "response" divides a response's loss by |z| (Eq. 22), "gated" by its
-    tokens with a gate above 0, see `gate_weights`. Raises ValueError for a value outside these choices.
+    Attributes:
+        kind: `binary`: g = m (Eq. 10); `soft`: g = w, w_t = m_t · exp(−α·|t − τ|) (Eq. 9).
+        alpha: α, the decay per token of `soft`; 0 or more.
+        tau: which token is τ: `segment_start` (our reading), the first token of the difference segment that holds t;
+            `segment_centre`; `first_difference` of the response.
+        level: `token`; `step`: a whole step is marked when any of its tokens is.
+        segments: `all`; `first`: only the first difference segment, our reading of the paper's "truncated" mask.
+        normalizer: `response`: a loss is a mean over the response (Eq. 22); `gated`: over its tokens with a gate above
+            0.
+
+    Raises:
+        ValueError: a value outside these choices.
     """
 
     kind: str = "binary"

@@ -5,7 +5,7 @@ A wrong path or a broken image found here costs a second; found by a vLLM worker
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,15 @@ from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config, nearest
 from verl_df.settings.endpoint_checks import check_judge
-from verl_df.settings.objectives import ESTIMATORS, LOSSES
+from verl_df.settings.objectives import (
+    ESTIMATORS,
+    FIXED_AGGREGATION,
+    LOSSES,
+    UNGATED_ESTIMATORS,
+    UNGATED_LOSSES,
+    base_of,
+    gated,
+)
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -66,20 +74,15 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         ConfigError: the contradiction.
     """
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
-    loss = actor.policy_loss.loss_mode
     require_choice("trainer.v1.trainer_mode", config.trainer.v1.trainer_mode, ("df_sync",), FROM_YAML)
-    require_choice("algorithm.adv_estimator", config.algorithm.adv_estimator, tuple(ESTIMATORS), _FROM_OBJECTIVE)
-    require_choice("actor_rollout_ref.actor.policy_loss.loss_mode", loss, LOSSES, _FROM_OBJECTIVE)
+    _check_gated("algorithm.adv_estimator", config.algorithm.adv_estimator, ESTIMATORS, UNGATED_ESTIMATORS)
+    _check_gated("actor_rollout_ref.actor.policy_loss.loss_mode", actor.policy_loss.loss_mode, LOSSES, UNGATED_LOSSES)
     require_choice("reward.reward_manager.name", config.reward.reward_manager.name, ("df",), FROM_YAML)
     _check_estimator(config, df)
+    _check_aggregation(actor, df)
     _check_critic(config, df)
     _check_dynamic_sampling(config, df)
     _check_overlong_buffer(config, df)
-    if df.gate.normalizer == "gated" and actor.loss_agg_mode not in TOKEN_MEANS:
-        raise ConfigError(
-            f"df.gate.normalizer=gated takes a mean over gated tokens, and actor_rollout_ref.actor.loss_agg_mode="
-            f"{actor.loss_agg_mode} has no mean over tokens: set it to {' or '.join(TOKEN_MEANS)}"
-        )
     if not config.trainer.use_v1:
         raise ConfigError("trainer.use_v1=False: DF runs on verl's V1 trainer; leave it true")
     if config.reward.reward_model.enable:
@@ -102,6 +105,33 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         _check_repaired_rows(config)
 
 
+def _check_gated(key: str, name: str, offered: Iterable[str], refused: Mapping[str, str]) -> None:
+    """Raise ConfigError unless `name` is one of `offered` with a gate; `refused`: why the others of verl have none."""
+    names, base = [gated(one) for one in offered], base_of(name)
+    if name in names:
+        return
+    if base in refused:
+        raise ConfigError(f"{key}={name}: verl's {base} cannot be gated: {refused[base]} ({_FROM_OBJECTIVE})")
+    if gated(base) in names:
+        raise ConfigError(f"{key}={name}: DF needs {gated(base)}, the same with a gate ({_FROM_OBJECTIVE})")
+    raise ConfigError(f"{key}={name}: verl has no such name; {nearest(name, names)} ({_FROM_OBJECTIVE})")
+
+
+def _check_aggregation(actor: DictConfig, df: DFConfig) -> None:
+    loss, aggregation = actor.policy_loss.loss_mode, actor.loss_agg_mode
+    fixed = FIXED_AGGREGATION.get(base_of(loss), aggregation)
+    if aggregation != fixed:
+        raise ConfigError(
+            f"actor_rollout_ref.actor.loss_agg_mode={aggregation}: {loss} always takes {fixed}, and verl would ignore "
+            f"the setting; set it to {fixed}"
+        )
+    if df.gate.normalizer == "gated" and aggregation not in TOKEN_MEANS:
+        raise ConfigError(
+            f"df.gate.normalizer=gated takes a mean over gated tokens, and actor_rollout_ref.actor.loss_agg_mode="
+            f"{aggregation} has no mean over tokens: set it to {' or '.join(TOKEN_MEANS)}"
+        )
+
+
 def _check_mini_batches(config: DictConfig, df: DFConfig) -> None:
     actor, batch = config.actor_rollout_ref.actor, config.data.train_batch_size
     if batch % actor.ppo_mini_batch_size:
@@ -118,7 +148,7 @@ def _check_mini_batches(config: DictConfig, df: DFConfig) -> None:
 
 def _check_estimator(config: DictConfig, df: DFConfig) -> None:
     estimator = config.algorithm.adv_estimator
-    modes = ESTIMATORS[estimator]
+    modes = ESTIMATORS[base_of(estimator)]
     if df.group.mode not in modes:
         raise ConfigError(
             f"algorithm.adv_estimator={estimator} is not for df.group.mode={df.group.mode} (no repaired row is trained "

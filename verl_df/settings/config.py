@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `df:` block: every key, its type, its default and what it means.
 
-`recipe/df/config/df_trainer.yaml` holds the same keys with the same defaults (a test compares the two), so that Hydra
-can override them. "Our reading" marks a place where the paper is silent; the reading is the default.
+`scripts/docs_tables.py` writes the keys into `recipe/df/config/df_trainer.yaml`, so that Hydra can override them, and
+into the table of `recipe/df/README.md`. "Our reading" marks a place where the paper is silent; the reading is the
+default.
 """
 
 from collections.abc import Iterable, Mapping
@@ -97,7 +98,8 @@ class AlignmentConfig:
     Attributes:
         method: `levenshtein` (shortest edit path) or `lcs` (ablation).
         backend: `rapidfuzz`, or `python-levenshtein` (an extra under the GPL; only for `levenshtein`).
-        step_separator: where steps end, for `gate.level=step`: `blank_line`, `line` or `sentence`.
+        step_separator: where steps end, for `gate.level=step`: `blank_line`, `line` or `sentence`; found in the text,
+            cut on token ids, nothing is encoded again.
     """
 
     method: str = "levenshtein"

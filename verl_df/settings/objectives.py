@@ -1,187 +1,150 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every objective as a choice of verl's parts, and the only difference of each from its base.
+"""What of verl a gate can multiply, and the objectives made of it.
 
-An objective is an advantage estimator, a policy loss with its aggregation, and a group mode. The gate sits in the
-advantages (Eq. 21), so a loss needs no change: verl's clipped losses are positively homogeneous in the advantage, and
-an advantage of zero gives a gradient of zero. KL and entropy terms, ratios and denominators are over whole responses.
-
-- DF-GRPO, DF-GSPO, DF-DAPO: the group becomes wrong rollouts and their repairs (Eq. 16), both sides gated (Eq. 20).
-- DF-PPO: wrong rollouts are gated, right ones are not (Eq. 25-28); no repair is trained on, the critic's returns are
-  not gated.
-- gate only: as DF-PPO, for the other bases.
-
-`recipe/df/config/objective/NAME.yaml` sets verl's keys for each; a test compares the two.
+An objective is a file `recipe/df/config/objective/NAME.yaml`, the only place that describes it: an advantage estimator,
+a policy loss with its aggregation and clip, and a group mode. The gate sits in the advantages (Eq. 21), so a loss needs
+no change: those offered here are positively homogeneous in the advantage, and an advantage of zero gives a gradient of
+zero. KL and entropy terms, ratios and denominators are over whole responses.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from omegaconf import OmegaConf
 
-@dataclass(frozen=True)
-class Base:
-    """An algorithm of verl that a gate of ones gives back.
+OBJECTIVE_FOLDER = Path(__file__).resolve().parents[2] / "recipe/df/config/objective"
 
-    Attributes:
-        name: in words.
-        estimator, loss: names in verl's registries.
-        clip: how the ratio is clipped.
-        aggregation: verl's `loss_agg_mode`.
-    """
-
-    name: str
-    estimator: str
-    loss: str
-    clip: str
-    aggregation: str
-
-
-@dataclass(frozen=True)
-class Mode:
-    """What a group mode does to a base. gate: which tokens of which rows it reaches; rows: which rows are trained on;
-    difference: the only difference from the base.
-    """
-
-    gate: str
-    rows: str
-    difference: str
-
-
-MODES = {
-    "repair_pairs": Mode(
-        gate="m on wrong rollouts, m′ on repairs",
-        rows="wrong rollouts and their repairs",
-        difference="the group is wrong rollouts and their repairs, and the advantage is gated",
-    ),
-    "gate_only": Mode(
-        gate="m on wrong rollouts, 1 on right ones",
-        rows="all rollouts, no repair",
-        difference="the advantage of wrong rollouts is gated; returns are not",
-    ),
+# Estimators of verl that are registered with a gate, with their group modes. Where the paper trains on no repaired row,
+# none is offered: a critic has no value of a response that the policy did not sample, and a mean over the batch would
+# shift with the rows added.
+_GATE_ONLY = ("gate_only", "off")
+ESTIMATORS: dict[str, tuple[str, ...]] = {
+    "grpo": ("repair_pairs", *_GATE_ONLY),
+    "grpo_vectorized": _GATE_ONLY,
+    "rloo": _GATE_ONLY,
+    "rloo_vectorized": _GATE_ONLY,
+    "reinforce_plus_plus": _GATE_ONLY,
+    "reinforce_plus_plus_baseline": _GATE_ONLY,
+    "gae": _GATE_ONLY,
+    "opo": _GATE_ONLY,
+    "gpg": _GATE_ONLY,
 }
+
+# Policy losses of verl that are registered with a gate, with what bounds the ratio. clip_cov takes its covariance with
+# gated advantages.
+LOSSES: dict[str, str] = {
+    "vanilla": "1 - ε_low, 1 + ε_high; dual clip c",
+    "gspo": "1 - ε_low, 1 + ε_high; no dual clip",
+    "sapo": "a sigmoid with τ_pos, τ_neg",
+    "gpg": "no ratio",
+    "cispo": "1 - ε_low, 1 + ε_high, the gradient kept",
+    "dppo_tv": "total variation above ε_low, ε_high: no gradient; ratio at most c",
+    "dppo_kl": "divergence above ε_low, ε_high: no gradient; ratio at most c",
+    "clip_cov": "1 - ε_low, 1 + ε_high; no gradient for some tokens of high covariance",
+}
+# Losses whose ratio is that of the whole response, s(z) = exp(1/|z| Σ_t log w_t), over all tokens, gated or not.
+SEQUENCE_RATIO = ("gspo",)
+# Losses that aggregate in one way, whatever verl's `loss_agg_mode` says.
+FIXED_AGGREGATION = {"sapo": "seq-mean-token-mean"}
+
+# The rest of verl's, and why no gate is put on it.
+UNGATED_ESTIMATORS: dict[str, str] = {
+    "grpo_passk": "only the best rollout of a group has an advantage, so a gate on wrong rollouts would do nothing",
+    "remax": "it needs the reward of a greedy rollout, which verl's V1 trainer does not sample",
+    "gdpo": "it needs the parts of the reward, which verl gives to its own name only",
+    "optimal_token_baseline": "it needs sum_pi_squared, which verl's V1 trainer does not compute",
+    "tir_optimal_token_baseline": "it needs sum_pi_squared, which verl's V1 trainer does not compute",
+}
+UNGATED_LOSSES: dict[str, str] = {
+    "kl_cov": "its KL term is not multiplied by the advantage, so a gate of zero leaves a gradient",
+    "dro": "its quadratic term is not multiplied by the advantage, so a gate of zero leaves a gradient",
+    "geo_mean": "it takes one mean advantage a response, so a gate on one token changes the weight of all others",
+    "bypass_mode": "verl's V1 trainer does not hand it algorithm.rollout_correction",
+}
+
+
+def gated(base: str) -> str:
+    """The name under which a gated estimator or loss of verl's stands in verl's registry."""
+    return f"df_{base}"
+
+
+def base_of(name: str) -> str:
+    """verl's own name of a gated estimator or loss; a name without a gate is its own base."""
+    return name.removeprefix("df_")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One objective: a base in a group mode.
+    """One objective, as its file has it.
 
     Attributes:
-        name: of the config group's file.
-        base: the algorithm of verl.
-        mode: `df.group.mode`.
+        name: of the file.
+        title: the algorithm in words.
         equations: of the paper.
+        base_estimator: verl's advantage estimator, which ours calls.
+        base_loss: verl's policy loss, which ours calls.
+        aggregation: verl's `loss_agg_mode`.
+        mode: `df.group.mode`.
+        clip: the keys `clip_ratio*` of verl's actor that the file sets.
     """
 
     name: str
-    base: Base
-    mode: str
+    title: str
     equations: str
-
-    @property
-    def base_estimator(self) -> str:
-        """verl's estimator, which ours calls."""
-        return self.base.estimator
+    base_estimator: str
+    base_loss: str
+    aggregation: str
+    mode: str
+    clip: Mapping[str, float]
 
     @property
     def estimator(self) -> str:
         """Ours, in verl's registry."""
-        return f"df_{self.base.estimator}"
-
-    @property
-    def base_loss(self) -> str:
-        """verl's policy loss, which ours calls."""
-        return self.base.loss
+        return gated(self.base_estimator)
 
     @property
     def loss(self) -> str:
         """Ours, in verl's registry."""
-        return f"df_{self.base.loss}"
+        return gated(self.base_loss)
 
     @property
     def ratio(self) -> str:
         """`token`, w_t of Eq. 18, or `sequence`, exp of its mean log over the response."""
-        return "sequence" if self.base.loss == "gspo" else "token"
-
-    @property
-    def clip(self) -> str:
-        """How the ratio is clipped."""
-        return self.base.clip
-
-    @property
-    def aggregation(self) -> str:
-        """verl's `loss_agg_mode`."""
-        return self.base.aggregation
-
-    @property
-    def gate(self) -> str:
-        """Which tokens of which rows the gate reaches."""
-        return MODES[self.mode].gate
-
-    @property
-    def rows(self) -> str:
-        """Which rows are trained on."""
-        return MODES[self.mode].rows
-
-    @property
-    def difference(self) -> str:
-        """The only difference from the base."""
-        return MODES[self.mode].difference
+        return "sequence" if self.base_loss in SEQUENCE_RATIO else "token"
 
 
-_SYMMETRIC = "1 ± ε; dual clip c"
-_GRPO = Base("GRPO", "grpo", "vanilla", _SYMMETRIC, "seq-mean-token-mean")
-_GSPO = Base("GSPO", "grpo", "gspo", "1 - ε_low, 1 + ε_high; no dual clip", "seq-mean-token-mean")
-_DAPO = Base(
-    "DAPO (dynamic sampling of the initial group, overlong shaping)",
-    "grpo",
-    "vanilla",
-    "1 - ε_low, 1 + ε_high; dual clip c",
-    "token-mean",
-)
-_PPO = Base("PPO with a critic", "gae", "vanilla", _SYMMETRIC, "token-mean")
-_RLOO = Base("RLOO", "rloo", "vanilla", _SYMMETRIC, "token-mean")
-_REINFORCE_PLUS_PLUS = Base("REINFORCE++", "reinforce_plus_plus", "vanilla", _SYMMETRIC, "token-mean")
+def load_objectives(folder: Path = OBJECTIVE_FOLDER) -> dict[str, Objective]:
+    """All objectives by name, those with a name of the paper's own (`df_*`) first.
 
-OBJECTIVES: dict[str, Objective] = {
-    objective.name: objective
-    for objective in (
-        Objective("df_grpo", _GRPO, "repair_pairs", "11-23"),
-        Objective("df_gspo", _GSPO, "repair_pairs", "11-23"),
-        Objective("df_dapo", _DAPO, "repair_pairs", "11-23"),
-        Objective("df_ppo", _PPO, "gate_only", "25-28"),
-        Objective("grpo_gate_only", _GRPO, "gate_only", "21, 26"),
-        Objective("gspo_gate_only", _GSPO, "gate_only", "21, 26"),
-        Objective("dapo_gate_only", _DAPO, "gate_only", "21, 26"),
-        Objective("rloo_gate_only", _RLOO, "gate_only", "21, 26"),
-        Objective("reinforce_plus_plus_gate_only", _REINFORCE_PLUS_PLUS, "gate_only", "21, 26"),
-    )
-}
-
-# The group modes that each estimator is for. Where the paper trains on no repaired row, none is offered: a critic has
-# no value of a response that the policy did not sample, and a mean over the batch would shift with the rows added.
-ESTIMATORS: dict[str, tuple[str, ...]] = {
-    "df_grpo": ("repair_pairs", "gate_only", "off"),
-    "df_rloo": ("gate_only", "off"),
-    "df_reinforce_plus_plus": ("gate_only", "off"),
-    "df_gae": ("gate_only", "off"),
-}
-LOSSES = ("df_vanilla", "df_gspo")
+    Raises:
+        ValueError: a file without one of its parts; the message names the file and what it lacks.
+    """
+    paths = sorted(folder.glob("*.yaml"), key=lambda path: (not path.stem.startswith("df_"), path.stem))
+    return {path.stem: _read(path) for path in paths}
 
 
-def markdown_table() -> str:
-    """The table of all objectives, as it stands in `recipe/df/README.md`: one row each, no line break at the end."""
-    head = ("objective", "estimator", "ratio", "clip", "aggregation", "gate", "rows trained", "equations", "file")
-    lines = [head, ("---",) * len(head), *(_cells(one) for one in OBJECTIVES.values())]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _read(path: Path) -> Objective:
+    written = OmegaConf.load(path)
 
+    def stated(key: str) -> str:
+        value = OmegaConf.select(written, key)
+        if value is None:
+            raise ValueError(f"{path}: an objective states {key} itself")
+        return value
 
-def _cells(one: Objective) -> tuple[str, ...]:
-    return (
-        f"`{one.name}`",
-        f"`{one.estimator}` = `{one.base_estimator}` × g",
-        one.ratio,
-        one.clip,
-        f"`{one.aggregation}`",
-        one.gate,
-        one.rows,
-        one.equations,
-        f"`advantage.py` (`{one.estimator}_advantage`), `loss.py` (`{one.loss}_loss`)",
+    heading = re.search(r"^# (.+) \(Eq\. ([\d, -]+)\)\.", path.read_text(encoding="utf-8"), re.MULTILINE)
+    if heading is None:
+        raise ValueError(f"{path}: begin the comment with the algorithm and its equations, '# GRPO, gated (Eq. 21).'")
+    actor = OmegaConf.select(written, "actor_rollout_ref.actor", default={})
+    return Objective(
+        name=path.stem,
+        title=heading[1],
+        equations=heading[2],
+        base_estimator=base_of(stated("algorithm.adv_estimator")),
+        base_loss=base_of(stated("actor_rollout_ref.actor.policy_loss.loss_mode")),
+        aggregation=stated("actor_rollout_ref.actor.loss_agg_mode"),
+        mode=stated("df.group.mode"),
+        clip={key: value for key, value in actor.items() if key.startswith("clip_ratio")},
     )

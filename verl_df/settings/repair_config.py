@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `df:` block of the repair model's own training: every key, its type, its default and what it means.
 
-`recipe/df/config/repair_trainer.yaml` holds the same keys with the same defaults (a test compares the two). "Our
-reading" marks a place where the paper is silent; the reading is the default.
+`scripts/docs_tables.py` writes the keys into `recipe/df/config/repair_trainer.yaml` and the table of
+`docs/repair_model.md`. "Our reading" marks a place where the paper is silent; the reading is the default.
 """
 
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ class RepairTrainingConfig:
         reward_manager: verl's reward manager that computes r_task (`naive`, `dapo`, `df_judge`, ...): the policy's.
         edit_penalty: lambda of Eq. 4 (paper: 0.5).
         prompt_template: file with {question}, {response}, {reference}; null: the packaged `repair.txt`.
-        image_removal: C1, the factor g_vis.
-        auditor: the factor g_aud.
+        image_removal: the image-removal check C1 (Eq. 3), the factor g_vis.
+        auditor: the model that looks for reward hacking in right repairs (section 3.3), the factor g_aud.
         judge: the LLM judge, for `reward_manager: df_judge`.
         log_dir: folder of the audits and their images; null: `<trainer.default_local_dir>/df`.
         check: checks of the data before Ray starts.

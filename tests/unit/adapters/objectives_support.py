@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.config import AlgoConfig
-from verl.trainer.ppo.ray_trainer import compute_advantage
+from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 
-from tests.unit.adapters.policy_training.test_loss import actor_config, nested
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
-from verl_df.settings.objectives import Objective
+from verl_df.settings.objectives import ESTIMATORS, FIXED_AGGREGATION, LOSSES, Objective, load_objectives
 
 VOCABULARY, WIDTH = 7, 4
 GAMMA, LAM = 0.9, 0.8
@@ -26,12 +25,45 @@ KL_COEF = 0.3
 # ε_low, ε_high and the dual clip's c, chosen so that ratios between 1/e and e come to lie on every side of them.
 TOKEN_CLIP, DAPO_CLIP, SEQUENCE_CLIP = (0.2, 0.2, 1.8), (0.2, 0.28, 2.0), (0.1, 0.15, None)
 GATES = ("binary", "soft", "zero", "one", "above one")
+AGGREGATIONS = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
+OBJECTIVES = load_objectives()
+
+
+def objective_of(estimator: str, loss: str) -> Objective:
+    """An objective on two of verl's parts, whether a file of the recipe has it or not."""
+    aggregation = FIXED_AGGREGATION.get(loss, "token-mean")
+    return Objective(f"{estimator}+{loss}", "", "", estimator, loss, aggregation, "gate_only", {})
+
+
+def _distinct(objectives: Sequence[Objective]) -> dict[str, Objective]:
+    """Those that differ in what reaches a loss, by name."""
+    parts = {(one.base_estimator, one.base_loss, one.aggregation, bool(one.clip)): one for one in objectives[::-1]}
+    return {one.name: one for one in reversed(parts.values())}
+
+
+# Every objective of the recipe, every estimator with PPO's loss, and every loss with GRPO's advantages.
+ALL = _distinct(
+    [
+        *OBJECTIVES.values(),
+        *(objective_of(estimator, "vanilla") for estimator in ESTIMATORS),
+        *(objective_of("grpo", loss) for loss in LOSSES),
+    ]
+)
 
 
 def clip_of(objective: Objective) -> tuple[float, float, float | None]:
     if objective.ratio == "sequence":
         return SEQUENCE_CLIP
-    return DAPO_CLIP if "dapo" in objective.name else TOKEN_CLIP
+    return DAPO_CLIP if objective.clip else TOKEN_CLIP
+
+
+def actor_config(**changes: object) -> FSDPActorConfig:
+    settings = {"strategy": "fsdp", "rollout_n": 4, "ppo_mini_batch_size": 4, "ppo_micro_batch_size_per_gpu": 2}
+    return FSDPActorConfig(**(settings | {"use_dynamic_bsz": True, "clip_ratio_high": 0.3} | changes))
+
+
+def nested(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
 
 
 @dataclass(frozen=True)
@@ -202,12 +234,10 @@ def cases(draw: st.DrawFn, dtype: torch.dtype = torch.float64) -> Case:
 # ---- verl's calls ----------------------------------------------------------------------------------------------------
 
 
-def algorithm_config(estimator: str) -> AlgoConfig:
-    return AlgoConfig(adv_estimator=estimator, gamma=GAMMA, lam=LAM)
-
-
-def estimate(case: Case, estimator: str, gate: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Advantages and returns as verl's trainer computes them, with ours or with its own estimator."""
+def estimate(
+    case: Case, estimator: str, gate: torch.Tensor | None = None, by_std: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Advantages and returns as verl's V1 trainer computes them, with ours or with its own estimator."""
     columns = {
         "response_mask": case.mask,
         "token_level_rewards": case.padded([row.rewards for row in case.rows]),
@@ -215,9 +245,12 @@ def estimate(case: Case, estimator: str, gate: torch.Tensor | None = None) -> tu
     }
     uids = np.array([row.uid for row in case.rows], dtype=object)
     data = DataProto(batch=TensorDict(columns, batch_size=len(case.rows)), non_tensor_batch={"uid": uids})
-    config = algorithm_config(estimator)
+    keys = [f"{row.uid}_{session}_0" for session, row in enumerate(case.rows)]
+    config = AlgoConfig(adv_estimator=estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std)
     with use_row_fields(RowFields(case.gate if gate is None else gate, case.is_repair, case.values)):
-        data = compute_advantage(data, estimator, gamma=GAMMA, lam=LAM, config=config)
+        data = compute_advantage_for_multi_trajectories(
+            data, keys, estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std, config=config
+        )
     return data.batch["advantages"], data.batch["returns"]
 
 

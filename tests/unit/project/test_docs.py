@@ -1,22 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the pages list is what there is."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests import ROOT
-from verl_df.settings.objectives import markdown_table
 
 RECIPE = ROOT / "recipe/df"
 README = (RECIPE / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", RECIPE / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_table_of_objectives_is_up_to_date() -> None:
-    """Else paste what `python -c 'import verl_df.settings.objectives as o; print(o.markdown_table())'` prints."""
-    assert markdown_table() in README
+def write_tables(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "scripts/docs_tables.py", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+
+
+def test_what_is_generated_is_up_to_date() -> None:
+    result = write_tables("--check")
+    assert (result.returncode, result.stdout) == (0, ""), result.stdout + result.stderr
+
+
+def test_what_is_out_of_date_is_named_and_written_anew(tmp_path: Path) -> None:
+    for folder in ("recipe/df", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    stale = tmp_path / "recipe/df/config/df_trainer.yaml"
+    stale.write_text(stale.read_text().replace("images: 20000", "images: 3"))
+    result = write_tables("--check", "--root", tmp_path)
+    assert result.returncode == 1
+    assert result.stdout == "recipe/df/config/df_trainer.yaml: out of date, run python scripts/docs_tables.py\n"
+    assert write_tables("--root", tmp_path).returncode == 0
+    assert stale.read_text() == (ROOT / "recipe/df/config/df_trainer.yaml").read_text()
 
 
 def test_every_preset_is_in_the_table() -> None:

@@ -18,7 +18,7 @@ from tests.unit.adapters.support import composed
 from verl_df.settings import checks
 from verl_df.settings.checks import check_choices, check_data_file, check_run, tokenizer_difference
 from verl_df.settings.config import ConfigError, load_df_config
-from verl_df.settings.objectives import ESTIMATORS
+from verl_df.settings.objectives import ESTIMATORS, gated
 
 VOCABULARY = {"a": 0, "b": 1, "ab": 2, "<end>": 3, "<pad>": 4}
 
@@ -95,6 +95,10 @@ def test_without_repairs_no_repair_model_is_asked_for(run) -> None:
     check_run(run({"df.group.mode": "off", "df.repair.model_path": "/nowhere"}))
 
 
+ESTIMATOR, LOSS = "algorithm.adv_estimator", "actor_rollout_ref.actor.policy_loss.loss_mode"
+AGGREGATION = "actor_rollout_ref.actor.loss_agg_mode"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -103,12 +107,29 @@ def test_without_repairs_no_repair_model_is_asked_for(run) -> None:
             "trainer.v1.trainer_mode=sync: DF needs df_sync (the default of df_trainer.yaml)",
         ),
         (
-            {"algorithm.adv_estimator": "grpo"},
-            "adv_estimator=grpo: DF needs df_grpo or df_rloo or df_reinforce_plus_plus or df_gae (choose it with",
+            {ESTIMATOR: "grpo"},
+            "adv_estimator=grpo: DF needs df_grpo, the same with a gate (choose it with objective=",
+        ),
+        ({ESTIMATOR: "df_rlo"}, "adv_estimator=df_rlo: verl has no such name; did you mean 'df_rloo'? (choose it with"),
+        (
+            {ESTIMATOR: "df_remax"},
+            "adv_estimator=df_remax: verl's remax cannot be gated: it needs the reward of a",
         ),
         (
-            {"actor_rollout_ref.actor.policy_loss.loss_mode": "vanilla"},
-            "loss_mode=vanilla: DF needs df_vanilla or df_gspo (choose it with objective=NAME",
+            {LOSS: "vanilla"},
+            "loss_mode=vanilla: DF needs df_vanilla, the same with a gate (choose it with objective=",
+        ),
+        (
+            {LOSS: "df_kl_cov"},
+            "loss_mode=df_kl_cov: verl's kl_cov cannot be gated: its KL term is not multiplied",
+        ),
+        (
+            {LOSS: "dro"},
+            "loss_mode=dro: verl's dro cannot be gated: its quadratic term is not multiplied",
+        ),
+        (
+            {LOSS: "df_sapo", AGGREGATION: "token-mean"},
+            "loss_agg_mode=token-mean: df_sapo always takes seq-mean",
         ),
         ({"reward.reward_manager.name": "naive"}, "reward.reward_manager.name=naive: DF needs df"),
         ({"trainer.use_v1": False}, "trainer.use_v1=False"),
@@ -136,12 +157,14 @@ def test_contradicting_settings_are_refused(run, changes: dict, message: str) ->
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 @pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
 def test_an_estimator_is_refused_outside_its_group_modes(run, estimator: str, mode: str) -> None:
-    config = run({"algorithm.adv_estimator": estimator, "df.group.mode": mode, "critic.enable": estimator == "df_gae"})
+    config = run({ESTIMATOR: gated(estimator), "df.group.mode": mode, "critic.enable": estimator == "gae"})
     df = load_df_config(config.df)
     if mode in ESTIMATORS[estimator]:
         check_choices(config, df)
         return
-    message = f"algorithm.adv_estimator={estimator} is not for df.group.mode={mode} .* set the mode to gate_only or off"
+    message = (
+        f"algorithm.adv_estimator=df_{estimator} is not for df.group.mode={mode} .* set the mode to gate_only or off"
+    )
     with pytest.raises(ConfigError, match=message):
         check_choices(config, df)
 
@@ -150,7 +173,6 @@ PPO = {"algorithm.adv_estimator": "df_gae", "critic.enable": True, "df.group.mod
 FILTER = {"algorithm.filter_groups.enable": True}
 ANSWER = {"df.group.on_no_correct": "annotated_answer"}
 GATED = {"df.gate.normalizer": "gated"}
-AGGREGATION = "actor_rollout_ref.actor.loss_agg_mode"
 
 
 @pytest.mark.parametrize(

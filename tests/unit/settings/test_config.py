@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from tests.unit.adapters.support import CONFIG_FOLDER, composed
+from tests.unit.adapters.support import composed
 from verl_df.settings.config import (
     CHOICES,
     CONFIG_GROUPS,
@@ -21,8 +21,6 @@ from verl_df.settings.config import (
     load_df_config,
 )
 
-YAML = CONFIG_FOLDER / "df_trainer.yaml"
-
 
 def leaves(block: dict, prefix: str = "df") -> dict:
     """Dotted keys to values; a free dict (df.repair.rollout) is one value."""
@@ -31,23 +29,6 @@ def leaves(block: dict, prefix: str = "df") -> dict:
         name = f"{prefix}.{key}"
         found |= leaves(value, name) if isinstance(value, dict) and value else {name: value}
     return found
-
-
-def test_yaml_has_every_key_with_the_default_of_the_dataclass() -> None:
-    written = leaves(OmegaConf.to_container(OmegaConf.load(YAML).df))
-    assert written == leaves(asdict(DFConfig()))
-    for key, value in leaves(asdict(DFConfig())).items():
-        assert type(written[key]) is type(value), key  # 600 instead of 600.0 would compare equal
-
-
-def test_yaml_says_what_each_key_means() -> None:
-    lines = YAML.read_text().split("\ndf:\n")[1].splitlines()
-    silent = [
-        line.strip()
-        for above, line in zip(["", *lines], lines, strict=False)
-        if re.match(r"\s*\w+:", line) and not above.strip().startswith("#")
-    ]
-    assert not silent
 
 
 def test_composes_with_verls_files_on_the_search_path() -> None:

@@ -1,46 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of objectives against verl's registries and against the functions it names."""
+"""What of verl has a gate, and the objectives' files, against verl's registries."""
 
-import re
+from pathlib import Path
 
 import pytest
-from verl.trainer.ppo.core_algos import get_adv_estimator_fn, get_policy_loss_fn
+from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
 
-from verl_df.adapters.policy_training import advantage, loss
+from tests.unit.adapters.objectives_support import OBJECTIVES
+from verl_df.adapters.policy_training.advantage import GatedEstimator
+from verl_df.adapters.policy_training.loss import WatchedLoss
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.settings.config import CHOICES
-from verl_df.settings.objectives import ESTIMATORS, LOSSES, OBJECTIVES, markdown_table
+from verl_df.settings.objectives import (
+    ESTIMATORS,
+    LOSSES,
+    UNGATED_ESTIMATORS,
+    UNGATED_LOSSES,
+    base_of,
+    gated,
+    load_objectives,
+)
+
+
+@pytest.mark.parametrize(
+    ("registry", "ours", "offered", "refused"),
+    [
+        (ADV_ESTIMATOR_REGISTRY, GatedEstimator, ESTIMATORS, UNGATED_ESTIMATORS),
+        (POLICY_LOSS_REGISTRY, WatchedLoss, LOSSES, UNGATED_LOSSES),
+    ],
+)
+def test_each_of_verls_has_a_gate_or_a_reason_why_not(registry: dict, ours: type, offered: dict, refused: dict) -> None:
+    verls = {name for name in registry if not name.startswith("df_")}
+    assert verls == offered.keys() | refused.keys() and not offered.keys() & refused.keys()
+    assert {name: one for name, one in registry.items() if name not in verls} == {gated(b): ours(b) for b in offered}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_an_objective_is_made_of_what_is_registered(name: str) -> None:
     objective = OBJECTIVES[name]
-    assert objective.name == name
-    assert objective.mode in ESTIMATORS[objective.estimator]
-    assert get_adv_estimator_fn(objective.estimator) is not get_adv_estimator_fn(objective.base_estimator)
-    assert get_policy_loss_fn(objective.loss) is not get_policy_loss_fn(objective.base_loss)
-    assert objective.estimator == f"df_{objective.base_estimator}" and objective.loss == f"df_{objective.base_loss}"
+    assert objective.name == name and objective.base_loss in LOSSES
+    assert objective.mode in ESTIMATORS[objective.base_estimator]
+    assert (base_of(objective.estimator), base_of(objective.loss)) == (objective.base_estimator, objective.base_loss)
     assert objective.ratio == ("sequence" if objective.loss == "df_gspo" else "token")
     assert objective.aggregation in TOKEN_MEANS
 
 
-def test_each_estimator_and_loss_serves_an_objective() -> None:
-    assert {one.estimator for one in OBJECTIVES.values()} == set(ESTIMATORS)
-    assert {one.loss for one in OBJECTIVES.values()} == set(LOSSES)
-    assert {mode for modes in ESTIMATORS.values() for mode in modes} == set(CHOICES["df.group.mode"])
-
-
 def test_repairs_are_trained_on_where_the_paper_does_so_and_every_estimator_can_be_switched_off() -> None:
-    assert {name for name, one in OBJECTIVES.items() if one.mode == "repair_pairs"} == {"df_grpo", "df_gspo", "df_dapo"}
-    assert [name for name, modes in ESTIMATORS.items() if "repair_pairs" in modes] == ["df_grpo"]
+    assert {mode for modes in ESTIMATORS.values() for mode in modes} == set(CHOICES["df.group.mode"])
+    assert [name for name, modes in ESTIMATORS.items() if "repair_pairs" in modes] == ["grpo"]
     assert all({"gate_only", "off"} <= set(modes) for modes in ESTIMATORS.values())
 
 
-def test_the_printed_table_has_a_row_per_objective_and_names_the_functions() -> None:
-    head, rule, *rows = [line.strip("| ").split(" | ") for line in markdown_table().splitlines()]
-    assert {len(cells) for cells in (head, rule, *rows)} == {9}
-    assert [cells[0].strip("`") for cells in rows] == list(OBJECTIVES)
-    for cells, objective in zip(rows, OBJECTIVES.values(), strict=True):
-        estimator, loss_function = re.findall(r"\(`(\w+)`\)", cells[-1])
-        assert getattr(advantage, estimator) is get_adv_estimator_fn(objective.estimator)
-        assert getattr(loss, loss_function) is get_policy_loss_fn(objective.loss)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("algorithm:\n  adv_estimator: df_grpo\n", "begin the comment with the algorithm and its equations"),
+        ("# GRPO, gated (Eq. 21).\ndf:\n  group:\n    mode: gate_only\n", "states algorithm.adv_estimator itself"),
+    ],
+)
+def test_a_file_that_lacks_a_part_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"mine.yaml: .*{message}"):
+        load_objectives(tmp_path)

@@ -2,39 +2,20 @@
 """The `df:` block of the repair model's training, and what is refused before Ray starts."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from tests.unit.adapters.support import CONFIG_FOLDER, composed
-from tests.unit.settings.test_config import leaves
+from tests.unit.adapters.support import composed
 from verl_df.lab.toy.data import examples, rl_row
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.settings.config import ConfigError, check_override_names
 from verl_df.settings.repair_checks import check_repair_training
 from verl_df.settings.repair_config import CHOICES, RepairTrainingConfig, load_repair_training_config
 
-YAML = CONFIG_FOLDER / "repair_trainer.yaml"
 TASK = {"response": "y", "response_ids": [1, 2], "reference": "a", "reference_kind": "sibling"}
-
-
-def test_yaml_has_every_key_with_the_default_of_the_dataclass() -> None:
-    written = leaves(OmegaConf.to_container(OmegaConf.load(YAML).df))
-    assert written == leaves(asdict(RepairTrainingConfig()))
-    for key, value in leaves(asdict(RepairTrainingConfig())).items():
-        assert type(written[key]) is type(value), key
-
-
-def test_yaml_says_what_each_key_means() -> None:
-    lines = YAML.read_text().split("\ndf:\n")[1].splitlines()
-    assert not [
-        line.strip()
-        for above, line in zip(["", *lines], lines, strict=False)
-        if re.match(r"\s*\w+:", line) and not above.strip().startswith("#")
-    ]
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))

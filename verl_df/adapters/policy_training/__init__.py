@@ -10,8 +10,8 @@
 | `group_feedback.py` | groups in the reward workers: repairs sampled, judged, aligned, gated |
 | `repair_client.py` | verl's single-turn agent loop, pointed at the repair server |
 | `rows.py` | rows of TransferQueue: groups out, repaired rows in |
-| `advantage.py` | `register_adv_est`: `df_grpo`, `df_rloo`, `df_reinforce_plus_plus`, `df_gae` |
-| `loss.py` | `register_policy_loss`: `df_vanilla`, `df_gspo`; and the worker's `loss_fn` |
+| `advantage.py` | `register_adv_est`: verl's estimators times the gate, `df_NAME` |
+| `loss.py` | `register_policy_loss`: verl's losses, `df_NAME`; and the worker's `loss_fn` |
 | `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
 | `pair_log.py` | the pairs that a run leaves behind, as JSON lines |
 | `row_fields.py` | carries the gate past verl's fixed argument lists |

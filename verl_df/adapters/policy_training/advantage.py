@@ -1,111 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DF advantage estimators: verl's own estimator, times the gate (Eq. 21).
+"""verl's advantage estimators times the gate (Eq. 21), registered as `df_NAME` for every NAME of `ESTIMATORS`.
 
-Each function calls verl's and multiplies its advantages; a gate of ones gives verl's result bit for bit. Returns are
-never gated, so a critic's target is the base's. The gate comes last: tokens and rows with a gate of zero count in the
-means and deviations that the base takes over a group (`grpo`, `rloo`) or over all response tokens of the batch (`gae`,
-`reinforce_plus_plus` whiten).
-
-Arguments are as verl gives them, and none is changed in place. All tensors are [rows, response_length]:
-token_level_rewards float, the reward on the last token (and KL penalties per token where verl puts them into the
-reward); response_mask int, 1 on the policy's tokens. index: object [rows], the uid of the prompt. config: verl's
-`algorithm` block. The gate comes from `row_fields`, and every function raises RuntimeError outside a DF trainer. The
-result is (gated advantages, returns), both float [rows, response_length].
+A gate of ones gives verl's result bit for bit. Returns are never gated, so a critic's target is the base's. The gate
+comes last: tokens and rows with a gate of zero count in the means and deviations that the base takes over a group or
+over all response tokens of the batch.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from verl.trainer.ppo import core_algos
 
-from verl_df.adapters.policy_training.row_fields import current_row_fields
+from verl_df.adapters.policy_training.row_fields import RowFields, current_row_fields
+from verl_df.settings.objectives import ESTIMATORS, gated
 
 
-@core_algos.register_adv_est("df_grpo")
-def df_grpo_advantage(
-    token_level_rewards: torch.Tensor,
-    response_mask: torch.Tensor,
-    index: np.ndarray,
-    config: Any,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """GRPO, GSPO and DAPO: reward normalised within the group, A^DF_t = g_t · A(z) (Eq. 21).
+@dataclass(frozen=True)
+class GatedEstimator:
+    """One of verl's estimators with gated advantages: A^DF_t = g_t · A_t (Eq. 21, 27).
 
-    The only difference from verl's `grpo` is the gate. Groups are by uid: the optimised group G of Eq. 16 where repairs
-    were added, the sampled one where not.
+    Attributes:
+        base: its name in verl's registry.
     """
-    advantages, returns = core_algos.compute_grpo_outcome_advantage(
-        token_level_rewards=token_level_rewards,
-        response_mask=response_mask,
-        index=index,
-        norm_adv_by_std_in_grpo=config.get("norm_adv_by_std_in_grpo", True),
-    )
-    return _gated("df_grpo", advantages), returns
+
+    base: str
+
+    def __call__(
+        self, token_level_rewards: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute gated advantages, as verl calls an estimator; no argument is changed in place.
+
+        Args:
+            token_level_rewards: float [rows, response_length], the reward on the last token, and KL penalties per token
+                where verl puts them into the reward.
+            response_mask: int [rows, response_length], 1 on the policy's tokens.
+            config: verl's `algorithm` block.
+            others: what else verl gives; `index`: object [rows], the uid of the prompt.
+
+        Returns:
+            gated advantages and returns, both float [rows, response_length].
+
+        Raises:
+            RuntimeError: outside a DF trainer, or `df_gae` without a critic.
+        """
+        fields = current_row_fields(gated(self.base), response_mask.shape)
+        advantages, returns = core_algos.get_adv_estimator_fn(self.base)(
+            token_level_rewards=token_level_rewards,
+            response_mask=response_mask,
+            **self._arguments(fields, config, others),
+        )
+        return advantages * fields.gate.to(advantages.dtype), returns
+
+    def _arguments(self, fields: RowFields, config: Any, others: dict[str, Any]) -> dict[str, Any]:
+        """What verl's `compute_advantage` gives `gae` and `grpo` by their own names only, and any other base."""
+        if self.base == "gae":
+            if fields.values is None:
+                raise RuntimeError("'df_gae' needs a critic: set critic.enable=True")
+            return {"values": fields.values, "gamma": config.gamma, "lam": config.lam}
+        if self.base == "grpo":
+            by_std = config.get("norm_adv_by_std_in_grpo", True)
+            return {"index": others["index"], "norm_adv_by_std_in_grpo": by_std}
+        return {"config": config, **others}
 
 
-@core_algos.register_adv_est("df_rloo")
-def df_rloo_advantage(
-    token_level_rewards: torch.Tensor,
-    response_mask: torch.Tensor,
-    index: np.ndarray,
-    config: Any,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """RLOO: reward less the mean of the prompt's other rollouts, A^DF_t = g_t · A(z) (Eq. 21).
-
-    The only difference from verl's `rloo` is the gate.
-    """
-    advantages, returns = core_algos.compute_rloo_outcome_advantage(
-        token_level_rewards=token_level_rewards, response_mask=response_mask, index=index, config=config
-    )
-    return _gated("df_rloo", advantages), returns
-
-
-@core_algos.register_adv_est("df_reinforce_plus_plus")
-def df_reinforce_plus_plus_advantage(
-    token_level_rewards: torch.Tensor,
-    response_mask: torch.Tensor,
-    config: Any,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """REINFORCE++: discounted return, whitened over the batch, A^DF_t = g_t · A_t (Eq. 21).
-
-    The only difference from verl's `reinforce_plus_plus` is the gate. The discount is `config.gamma`.
-    """
-    advantages, returns = core_algos.compute_reinforce_plus_plus_outcome_advantage(
-        token_level_rewards=token_level_rewards, response_mask=response_mask, config=config
-    )
-    return _gated("df_reinforce_plus_plus", advantages), returns
-
-
-@core_algos.register_adv_est("df_gae")
-def df_gae_advantage(
-    token_level_rewards: torch.Tensor,
-    response_mask: torch.Tensor,
-    config: Any,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """PPO: generalised advantage estimation with a critic, A^DF_t = g_t · Â_t (Eq. 26, 27).
-
-    The only difference from verl's `gae` is the gate. verl hands values to its own `gae` alone, so they come the way of
-    the gate; discount and lambda are `config.gamma` and `config.lam`.
-
-    Raises:
-        RuntimeError: there is no critic, or no DF trainer.
-    """
-    values = current_row_fields("df_gae", response_mask.shape).values
-    if values is None:
-        raise RuntimeError("'df_gae' needs a critic: set critic.enable=True")
-    advantages, returns = core_algos.compute_gae_advantage_return(
-        token_level_rewards=token_level_rewards,
-        values=values,
-        response_mask=response_mask,
-        gamma=config.gamma,
-        lam=config.lam,
-    )
-    return _gated("df_gae", advantages), returns
-
-
-def _gated(caller: str, advantages: torch.Tensor) -> torch.Tensor:
-    return advantages * current_row_fields(caller, advantages.shape).gate.to(advantages.dtype)
+for _base in ESTIMATORS:
+    core_algos.register_adv_est(gated(_base))(GatedEstimator(_base))

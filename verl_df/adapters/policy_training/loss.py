@@ -1,64 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The DF policy losses and the worker's `loss_fn` that feeds them.
+"""verl's policy losses on gated advantages, registered as `df_NAME`, and the worker's `loss_fn` that feeds them.
 
 The gate already sits in the advantages, so the objective (Eq. 22, 23) is verl's own loss. What a registered loss adds
 is sight: a repair was sampled from another model and prompt, so its ratio is watched apart from that of the policy's
 own rows.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from tensordict import TensorDict
-from verl.trainer.ppo.core_algos import compute_policy_loss_gspo, compute_policy_loss_vanilla, register_policy_loss
+from verl.trainer.ppo.core_algos import get_policy_loss_fn, register_policy_loss
 from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, current_row_fields, use_row_fields
+from verl_df.settings.objectives import LOSSES, SEQUENCE_RATIO, gated
 
 # Sums, not means: a micro-batch may hold no repaired row. The trainer divides after verl has added them up.
 RATIO_SUMS = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
 
 
-@register_policy_loss("df_vanilla")
-def df_vanilla_loss(
-    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    """verl's `vanilla` clipped loss on gated advantages (Eq. 22, 23), plus the ratio of repaired rows apart.
+@dataclass(frozen=True)
+class WatchedLoss:
+    """One of verl's policy losses, unchanged, with the ratio of repaired rows apart among its metrics.
 
-    Shapes, types and the loss are those of `verl.trainer.ppo.core_algos.compute_policy_loss_vanilla`; the only
-    difference is in the metrics. All tensors are [rows, response_length]. others: what else verl gives, handed on.
+    Attributes:
+        base: its name in verl's registry.
     """
-    loss, metrics = compute_policy_loss_vanilla(
-        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
-    )
-    log_ratio = log_prob.detach() - old_log_prob
-    return loss, metrics | _ratio_sums("df_vanilla", log_ratio, response_mask.bool(), config)
+
+    base: str
+
+    def __call__(
+        self,
+        *,
+        old_log_prob: torch.Tensor,
+        log_prob: torch.Tensor,
+        response_mask: torch.Tensor,
+        config: Any,
+        **others: Any,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """verl's loss and metrics, plus `df/repaired/*` and `df/policy/*` (see `RATIO_SUMS`).
+
+        Args:
+            old_log_prob, log_prob: float [rows, response_length].
+            response_mask: bool [rows, response_length].
+            config: the actor's `ActorConfig`.
+            others: what else verl gives, handed on.
+
+        Raises:
+            RuntimeError: outside a DF trainer.
+        """
+        loss, metrics = get_policy_loss_fn(self.base)(
+            old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
+        )
+        mask = response_mask.bool()
+        log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
+        if self.base in SEQUENCE_RATIO:
+            mean = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
+            log_ratio = mean.expand_as(log_ratio)
+        return loss, metrics | _ratio_sums(gated(self.base), log_ratio, mask, config)
 
 
-@register_policy_loss("df_gspo")
-def df_gspo_loss(
-    *, old_log_prob: torch.Tensor, log_prob: torch.Tensor, response_mask: torch.Tensor, config: Any, **others: Any
-) -> tuple[torch.Tensor, dict[str, Any]]:
-    """verl's `gspo` loss on gated advantages, plus the sequence ratio of repaired rows apart.
-
-    s(z) = exp(1/|z| Σ_t log w_t), over all tokens of the response, gated or not. verl's is the GSPO-token form, in
-    which each token has its own advantage. Shapes, types and the loss are those of
-    `verl.trainer.ppo.core_algos.compute_policy_loss_gspo`; the only difference is in the metrics.
-    """
-    loss, metrics = compute_policy_loss_gspo(
-        old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
-    )
-    mask = response_mask.bool()
-    log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
-    mean_log_ratio = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
-    return loss, metrics | _ratio_sums("df_gspo", mean_log_ratio.expand_as(log_ratio), mask, config)
+for _base in LOSSES:
+    register_policy_loss(gated(_base))(WatchedLoss(_base))
 
 
 def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config: Any) -> dict[str, Any]:
     """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy").
 
-    log_ratio: log of the ratio that the loss clips, per token; in GSPO all tokens of a row share it.
+    log_ratio: log of the ratio, per token; in GSPO all tokens of a row share it. "clipped" are tokens outside
+    1 - ε_low, 1 + ε_high, which some of verl's losses use in another way.
     """
     is_repair = current_row_fields(caller, mask.shape).is_repair.bool()
     low = config.clip_ratio_low if config.clip_ratio_low is not None else config.clip_ratio

@@ -11,21 +11,15 @@ from verl.trainer.ppo.core_algos import get_policy_loss_fn
 from verl.utils import tensordict_utils as tu
 from verl.utils.metric import AggregationType, Metric, reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
-from verl.workers.config import FSDPActorConfig, PolicyLossConfig
-from verl.workers.utils.losses import ppo_loss
+from verl.workers.config import PolicyLossConfig
 
-from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_gspo_loss, df_ppo_loss, df_vanilla_loss
+from tests.unit.adapters.objectives_support import AGGREGATIONS, actor_config, nested
+from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_ppo_loss
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import ratio_metrics
+from verl_df.settings.objectives import LOSSES, gated
 
-AGGREGATIONS = ("token-mean", "token-sum", "seq-mean-token-sum", "seq-mean-token-sum-norm", "seq-mean-token-mean")
-LOSSES = {"df_vanilla": "vanilla", "df_gspo": "gspo"}
 GLOBAL_INFO = ({}, {"dp_size": 2, "batch_num_tokens": 37, "global_batch_size": 8, "loss_scale_factor": None})
-
-
-def actor_config(**changes: object) -> FSDPActorConfig:
-    settings = {"strategy": "fsdp", "rollout_n": 4, "ppo_mini_batch_size": 4, "ppo_micro_batch_size_per_gpu": 2}
-    return FSDPActorConfig(**(settings | {"use_dynamic_bsz": True, "clip_ratio_high": 0.3} | changes))
 
 
 def tensors(seed: int, rows: int = 4, length: int = 7) -> dict[str, torch.Tensor]:
@@ -48,22 +42,26 @@ def fields(given: dict[str, torch.Tensor], repaired: tuple[int, ...] = ()) -> Ro
     return RowFields(gate=torch.ones_like(given["advantages"]), is_repair=is_repair)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("mode", AGGREGATIONS)
-@pytest.mark.parametrize("info", GLOBAL_INFO)
-@settings(max_examples=10)
-@given(seed=st.integers(0, 2**31), weighted=st.booleans())
+@pytest.mark.parametrize("base", LOSSES)
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**31),
+    weighted=st.booleans(),
+    mode=st.sampled_from(AGGREGATIONS),
+    info=st.sampled_from(GLOBAL_INFO),
+)
 def test_the_loss_and_its_gradient_are_verls_bit_for_bit(
-    name: str, mode: str, info: dict, seed: int, weighted: bool
+    base: str, seed: int, weighted: bool, mode: str, info: dict
 ) -> None:
     given_tensors, config = tensors(seed), actor_config()
     config.global_batch_info.update(info)
     weights = torch.rand(given_tensors["log_prob"].shape) if weighted else None
     results = []
-    for loss_fn in (get_policy_loss_fn(LOSSES[name]), get_policy_loss_fn(name)):
+    for name in (base, gated(base)):
+        torch.manual_seed(seed)  # clip_cov draws tokens
         log_prob = given_tensors["log_prob"].clone().requires_grad_()
         with use_row_fields(fields(given_tensors, repaired=(1,))):
-            loss, metrics = loss_fn(
+            loss, metrics = get_policy_loss_fn(name)(
                 **(given_tensors | {"log_prob": log_prob}),
                 loss_agg_mode=mode,
                 config=config,
@@ -71,37 +69,54 @@ def test_the_loss_and_its_gradient_are_verls_bit_for_bit(
             )
         loss.backward()
         results.append((loss.detach(), log_prob.grad, metrics))
-    (base, base_gradient, base_metrics), (ours, gradient, metrics) = results
-    assert torch.equal(base, ours)
-    assert torch.equal(base_gradient, gradient)
-    assert {name: metrics[name] for name in base_metrics} == base_metrics
+    (verls, verls_gradient, verls_metrics), (ours, gradient, metrics) = results
+    assert torch.equal(verls, ours)
+    assert torch.equal(verls_gradient, gradient)
+    assert {name: metrics[name] for name in verls_metrics} == verls_metrics
 
 
-def test_they_are_registered() -> None:
-    assert get_policy_loss_fn("df_vanilla") is df_vanilla_loss
-    assert get_policy_loss_fn("df_gspo") is df_gspo_loss
+def gradient_under(base: str, gate: torch.Tensor) -> torch.Tensor:
+    """Of verl's own loss on gated advantages, per token."""
+    given_tensors = tensors(0)
+    log_prob = given_tensors["log_prob"].clone().requires_grad_()
+    advantages = given_tensors["advantages"] * gate
+    config = actor_config(policy_loss=PolicyLossConfig(loss_mode=base, dro_beta=0.1))
+    loss, _ = get_policy_loss_fn(base)(
+        **(given_tensors | {"log_prob": log_prob, "advantages": advantages}), config=config
+    )
+    loss.backward()
+    return log_prob.grad
 
 
-def log_ratios_that_are_clipped(name: str, given_tensors: dict[str, torch.Tensor], row: int) -> list[float]:
+def test_the_losses_that_are_refused_would_not_leave_a_gated_token_alone() -> None:
+    zeros, ones = torch.zeros(4, 7), torch.ones(4, 7)
+    assert gradient_under("kl_cov", zeros).any() and gradient_under("dro", zeros).any()
+    one_closed = ones.clone()
+    one_closed[0, 0] = 0
+    others = [gradient_under("geo_mean", gate)[0, 1:] for gate in (ones, one_closed)]
+    assert others[0].any() and not torch.equal(*others)
+
+
+def log_ratios_that_are_clipped(base: str, given_tensors: dict[str, torch.Tensor], row: int) -> list[float]:
     """Of the response tokens of a row: each token's own, or in GSPO their mean for each of them."""
     mask = given_tensors["response_mask"][row].tolist()
     log_ratios = (given_tensors["log_prob"] - given_tensors["old_log_prob"])[row].tolist()
     own = [one for one, trained in zip(log_ratios, mask, strict=True) if trained]
-    return [sum(own) / len(own) for _ in own] if name == "df_gspo" else own
+    return [sum(own) / len(own) for _ in own] if base == "gspo" else own
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("base", LOSSES)
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), repaired=st.sets(st.integers(0, 3)))
-def test_ratio_sums_against_a_plain_loop(name: str, seed: int, repaired: set[int]) -> None:
+def test_ratio_sums_against_a_plain_loop(base: str, seed: int, repaired: set[int]) -> None:
     given_tensors, config = tensors(seed), actor_config(clip_ratio=0.2, clip_ratio_low=0.1, clip_ratio_high=0.3)
     given_tensors["response_mask"][0, 2] = False  # a tool's token
     with use_row_fields(fields(given_tensors, tuple(repaired))):
-        _, metrics = get_policy_loss_fn(name)(**given_tensors, config=config)
+        _, metrics = get_policy_loss_fn(gated(base))(**given_tensors, config=config)
     expected = {f"df/{rows}/{key}": 0.0 for rows in ("repaired", "policy") for key in RATIO_SUMS}
     for row in range(4):
         rows = "repaired" if row in repaired else "policy"
-        for log_ratio in log_ratios_that_are_clipped(name, given_tensors, row):
+        for log_ratio in log_ratios_that_are_clipped(base, given_tensors, row):
             values = (1.0, np.exp(log_ratio), log_ratio, float(not 0.9 <= np.exp(log_ratio) <= 1.3))
             for key, value in zip(RATIO_SUMS, values, strict=True):
                 expected[f"df/{rows}/{key}"] += value
@@ -109,10 +124,6 @@ def test_ratio_sums_against_a_plain_loop(name: str, seed: int, repaired: set[int
 
 
 # ---- the worker's loss_fn --------------------------------------------------------------------------------------------
-
-
-def nested(rows: list[torch.Tensor]) -> torch.Tensor:
-    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
 
 
 def micro_batch(seed: int, lengths: list[tuple[int, int]]) -> tuple[TensorDict, list[torch.Tensor], list[torch.Tensor]]:
@@ -141,39 +152,6 @@ def micro_batch(seed: int, lengths: list[tuple[int, int]]) -> tuple[TensorDict, 
     totals = [prompt + response for prompt, response in lengths]
     outputs = [[torch.randn(total, generator=random) for total in totals] for _ in range(2)]
     return data, *outputs
-
-
-@pytest.mark.parametrize("ours, verls", LOSSES.items())
-@pytest.mark.parametrize("mode", AGGREGATIONS)
-@pytest.mark.parametrize("lengths", [[(3, 5), (2, 2), (4, 1)], [(3, 4), (3, 4)]])
-@pytest.mark.parametrize("use_kl_loss", [False, True])
-def test_with_a_gate_of_ones_the_workers_loss_is_verls_bit_for_bit(
-    ours: str, verls: str, mode: str, lengths: list[tuple[int, int]], use_kl_loss: bool
-) -> None:
-    results = []
-    for name, loss_fn in ((verls, ppo_loss), (ours, df_ppo_loss)):
-        config = actor_config(
-            policy_loss=PolicyLossConfig(loss_mode=name),
-            loss_agg_mode=mode,
-            use_kl_loss=use_kl_loss,
-            kl_loss_coef=0.1,
-            entropy_coeff=0.01,
-        )
-        data, log_probs, entropy = micro_batch(1, lengths)
-        values = torch.cat(log_probs).requires_grad_()
-        sizes = [len(row) for row in log_probs]
-        output = {"log_probs": nested(list(values.split(sizes))), "entropy": nested(entropy)}
-        loss, metrics = loss_fn(config=config, model_output=output, data=data)
-        loss.backward()
-        results.append((loss.detach(), values.grad, metrics))
-    (base, base_gradient, base_metrics), (loss, gradient, metrics) = results
-    assert torch.equal(base, loss)
-    assert torch.equal(base_gradient, gradient)
-    for name, metric in base_metrics.items():
-        if isinstance(metric, Metric):
-            assert (metrics[name].values, metrics[name].aggregation) == (metric.values, metric.aggregation)
-        else:
-            assert metrics[name] == metric
 
 
 def test_without_dfs_columns_the_workers_loss_says_which_is_missing() -> None:

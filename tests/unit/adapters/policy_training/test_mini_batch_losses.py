@@ -9,10 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
-from tests.unit.adapters.policy_training.test_loss import actor_config, fields, tensors
+from tests.unit.adapters.objectives_support import actor_config
+from tests.unit.adapters.policy_training.test_loss import fields, tensors
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
+from verl_df.settings.objectives import FIXED_AGGREGATION, LOSSES, gated
 
 SEQUENCE_MEANS = ("seq-mean-token-mean", "seq-mean-token-sum")
+# clip_cov draws tokens within a micro-batch, in verl as here
+BY_ROW = [loss for loss in LOSSES if loss != "clip_cov"]
 
 
 def gradient_of(loss_mode: str, aggregation: str, batch: dict, layout: list[list[list[list[int]]]], mean_rows: float):
@@ -73,7 +77,7 @@ def both(
     return split, whole, mini_batches
 
 
-@pytest.mark.parametrize("loss_mode", ["df_vanilla", "df_gspo"])
+@pytest.mark.parametrize("loss", BY_ROW)
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
@@ -83,15 +87,16 @@ def both(
     aggregation=st.sampled_from((*SEQUENCE_MEANS, "token-mean")),
 )
 def test_any_layout_gives_the_gradient_of_the_whole_batch(
-    loss_mode: str, seed: int, rows: int, ranks: int, wanted: int, aggregation: str
+    loss: str, seed: int, rows: int, ranks: int, wanted: int, aggregation: str
 ) -> None:
-    split, whole, mini_batches = both(loss_mode, seed, rows, ranks, wanted, aggregation)
+    aggregation = FIXED_AGGREGATION.get(loss, aggregation)
+    split, whole, mini_batches = both(gated(loss), seed, rows, ranks, wanted, aggregation)
     # every optimiser step sees its share of the rows with the weight that they have in the mean over the whole batch
     assert torch.allclose(split / mini_batches, whole, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss_mode", ["df_vanilla", "df_gspo"])
-def test_the_gradients_compared_are_not_all_zero(loss_mode: str) -> None:
+@pytest.mark.parametrize("loss", BY_ROW)
+def test_the_gradients_compared_are_not_all_zero(loss: str) -> None:
     """A single row may be clipped everywhere; nine are not."""
-    _, whole, _ = both(loss_mode, seed=0, rows=9, ranks=2, wanted=2, aggregation="seq-mean-token-mean")
+    _, whole, _ = both(gated(loss), seed=0, rows=9, ranks=2, wanted=2, aggregation="seq-mean-token-mean")
     assert (whole != 0).any(dim=1).sum() > 3

@@ -4,30 +4,42 @@
 In float32, as in training, and bit for bit: the comparisons are with verl's own estimators and losses.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from verl.trainer.config import AlgoConfig
 from verl.trainer.ppo.core_algos import agg_loss, compute_value_loss, get_adv_estimator_fn, kl_penalty
 from verl.utils.metric import Metric
+from verl.workers.config import PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
 from tests.unit.adapters.objectives_support import (
+    AGGREGATIONS,
+    ALL,
+    GAMMA,
     KL_COEF,
+    LAM,
+    OBJECTIVES,
     Case,
-    algorithm_config,
     cases,
     estimate,
     loss_config,
     make_case,
     micro_batch,
 )
+from tests.unit.adapters.support import CONFIG_FOLDER, composed
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 from verl_df.adapters.policy_training.row_fields import RowFields, use_row_fields
-from verl_df.settings.objectives import ESTIMATORS, OBJECTIVES, Objective
+from verl_df.settings.checks import check_choices
+from verl_df.settings.config import load_df_config
+from verl_df.settings.objectives import ESTIMATORS, FIXED_AGGREGATION, Objective, gated, load_objectives
 
-BASES = {one.estimator: one.base_estimator for one in OBJECTIVES.values()}
 KL = {"use_kl_loss": True, "kl_loss_coef": KL_COEF, "kl_loss_type": "low_var_kl"}
 ENTROPY = {"entropy_coeff": 0.01}
 float32_cases = cases(dtype=torch.float32)
@@ -51,20 +63,18 @@ def plain(metric: object) -> object:
 # ---- a gate of ones --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-@settings(deadline=None, max_examples=15)
-@given(case=float32_cases)
-def test_a_gate_of_ones_gives_back_the_base(name: str, case: Case) -> None:
+def check_that_ones_give_back_the_base(objective: Objective, case: Case, by_std: bool, aggregation: str) -> None:
     """Advantages, returns, loss, gradient and metrics, from the rewards to the worker's loss with KL and entropy."""
-    objective = OBJECTIVES[name]
-    base = estimate(case, objective.base_estimator)
-    ours = estimate(case, objective.estimator, torch.ones(case.mask.shape))
+    base = estimate(case, objective.base_estimator, by_std=by_std)
+    ours = estimate(case, objective.estimator, torch.ones(case.mask.shape), by_std)
     assert_bitwise(list(ours), list(base))
     results = []
     parts = ((ppo_loss, objective.base_loss, base), (df_ppo_loss, objective.loss, ours))
     for loss_fn, loss_name, (advantages, _) in parts:
+        torch.manual_seed(0)  # clip_cov draws tokens
         data, output = micro_batch(case, advantages)
-        loss, metrics = loss_fn(loss_config(objective, loss_name, **KL, **ENTROPY), output, data)
+        config = loss_config(objective, loss_name, loss_agg_mode=aggregation, **KL, **ENTROPY)
+        loss, metrics = loss_fn(config, output, data)
         results.append(([loss.detach(), *gradients(case, loss)], metrics))
     (base_numbers, base_metrics), (numbers, metrics) = results
     assert_bitwise(numbers, base_numbers)
@@ -73,13 +83,20 @@ def test_a_gate_of_ones_gives_back_the_base(name: str, case: Case) -> None:
     }
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", ALL)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases, by_std=st.booleans(), aggregation=st.sampled_from(AGGREGATIONS))
+def test_a_gate_of_ones_gives_back_the_base(name: str, case: Case, by_std: bool, aggregation: str) -> None:
+    check_that_ones_give_back_the_base(ALL[name], case, by_std, aggregation)
+
+
+@pytest.mark.parametrize("base", ESTIMATORS)
 @settings(deadline=None, max_examples=15)
 @given(case=float32_cases)
-def test_the_trainers_gate_is_zero_on_padding_and_that_changes_no_trained_token(estimator: str, case: Case) -> None:
-    base, _ = estimate(case, BASES[estimator])
-    ours, _ = estimate(case, estimator, case.mask.float())
-    assert torch.equal(ours[case.mask.bool()], base[case.mask.bool()])
+def test_the_trainers_gate_is_zero_on_padding_and_that_changes_no_trained_token(base: str, case: Case) -> None:
+    plain_advantages, _ = estimate(case, base)
+    ours, _ = estimate(case, gated(base), case.mask.float())
+    assert torch.equal(ours[case.mask.bool()], plain_advantages[case.mask.bool()])
 
 
 # ---- a gate of zeros -------------------------------------------------------------------------------------------------
@@ -98,11 +115,8 @@ def other_terms(objective: Objective, case: Case) -> torch.Tensor:
     return kl * KL_COEF - ENTROPY["entropy_coeff"] * mean_entropy
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
-@settings(deadline=None, max_examples=15)
-@given(case=float32_cases)
-def test_a_gate_of_zeros_leaves_the_gradient_of_kl_and_entropy_and_nothing_else(name: str, case: Case) -> None:
-    objective = OBJECTIVES[name]
+def check_that_zeros_leave_kl_and_entropy(objective: Objective, case: Case) -> None:
+    """The gradient of KL and entropy and nothing else."""
     advantages, _ = estimate(case, objective.estimator, torch.zeros(case.mask.shape))
     assert not advantages.any()
     data, output = micro_batch(case, advantages)
@@ -116,10 +130,17 @@ def test_a_gate_of_zeros_leaves_the_gradient_of_kl_and_entropy_and_nothing_else(
     assert_bitwise(gradients(case, loss), alone)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", ALL)
+@settings(deadline=None, max_examples=15)
+@given(case=float32_cases)
+def test_a_gate_of_zeros_leaves_the_gradient_of_kl_and_entropy_and_nothing_else(name: str, case: Case) -> None:
+    check_that_zeros_leave_kl_and_entropy(ALL[name], case)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_a_gated_token_gets_no_gradient_and_changes_no_other_tokens(name: str) -> None:
     """Closing the gate of one token takes its own gradient away and leaves the others' as they are."""
-    objective = OBJECTIVES[name]
+    objective = ALL[name]
     case = make_case([4, 4], seed=5, gates="one", dtype=torch.float32)
     row = max(range(len(case.rows)), key=lambda one: sum(case.rows[one].own))
     token = case.rows[row].own.index(1)
@@ -131,7 +152,9 @@ def test_a_gated_token_gets_no_gradient_and_changes_no_other_tokens(name: str) -
         data, output = micro_batch(case, advantages)
         values = output["log_probs"].values().detach().requires_grad_()
         nested = torch.nested.nested_tensor_from_jagged(values, output["log_probs"].offsets())
+        # clip_cov also clips by a covariance with the mean advantage of the batch, which every gate moves
         unclipped = {"clip_ratio_low": 0.99, "clip_ratio_high": 50.0, "clip_ratio_c": 100.0}
+        unclipped["policy_loss"] = PolicyLossConfig(loss_mode=objective.loss, clip_cov_lb=1e9, clip_cov_ub=1e9)
         loss, _ = df_ppo_loss(loss_config(objective, objective.loss, **unclipped), {"log_probs": nested}, data)
         loss.backward()
         per_token.append(no_padding_2_padding(values.grad, data))
@@ -144,12 +167,12 @@ def test_a_gated_token_gets_no_gradient_and_changes_no_other_tokens(name: str) -
 # ---- any gate --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("base", ESTIMATORS)
 @settings(deadline=None, max_examples=25)
 @given(case=float32_cases)
-def test_the_gate_multiplies_the_bases_advantages_and_leaves_returns_alone(estimator: str, case: Case) -> None:
-    base_advantages, base_returns = estimate(case, BASES[estimator])
-    advantages, returns = estimate(case, estimator)
+def test_the_gate_multiplies_the_bases_advantages_and_leaves_returns_alone(base: str, case: Case) -> None:
+    base_advantages, base_returns = estimate(case, base)
+    advantages, returns = estimate(case, gated(base))
     assert_bitwise([advantages, returns], [base_advantages * case.gate, base_returns])
 
 
@@ -165,20 +188,49 @@ def test_the_critics_loss_does_not_know_the_gate(case: Case) -> None:
     assert_bitwise(*losses)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("base", ESTIMATORS)
 @settings(deadline=None, max_examples=15)
 @given(case=float32_cases)
-def test_no_argument_is_changed_in_place(estimator: str, case: Case) -> None:
+def test_no_argument_is_changed_in_place(base: str, case: Case) -> None:
     rewards, mask = case.padded([row.rewards for row in case.rows]), case.mask
     fields = RowFields(case.gate, case.is_repair, case.values)
     given_tensors = [rewards, mask, fields.gate, fields.is_repair, fields.values]
     before = [one.clone() for one in given_tensors]
     uids = np.array([row.uid for row in case.rows], dtype=object)
+    config = AlgoConfig(adv_estimator=gated(base), gamma=GAMMA, lam=LAM)
     with use_row_fields(fields):
-        advantages, returns = get_adv_estimator_fn(estimator)(
-            token_level_rewards=rewards, response_mask=mask, index=uids, config=algorithm_config(estimator)
+        advantages, returns = get_adv_estimator_fn(gated(base))(
+            token_level_rewards=rewards, response_mask=mask, index=uids, config=config
         )
     assert_bitwise(given_tensors, before)
     kept = returns.clone()
     advantages.zero_()
     assert torch.equal(returns, kept)  # two tensors, not one twice
+
+
+# ---- a new objective is one file -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("estimator", "loss"), [("opo", "vanilla"), ("rloo_vectorized", "vanilla"), ("grpo", "cispo"), ("gpg", "sapo")]
+)
+def test_an_objective_on_another_base_is_one_file(estimator: str, loss: str, tmp_path: Path) -> None:
+    """It composes, the checks accept it, and what holds for the recipe's holds for it."""
+    assert not [one for one in OBJECTIVES.values() if (one.base_estimator, one.base_loss) == (estimator, loss)]
+    (tmp_path / "objective").mkdir()
+    text = (CONFIG_FOLDER / "objective/rloo_gate_only.yaml").read_text()
+    text = text.replace("df_rloo", gated(estimator)).replace("df_vanilla", gated(loss))
+    text = text.replace("token-mean", FIXED_AGGREGATION.get(loss, "token-mean"))
+    (tmp_path / "objective/mine.yaml").write_text(text)
+    (objective,) = load_objectives(tmp_path / "objective").values()
+    assert (objective.name, objective.base_estimator, objective.base_loss) == ("mine", estimator, loss)
+
+    search = f"hydra.searchpath=[pkg://verl.trainer.config,file://{tmp_path}]"
+    config = composed("objective=mine", search, "actor_rollout_ref.rollout.n=4")
+    assert OmegaConf.select(config, "algorithm.adv_estimator") == objective.estimator
+    check_choices(config, load_df_config(config.df))
+
+    for seed in range(3):
+        case = make_case([4, 1, 2], seed, gates="soft", empty_rows=1, dtype=torch.float32)
+        check_that_ones_give_back_the_base(objective, case, by_std=True, aggregation=objective.aggregation)
+        check_that_zeros_leave_kl_and_entropy(objective, case)
