@@ -16,6 +16,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def keys_of(block: Any, path: str = "df") -> Iterator[Key]:
 
 
 def as_yaml(value: Any) -> str:
+    value = value.value if isinstance(value, Enum) else value
     return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n").removesuffix("\n...")
 
 

@@ -2,9 +2,9 @@
 """What of verl a gate can multiply, and the objectives made of it.
 
 An objective is a file `recipe/df/config/objective/NAME.yaml`, the only place that describes it: an advantage estimator,
-a policy loss with its aggregation and clip, and a group mode. The gate sits in the advantages (Eq. 21), so a loss needs
-no change: those offered here are positively homogeneous in the advantage, and an advantage of zero gives a gradient of
-zero. KL and entropy terms, ratios and denominators are over whole responses.
+a policy loss with its aggregation and clip, and a group mode. The gate sits in the advantages (Eq. 21), so a loss in
+which an advantage of zero gives a gradient of zero needs no change. KL and entropy terms, ratios and denominators are
+over whole responses.
 """
 
 import re

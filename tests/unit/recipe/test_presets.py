@@ -30,12 +30,15 @@ SIZES = (
 )
 CLIP_KEYS = ("clip_ratio_low", "clip_ratio_high", "clip_ratio_c")
 VERLS_CLIP = (0.2, 0.2, 3.0)
-# of the GSPO and DAPO papers
-CLIPS = {
-    "df_gspo": (3e-4, 4e-4, 3.0),
-    "gspo_gate_only": (3e-4, 4e-4, 3.0),
-    "df_dapo": (0.2, 0.28, 10.0),
-    "dapo_gate_only": (0.2, 0.28, 10.0),
+# What the paper trains with, and the clips of the GSPO and DAPO papers.
+PAPERS = {
+    "df_grpo": ("df_grpo", "df_vanilla", "seq-mean-token-mean", "repair_pairs", VERLS_CLIP),
+    "df_gspo": ("df_grpo", "df_gspo", "seq-mean-token-mean", "repair_pairs", (3e-4, 4e-4, 3.0)),
+    "df_dapo": ("df_grpo", "df_vanilla", "token-mean", "repair_pairs", (0.2, 0.28, 10.0)),
+    "df_ppo": ("df_gae", "df_vanilla", "token-mean", "gate_only", VERLS_CLIP),
+    "grpo_gate_only": ("df_grpo", "df_vanilla", "seq-mean-token-mean", "gate_only", VERLS_CLIP),
+    "gspo_gate_only": ("df_grpo", "df_gspo", "seq-mean-token-mean", "gate_only", (3e-4, 4e-4, 3.0)),
+    "dapo_gate_only": ("df_grpo", "df_vanilla", "token-mean", "gate_only", (0.2, 0.28, 10.0)),
 }
 PRESETS = {
     "gspo": {"df.group.mode": "off"},
@@ -95,9 +98,9 @@ def changes(config: DictConfig, base: DictConfig) -> dict:
 # ---- objectives ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", CLIPS)
-def test_the_clips_are_those_of_the_papers(objective: str) -> None:
-    assert expected(objective)[-1] == CLIPS[objective]
+@pytest.mark.parametrize("objective", PAPERS)
+def test_the_papers_objectives_are_the_papers(objective: str) -> None:
+    assert expected(objective) == PAPERS[objective]
 
 
 def test_the_default_is_df_grpo_without_a_preset() -> None:
@@ -178,7 +181,7 @@ def test_a_preset_is_df_gspo_and_one_change_and_the_checks_accept_it(preset: str
 def test_the_objective_of_the_command_line_wins_over_that_of_a_preset(preset: str, order: int) -> None:
     config = composed(*[f"preset={preset}", "objective=df_dapo"][::order])
     mode = PRESETS[preset].get("df.group.mode", "repair_pairs")
-    assert choices(config) == (*expected("df_dapo")[:3], mode, CLIPS["df_dapo"])
+    assert choices(config) == (*expected("df_dapo")[:3], mode, PAPERS["df_dapo"][-1])
     for key, value in PRESETS[preset].items():
         assert OmegaConf.select(config, key) == value
 

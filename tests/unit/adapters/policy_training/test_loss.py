@@ -8,14 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 from verl.trainer.ppo.core_algos import get_policy_loss_fn
-from verl.utils import tensordict_utils as tu
 from verl.utils.metric import AggregationType, Metric, reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.workers.config import PolicyLossConfig
 
-from tests.unit.adapters.objectives_support import AGGREGATIONS, actor_config, nested
+from tests.unit.adapters.objectives_support import AGGREGATIONS, actor_config, make_case, micro_batch
 from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_ppo_loss
-from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import GATE, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import ratio_metrics
 from verl_df.settings.objectives import LOSSES, gated
 
@@ -126,44 +125,21 @@ def test_ratio_sums_against_a_plain_loop(base: str, seed: int, repaired: set[int
 # ---- the worker's loss_fn --------------------------------------------------------------------------------------------
 
 
-def micro_batch(seed: int, lengths: list[tuple[int, int]]) -> tuple[TensorDict, list[torch.Tensor], list[torch.Tensor]]:
-    """A micro-batch as verl's engine gives it: nested columns, no padding; with the model's flat outputs.
-
-    Args:
-        lengths: prompt and response length of each row. Rows with an odd number are repairs.
-    """
-    random = torch.Generator().manual_seed(seed)
-
-    def per_token() -> torch.Tensor:
-        return nested([torch.randn(response, generator=random) for _, response in lengths])
-
-    columns = {
-        "prompts": nested([torch.zeros(prompt, dtype=torch.int64) for prompt, _ in lengths]),
-        "responses": nested([torch.zeros(response, dtype=torch.int64) for _, response in lengths]),
-        "response_mask": nested([torch.ones(response, dtype=torch.int64) for _, response in lengths]),
-        "old_log_probs": per_token(),
-        "advantages": per_token(),
-        "ref_log_prob": per_token(),
-        GATE: nested([torch.ones(response) for _, response in lengths]),
-        IS_REPAIR: nested([torch.full((response,), row % 2) for row, (_, response) in enumerate(lengths)]),
-    }
-    data = TensorDict(columns, batch_size=len(lengths))
-    tu.assign_non_tensor(data, dp_size=2, batch_num_tokens=40, global_batch_size=8)
-    totals = [prompt + response for prompt, response in lengths]
-    outputs = [[torch.randn(total, generator=random) for total in totals] for _ in range(2)]
-    return data, *outputs
-
-
 def test_without_dfs_columns_the_workers_loss_says_which_is_missing() -> None:
-    data, log_probs, _ = micro_batch(1, [(3, 4), (3, 4)])
+    data, output = one_micro_batch(seed=1)
     with pytest.raises(KeyError, match=GATE):
-        df_ppo_loss(actor_config(), {"log_probs": nested(log_probs)}, data.exclude(GATE))
+        df_ppo_loss(actor_config(), output, data.exclude(GATE))
 
 
+def one_micro_batch(seed: int) -> tuple[TensorDict, dict[str, torch.Tensor]]:
+    case = make_case([2, 2], seed, gates="one", dtype=torch.float32)
+    return micro_batch(case, torch.zeros(case.mask.shape))
+
+
+@torch.no_grad
 def test_sums_over_micro_batches_and_ranks_become_means_over_tokens() -> None:
     """As verl's worker and trainer carry them: micro-batches summed, ranks averaged, mini-batches averaged."""
     config = actor_config(policy_loss=PolicyLossConfig(loss_mode="df_vanilla"))
-    lengths = [[(2, 3), (2, 2)], [(3, 4)], [(1, 1), (4, 6), (2, 2), (3, 3)], [(2, 5), (2, 1)]]
     log_ratios = {"repaired": [], "policy": []}
     worker: dict = {}
     for mini_batch in range(2):
@@ -171,17 +147,16 @@ def test_sums_over_micro_batches_and_ranks_become_means_over_tokens() -> None:
         for rank in range(2):
             total: dict = {}
             for micro in range(2):
-                data, log_probs, _ = micro_batch(8 * mini_batch + 2 * rank + micro, lengths[2 * rank + micro])
-                _, metrics = df_ppo_loss(config, {"log_probs": nested(log_probs)}, data)
+                case = make_case([rank + 1, micro + 1], 4 * mini_batch + 2 * rank + micro, "one", dtype=torch.float32)
+                data, output = micro_batch(case, torch.zeros(case.mask.shape))
+                _, metrics = df_ppo_loss(config, {"log_probs": output["log_probs"]}, data)
                 append_to_dict(total, metrics)
-                for row, (prompt, response) in enumerate(lengths[2 * rank + micro]):
-                    # the log-probability of a token is the model's output at the token before
-                    new = log_probs[row][prompt - 1 : prompt + response - 1]
-                    log_ratios["repaired" if row % 2 else "policy"] += (new - data["old_log_probs"][row]).tolist()
+                for row, new, old in zip(case.rows, case.log_prob().tolist(), case.old_log_prob, strict=True):
+                    own = [one - before for one, before, mine in zip(new, old, row.own, strict=False) if mine]
+                    log_ratios["repaired" if row.is_repair else "policy"] += own
             ranks.append(total)
         for name in ranks[0]:
-            value = Metric.aggregate_dp([rank[name] for rank in ranks])
-            append_to_dict(worker, {name: value})
+            append_to_dict(worker, {name: Metric.aggregate_dp([rank[name] for rank in ranks])})
     metrics = reduce_metrics(rename_dict(worker, "actor/"))
     means = ratio_metrics(metrics)
     for name, values in log_ratios.items():
@@ -194,8 +169,8 @@ def test_sums_over_micro_batches_and_ranks_become_means_over_tokens() -> None:
 
 def test_metrics_of_df_are_sums_and_verls_keep_their_kind() -> None:
     config = actor_config(policy_loss=PolicyLossConfig(loss_mode="df_vanilla"))
-    data, log_probs, _ = micro_batch(1, [(3, 4), (3, 4)])
-    _, metrics = df_ppo_loss(config, {"log_probs": nested(log_probs)}, data)
+    data, output = one_micro_batch(seed=1)
+    _, metrics = df_ppo_loss(config, output, data)
     assert {metrics[f"df/repaired/{key}"].aggregation for key in RATIO_SUMS} == {AggregationType.SUM}
     assert metrics["actor/ppo_kl"].aggregation is AggregationType.MEAN
     # verl reduces by names that contain min or max; none of ours may

@@ -11,6 +11,7 @@ from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
 from tests.unit.adapters.objectives_support import actor_config
 from tests.unit.adapters.policy_training.test_loss import fields, tensors
+from verl_df.adapters.policy_training.row_fields import use_row_fields
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
 from verl_df.settings.objectives import FIXED_AGGREGATION, LOSSES, gated
 
@@ -34,9 +35,7 @@ def gradient_of(loss_mode: str, aggregation: str, batch: dict, layout: list[list
             info = {"dp_size": len(ranks), "batch_num_tokens": tokens, "global_batch_size": mean_rows}
             config.global_batch_info.update(info, loss_scale_factor=None)
             part = {name: values[micro_batch] for name, values in (batch | {"log_prob": log_prob}).items()}
-            from_rows = fields(part)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("verl_df.adapters.policy_training.loss.current_row_fields", lambda *_: from_rows)  # noqa: B023
+            with use_row_fields(fields(part)):
                 loss, _ = get_policy_loss_fn(loss_mode)(**part, loss_agg_mode=aggregation, config=config)
             (loss / len(ranks)).backward()
     return log_prob.grad

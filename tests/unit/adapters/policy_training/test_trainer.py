@@ -28,6 +28,7 @@ from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.method.feedback import RepairSample
 from verl_df.method.records import read_records
+from verl_df.settings.objectives import ESTIMATORS, gated
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
 RIGHT, WRONG = "two and two make four", "two and two make five"
@@ -413,33 +414,32 @@ def test_advantages_are_gated_through_verls_own_hook(queue, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("ours", "base", "overrides"),
+    ("base", "overrides"),
     [
-        ("df_grpo", "grpo", ()),
-        ("df_grpo", "grpo", ("algorithm.norm_adv_by_std_in_grpo=False",)),
-        ("df_rloo", "rloo", ()),
-        ("df_reinforce_plus_plus", "reinforce_plus_plus", ("algorithm.gamma=0.9",)),
-        ("df_gae", "gae", ("critic.enable=True", "algorithm.gamma=0.9", "algorithm.lam=0.95")),
+        *((base, ()) for base in ESTIMATORS if base != "gae"),
+        ("grpo", ("algorithm.norm_adv_by_std_in_grpo=False",)),
+        ("reinforce_plus_plus", ("algorithm.gamma=0.9",)),
+        ("gae", ("critic.enable=True", "algorithm.gamma=0.9", "algorithm.lam=0.95")),
     ],
 )
 @pytest.mark.parametrize("normalizer", ["response", "gated"])
 def test_switched_off_the_advantages_are_those_of_verls_trainer(
-    queue, tmp_path, monkeypatch, ours, base, overrides, normalizer
+    queue, tmp_path, monkeypatch, base, overrides, normalizer
 ) -> None:
-    mine = (f"algorithm.adv_estimator={ours}", "df.group.mode=off", f"df.gate.normalizer={normalizer}")
+    mine = (f"algorithm.adv_estimator={gated(base)}", "df.group.mode=off", f"df.gate.normalizer={normalizer}")
     one = made(composed(*BASE, *overrides, *mine), tmp_path, monkeypatch)
     batch = one._balance_batch(sampled(queue, TWO_PROMPTS), {})
     with_log_probs(queue, batch.keys, values=0.3)
     one._compute_advantage(batch, {})
     # verl's `gae` leaves values on its own empty rows, which no loss looks at
     keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-    gated = [column(queue, keys, name) for name in ("advantages", "returns")]
+    ours = [column(queue, keys, name) for name in ("advantages", "returns")]
 
     theirs = ("trainer.v1.trainer_mode=sync", f"algorithm.adv_estimator={base}")
     stock = PPOTrainerSync(composed(*BASE, *overrides, *theirs))
     stock._compute_advantage(batch, {})
-    assert [column(queue, keys, name) for name in ("advantages", "returns")] == gated
-    assert any(any(values) for values in gated[0])
+    assert [column(queue, keys, name) for name in ("advantages", "returns")] == ours
+    assert any(any(values) for values in ours[0])
 
 
 def test_gating_works_with_the_engines_log_probabilities(queue, tmp_path, monkeypatch) -> None:
