@@ -261,10 +261,13 @@ def loss_config(objective: Objective, loss: str, **changes: object) -> FSDPActor
     return actor_config(**(settings | changes))
 
 
-def micro_batch(case: Case, advantages: torch.Tensor) -> tuple[TensorDict, dict[str, torch.Tensor]]:
+def micro_batch(
+    case: Case, advantages: torch.Tensor, weighted: bool = False, ranks: int = 1
+) -> tuple[TensorDict, dict[str, torch.Tensor]]:
     """The whole batch as one micro-batch of verl's engine, and the model's output: log-probabilities and entropy.
 
     Both are nested, over prompt and response, each position holding what the model says of the token after it.
+    weighted: with verl's weights for the engine's log-probabilities.
     """
     table = case.policy()
     entropies = -(table.exp() * table).sum(dim=-1)
@@ -288,7 +291,9 @@ def micro_batch(case: Case, advantages: torch.Tensor) -> tuple[TensorDict, dict[
         GATE: per_token([row.gate for row in case.rows], torch.float32),
         IS_REPAIR: nested([line[:length] for line, length in zip(case.is_repair, lengths, strict=True)]),
     }
+    if weighted:
+        columns["rollout_is_weights"] = per_token([[abs(one) for one in row.values] for row in case.rows], case.dtype)
     data = TensorDict(columns, batch_size=len(case.rows))
     trained = sum(any(row.own) for row in case.rows)
-    tu.assign_non_tensor(data, dp_size=1, batch_num_tokens=int(case.mask.sum()), global_batch_size=trained)
+    tu.assign_non_tensor(data, dp_size=ranks, batch_num_tokens=int(case.mask.sum()), global_batch_size=trained)
     return data, {"log_probs": nested(log_probs), "entropy": nested(entropy)}
