@@ -10,9 +10,9 @@ on one side, tokens of ŷ on the other, one side possibly empty. The masks follo
 
 Among the equally short paths one is canonical (our reading), for both methods:
 
-* every block starts where the two sequences part. In `and and` for `and` the engine may call either word the one that is
-  too many; the second is, for up to the first the two responses agree. So a gap moves right while its first token is the
-  other side's next one.
+* every block starts where the two sequences part. In `and and` for `and` the engine may call either word the one that
+  is too many; the second is, for up to the first the two responses agree. So a gap moves right while its first token is
+  the other side's next one.
 * in a block with tokens on both sides the gaps come first: they fall on tokens that are marked anyway, and no matched
   token after the block is marked. LCS writes a substitution as a deletion and an insertion in one block.
 """

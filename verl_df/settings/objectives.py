@@ -32,8 +32,7 @@ ESTIMATORS: dict[str, tuple[str, ...]] = {
     "gpg": _GATE_ONLY,
 }
 
-# Policy losses of verl that are registered with a gate, with what bounds the ratio. clip_cov takes its covariance with
-# gated advantages.
+# Policy losses of verl that are registered with a gate, with what bounds the ratio.
 LOSSES: dict[str, str] = {
     "vanilla": "1 - ε_low, 1 + ε_high; dual clip c",
     "gspo": "1 - ε_low, 1 + ε_high; no dual clip",
@@ -42,7 +41,6 @@ LOSSES: dict[str, str] = {
     "cispo": "1 - ε_low, 1 + ε_high, the gradient kept",
     "dppo_tv": "total variation above ε_low, ε_high: no gradient; ratio at most c",
     "dppo_kl": "divergence above ε_low, ε_high: no gradient; ratio at most c",
-    "clip_cov": "1 - ε_low, 1 + ε_high; no gradient for some tokens of high covariance",
 }
 # Losses whose ratio is that of the whole response, s(z) = exp(1/|z| Σ_t log w_t), over all tokens, gated or not.
 SEQUENCE_RATIO = ("gspo",)
@@ -58,6 +56,7 @@ UNGATED_ESTIMATORS: dict[str, str] = {
     "tir_optimal_token_baseline": "it needs sum_pi_squared, which verl's V1 trainer does not compute",
 }
 UNGATED_LOSSES: dict[str, str] = {
+    "clip_cov": "it clips by a covariance with the advantage, so a gate on one token selects which others train",
     "kl_cov": "its KL term is not multiplied by the advantage, so a gate of zero leaves a gradient",
     "dro": "its quadratic term is not multiplied by the advantage, so a gate of zero leaves a gradient",
     "geo_mean": "it takes one mean advantage a response, so a gate on one token changes the weight of all others",

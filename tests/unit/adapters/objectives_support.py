@@ -16,7 +16,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators
-from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, use_row_fields
 from verl_df.settings.objectives import ESTIMATORS, FIXED_AGGREGATION, LOSSES, Objective, load_objectives
 
 VOCABULARY, WIDTH = 7, 4
@@ -124,7 +124,7 @@ class Case:
 
     @property
     def is_repair(self) -> torch.Tensor:
-        return self.padded([[int(row.is_repair)] * len(row.tokens) for row in self.rows], torch.int64)
+        return torch.tensor([[int(row.is_repair)] for row in self.rows])
 
     @property
     def values(self) -> torch.Tensor:
@@ -247,7 +247,7 @@ def estimate(
     data = DataProto(batch=TensorDict(columns, batch_size=len(case.rows)), non_tensor_batch={"uid": uids})
     keys = [f"{row.uid}_{session}_0" for session, row in enumerate(case.rows)]
     config = AlgoConfig(adv_estimator=estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std)
-    with use_row_fields(RowFields(case.gate if gate is None else gate, case.is_repair, case.values)):
+    with use_row_fields(RowFields(case.is_repair, case.gate if gate is None else gate, case.values)):
         data = compute_advantage_for_multi_trajectories(
             data, keys, estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std, config=config
         )
@@ -288,8 +288,7 @@ def micro_batch(
         "old_log_probs": per_token(case.old_log_prob, case.dtype),
         "ref_log_prob": per_token(case.ref_log_prob, case.dtype),
         "advantages": nested([line[:length] for line, length in zip(advantages, lengths, strict=True)]),
-        GATE: per_token([row.gate for row in case.rows], torch.float32),
-        IS_REPAIR: nested([line[:length] for line, length in zip(case.is_repair, lengths, strict=True)]),
+        IS_REPAIR: case.is_repair,
     }
     if weighted:
         columns["rollout_is_weights"] = per_token([[abs(one) for one in row.values] for row in case.rows], case.dtype)

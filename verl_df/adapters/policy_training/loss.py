@@ -15,7 +15,7 @@ from verl.trainer.ppo.core_algos import get_policy_loss_fn, register_policy_loss
 from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 
-from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, current_row_fields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, current_row_fields, use_row_fields
 from verl_df.settings.objectives import LOSSES, SEQUENCE_RATIO, gated
 
 # Sums, not means: a micro-batch may hold no repaired row. The trainer divides after verl has added them up.
@@ -92,16 +92,16 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
     Args:
         config: the actor's `ActorConfig`.
         model_output: nested `log_probs` (and `entropy`) of one micro-batch.
-        data: the micro-batch, with the nested columns `df_gate` and `df_is_repair` [rows, response_length].
+        data: the micro-batch, with the nested column `df_is_repair` [rows, 1].
 
     Returns:
         the scalar loss and its metrics.
 
     Raises:
-        KeyError: a column of DF is missing (rows that did not pass through the DF trainer).
+        KeyError: `df_is_repair` is missing (rows that did not pass through the DF trainer).
     """
-    padded = data.select("response_mask", GATE, IS_REPAIR, strict=True).to_padded_tensor()
-    with use_row_fields(RowFields(gate=padded[GATE], is_repair=padded[IS_REPAIR])):
+    is_repair = data.select(IS_REPAIR, strict=True).to_padded_tensor()[IS_REPAIR]
+    with use_row_fields(RowFields(is_repair=is_repair)):
         loss, metrics = ppo_loss(config, model_output, data, dp_group)
     for key in [key for key in metrics if key.startswith("df/")]:
         # verl labels every metric of a registered loss a mean over micro-batches; ours are sums

@@ -22,14 +22,15 @@ class RowFields:
     """The columns that DF adds to a batch, and one of verl's that does not reach a registered estimator.
 
     Attributes:
+        is_repair: 1 for repaired rows, int64 [rows, 1].
         gate: what multiplies the advantage, float32 [rows, response_length], zero on padding: g in [0, 1] of Eq. 20,
-            or more than 1 where `df.gate.normalizer` makes up for tokens without a gate.
-        is_repair: 1 on the tokens of repaired rows, int64 [rows, response_length].
+            or more than 1 where `df.gate.normalizer` makes up for tokens without a gate. None in the actor's workers,
+            whose advantages are gated already.
         values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
     """
 
-    gate: torch.Tensor
     is_repair: torch.Tensor
+    gate: torch.Tensor | None = None
     values: torch.Tensor | None = None
 
 
@@ -62,6 +63,7 @@ def current_row_fields(caller: str, shape: torch.Size) -> RowFields:
             f"{caller!r} was called outside a DF trainer, so there is no gate. "
             "Set trainer.v1.trainer_mode=df_sync and start the run with `python -m recipe.df.main_df`."
         )
-    if fields.gate.shape != shape:
-        raise RuntimeError(f"{caller!r}: gate of shape {tuple(fields.gate.shape)} for a batch of shape {tuple(shape)}")
+    found = fields.is_repair.shape[:1] if fields.gate is None else fields.gate.shape
+    if found != shape[: len(found)]:
+        raise RuntimeError(f"{caller!r}: DF's columns have shape {tuple(found)}, the batch has {tuple(shape)}")
     return fields

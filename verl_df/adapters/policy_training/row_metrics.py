@@ -18,8 +18,8 @@ def log_prob_metrics(data: TensorDict) -> dict[str, float]:
     """Means over tokens of `df/repaired/*` and `df/policy/*`, before the update.
 
     Args:
-        data: padded [rows, response_length] tensors response_mask, old_log_probs, df_gate, df_is_repair; entropy
-            (absent where verl bypasses the policy's own log-probabilities) and ref_log_prob (absent without a
+        data: df_is_repair [rows, 1]; padded [rows, response_length] tensors response_mask, old_log_probs, df_gate;
+            entropy (absent where verl bypasses the policy's own log-probabilities) and ref_log_prob (absent without a
             reference model).
 
     Returns:

@@ -141,13 +141,8 @@ def _put_gates(partition_id: str, gates: Mapping[str, torch.Tensor]) -> None:
     """Write the columns `df_gate` and `df_is_repair` of these rows."""
     if not gates:
         return
-    rows = [{GATE: gate, IS_REPAIR: _is_repair(key, gate)} for key, gate in gates.items()]
+    rows = [{GATE: gate, IS_REPAIR: torch.tensor([int(is_repair_key(key))])} for key, gate in gates.items()]
     tq.kv_batch_put(keys=list(gates), partition_id=partition_id, fields=list_of_dict_to_tensordict(rows))
-
-
-def _is_repair(key: str, gate: torch.Tensor) -> torch.Tensor:
-    session = int(key.rsplit("_", 2)[1])
-    return torch.full((len(gate),), int(session >= FIRST_REPAIR_SESSION), dtype=torch.int64)
 
 
 def put_constant_gates(batch: KVBatchMeta, positions: Sequence[int], value: float) -> None:
@@ -177,6 +172,11 @@ def repair_key(source_key: str) -> str:
     """Key of the repair of a rollout: the same uid, a session that no rollout has, index 0."""
     uid, session, _ = source_key.rsplit("_", 2)
     return f"{uid}_{FIRST_REPAIR_SESSION + int(session)}_0"
+
+
+def is_repair_key(key: str) -> bool:
+    """Whether a row is a repair, by its key."""
+    return int(key.rsplit("_", 2)[1]) >= FIRST_REPAIR_SESSION
 
 
 def repair_row(source: Mapping[str, Any], repair: RepairRow) -> dict[str, Any]:

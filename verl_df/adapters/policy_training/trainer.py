@@ -30,6 +30,7 @@ from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFiel
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.rows import (
     PromptRows,
+    is_repair_key,
     put_constant_gates,
     read_prompts,
     refuse_several_outputs,
@@ -198,9 +199,9 @@ class DFTrainer(PPOTrainerSync):
 
     def _replace_rollout_log_probs(self, batch: KVBatchMeta, metrics: dict) -> None:
         """Repairs have no log-probabilities from the rollout engine: take the policy's, and compare the others only."""
-        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs", IS_REPAIR]
+        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        repaired = [bool(row.any()) for row in data[IS_REPAIR].unbind()]
+        repaired = [is_repair_key(key) for key in batch.keys]
         keys = [key for key, is_repair in zip(batch.keys, repaired, strict=True) if is_repair]
         if not keys:
             return
@@ -226,7 +227,7 @@ class DFTrainer(PPOTrainerSync):
             loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
         )
         values = data["values"] if self.use_critic else None
-        with use_row_fields(RowFields(torch.from_numpy(weights), data[IS_REPAIR], values)):
+        with use_row_fields(RowFields(data[IS_REPAIR], torch.from_numpy(weights), values)):
             return super()._compute_advantage(batch, metrics)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:

@@ -17,7 +17,7 @@ NAMES = tuple(map(gated, ESTIMATORS))
 
 
 def fields(gate: torch.Tensor) -> RowFields:
-    return RowFields(gate=gate, is_repair=torch.zeros_like(gate, dtype=torch.int64))
+    return RowFields(gate=gate, is_repair=torch.zeros(len(gate), 1, dtype=torch.int64))
 
 
 def estimate(name: str) -> DataProto:
@@ -38,7 +38,9 @@ def test_outside_a_df_trainer_there_is_no_gate(estimator: str) -> None:
 @pytest.mark.parametrize("estimator", NAMES)
 def test_a_gate_of_another_shape_is_refused(estimator: str) -> None:
     with use_row_fields(fields(torch.ones(2, 4))):
-        with pytest.raises(RuntimeError, match=rf"'{estimator}': gate of shape \(2, 4\) for a batch of shape \(2, 3\)"):
+        with pytest.raises(
+            RuntimeError, match=rf"'{estimator}': DF's columns have shape \(2, 4\), the batch has \(2, 3\)"
+        ):
             estimate(estimator)
 
 

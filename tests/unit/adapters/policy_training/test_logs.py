@@ -148,7 +148,7 @@ ROWS = {
     "old_log_probs": [[-1.0, -2.0, -3.0], [-4.0, -6.0, 99.0]],
     "entropy": [[0.1, 0.2, 0.3], [0.4, 0.6, 99.0]],
     GATE: [[0.0, 1.0, 0.5], [0.0, 1.0, 1.0]],
-    IS_REPAIR: [[0, 0, 0], [1, 1, 0]],
+    IS_REPAIR: [[0], [1]],
 }
 
 
@@ -180,7 +180,7 @@ def test_without_the_policys_own_pass_there_is_no_entropy() -> None:
 
 
 def test_a_mean_over_no_token_is_left_out() -> None:
-    metrics = log_prob_metrics(padded(**(ROWS | {IS_REPAIR: [[0] * 3] * 2, GATE: [[0.0] * 3] * 2})))
+    metrics = log_prob_metrics(padded(**(ROWS | {IS_REPAIR: [[0]] * 2, GATE: [[0.0] * 3] * 2})))
     assert set(metrics) == {"df/policy/old_log_prob", "df/policy/entropy"}
 
 

@@ -14,7 +14,7 @@ from verl.workers.config import PolicyLossConfig
 
 from tests.unit.adapters.objectives_support import actor_config, make_case, micro_batch
 from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_ppo_loss
-from verl_df.adapters.policy_training.row_fields import GATE, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import ratio_metrics
 from verl_df.settings.objectives import LOSSES, gated
 
@@ -34,9 +34,9 @@ def tensors(seed: int, rows: int = 4, length: int = 7) -> dict[str, torch.Tensor
 
 
 def fields(given: dict[str, torch.Tensor], repaired: tuple[int, ...] = ()) -> RowFields:
-    is_repair = torch.zeros(given["response_mask"].shape, dtype=torch.int64)
+    is_repair = torch.zeros(len(given["response_mask"]), 1, dtype=torch.int64)
     is_repair[list(repaired)] = 1
-    return RowFields(gate=torch.ones_like(given["advantages"]), is_repair=is_repair)
+    return RowFields(is_repair)
 
 
 def gradient_under(base: str, gate: torch.Tensor) -> torch.Tensor:
@@ -92,8 +92,8 @@ def test_ratio_sums_against_a_plain_loop(base: str, seed: int, repaired: set[int
 
 def test_without_dfs_columns_the_workers_loss_says_which_is_missing() -> None:
     data, output = one_micro_batch(seed=1)
-    with pytest.raises(KeyError, match=GATE):
-        df_ppo_loss(actor_config(), output, data.exclude(GATE))
+    with pytest.raises(KeyError, match=IS_REPAIR):
+        df_ppo_loss(actor_config(), output, data.exclude(IS_REPAIR))
 
 
 def one_micro_batch(seed: int) -> tuple[TensorDict, dict[str, torch.Tensor]]:

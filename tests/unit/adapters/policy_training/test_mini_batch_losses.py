@@ -16,8 +16,6 @@ from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
 from verl_df.settings.objectives import FIXED_AGGREGATION, LOSSES, gated
 
 SEQUENCE_MEANS = ("seq-mean-token-mean", "seq-mean-token-sum")
-# clip_cov draws tokens within a micro-batch, in verl as here
-BY_ROW = [loss for loss in LOSSES if loss != "clip_cov"]
 
 
 def gradient_of(loss_mode: str, aggregation: str, batch: dict, layout: list[list[list[list[int]]]], mean_rows: float):
@@ -76,7 +74,7 @@ def both(
     return split, whole, mini_batches
 
 
-@pytest.mark.parametrize("loss", BY_ROW)
+@pytest.mark.parametrize("loss", LOSSES)
 @settings(deadline=None, max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
@@ -94,7 +92,7 @@ def test_any_layout_gives_the_gradient_of_the_whole_batch(
     assert torch.allclose(split / mini_batches, whole, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("loss", BY_ROW)
+@pytest.mark.parametrize("loss", LOSSES)
 def test_the_gradients_compared_are_not_all_zero(loss: str) -> None:
     """A single row may be clipped everywhere; nine are not."""
     _, whole, _ = both(gated(loss), seed=0, rows=9, ranks=2, wanted=2, aggregation="seq-mean-token-mean")

@@ -277,7 +277,7 @@ def test_advantages_and_returns(base: str, case: Case) -> None:
 def test_the_registered_estimator_and_loss(name: str, case: Case) -> None:
     objective = OBJECTIVES[name]
     advantages, _ = estimate(case, objective.estimator)
-    with use_row_fields(RowFields(case.gate, case.is_repair)):
+    with use_row_fields(RowFields(case.is_repair, case.gate)):
         loss, _ = get_policy_loss_fn(objective.loss)(
             old_log_prob=case.padded(case.old_log_prob),
             log_prob=case.log_prob(),

@@ -205,7 +205,7 @@ def test_groups_take_the_place_of_the_sampled_rows(queue: Any, axes: int) -> Non
     assert (batch.extra_info, batch.partition_id, batch.fields) == ({"temperature": 0.7}, PARTITION, None)
 
     assert column(queue, batch.keys, GATE) == [[0, 1, 0.5, 0], [1, 1], [0, 1, 0]]
-    assert column(queue, batch.keys, IS_REPAIR) == [[0] * 4, [0] * 2, [1] * 3]
+    assert column(queue, batch.keys, IS_REPAIR) == [[0], [0], [1]]
     assert column(queue, batch.keys, "responses") == [[1, 3, 3, END], [2, END], [1, 2, END]]
     assert column(queue, batch.keys, "rm_scores") == [[0.0] * 4, [0, 0.5], [0, 0, 0.75]]
     assert column(queue, batch.keys, "input_ids")[2] == [*PROMPT.tolist(), 1, 2, END]
@@ -220,7 +220,7 @@ def test_rows_of_a_group_stay_together(queue: Any) -> None:
     batch = write_groups(sampled(queue, {"u_0_0": ([2, END], 0.0), "v_0_0": ([2, END], 0.0)}), pairs)
     assert batch.keys == ["v_0_0", repair_key("v_0_0"), "u_0_0", repair_key("u_0_0")]
     assert column(queue, batch.keys, "responses") == [[2, END], [1, END]] * 2
-    assert column(queue, batch.keys, IS_REPAIR) == [[0, 0], [1, 1]] * 2
+    assert column(queue, batch.keys, IS_REPAIR) == [[0], [1]] * 2
 
 
 def test_members_of_one_length_are_written_like_others(queue: Any) -> None:
@@ -251,7 +251,7 @@ def test_constant_gates_follow_the_tags(queue: Any) -> None:
     batch = sampled(queue, ROLLOUTS)
     put_constant_gates(batch, range(len(batch)), 1.0)
     assert column(queue, batch.keys, GATE) == [[1.0] * length for length in (3, 2, 4, 2, 2)]
-    assert column(queue, batch.keys, IS_REPAIR) == [[0] * length for length in (3, 2, 4, 2, 2)]
+    assert column(queue, batch.keys, IS_REPAIR) == [[0]] * 5
     put_constant_gates(batch, [1], 0.0)
     assert column(queue, batch.keys, GATE)[:2] == [[1.0] * 3, [0.0] * 2]
     put_constant_gates(batch, [], 0.0)  # no padding: nothing to write
