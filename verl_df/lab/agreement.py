@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Agreement of two raters, and shares in the whole from a stratified sample."""
+"""Agreement of two raters, and shares in the whole from a stratified sample.
+
+Written here because no library offers the intervals: scikit-learn's kappa is a point without one, and statsmodels has
+the asymptotic error, which calls ten agreements out of ten certain.
+"""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence

@@ -6,12 +6,12 @@ the definitions below are our reading. Every random draw comes from the seed tha
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 _DRAWS_AT_ONCE = 4_000_000  # indices held in memory at a time
 
@@ -42,20 +42,18 @@ def bootstrap_interval(
     seed: int,
     level: float = 0.95,
     samples: int = 10_000,
-    statistic: Callable[[np.ndarray], float] | None = None,
     clusters: Sequence[Hashable] | None = None,
 ) -> Interval:
-    """Percentile bootstrap interval of a statistic.
+    """Percentile bootstrap interval of a mean.
 
     With few values (the means of five seeds) the interval is too narrow, as every percentile bootstrap is; report how
     many values went in.
 
     Args:
-        values: [n], or [n, k] for a statistic of rows.
+        values: [n].
         seed: of the resampling.
         level: share of the draws inside the interval.
         samples: number of draws.
-        statistic: of a resampled array; None: the mean (vectorised, and [n] only).
         clusters: one label per value; whole clusters are resampled, so that several responses to one prompt stay
             together. None: every value by itself.
 
@@ -63,17 +61,7 @@ def bootstrap_interval(
         ValueError: no values, values that are not finite, or as many labels as there are not values.
     """
     array = np.asarray(values, dtype=np.float64)
-    if statistic is None:
-        return ratio_interval(array, np.ones_like(array), seed=seed, level=level, samples=samples, clusters=clusters)
-    _check(array, level, samples)
-    labels = _cluster_indices(clusters, len(array))
-    members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
-    rng = np.random.default_rng(seed)
-    drawn = [
-        statistic(array[np.concatenate([members[label] for label in rng.integers(0, len(members), len(members))])])
-        for _ in range(samples)
-    ]
-    return percentiles(float(statistic(array)), np.asarray(drawn), level)
+    return ratio_interval(array, np.ones_like(array), seed=seed, level=level, samples=samples, clusters=clusters)
 
 
 def ratio_interval(
@@ -101,9 +89,7 @@ def ratio_interval(
     _check(np.stack([top, bottom]), level, samples)
     if bottom.min() < 0 or bottom.sum() <= 0:
         raise ValueError("denominators must not be negative, and not all be 0: there is nothing to average")
-    labels = _cluster_indices(clusters, len(top))
-    drawn_top, drawn_bottom = _resampled_sums(np.bincount(labels, top), np.bincount(labels, bottom), samples, seed)
-    drawn = drawn_top[drawn_bottom > 0] / drawn_bottom[drawn_bottom > 0]
+    drawn = _resampled_ratios(top, bottom, clusters, samples, seed)
     return percentiles(float(top.sum() / bottom.sum()), drawn, level)
 
 
@@ -134,9 +120,7 @@ def paired_bootstrap(
         raise ValueError(f"pairs of shapes {left.shape} and {right.shape}: give one value of a for each of b")
     difference = left - right
     _check(difference, level, samples)
-    labels = _cluster_indices(clusters, len(difference))
-    sums, counts = _resampled_sums(np.bincount(labels, difference), np.bincount(labels).astype(float), samples, seed)
-    drawn = sums / counts
+    drawn = _resampled_ratios(difference, np.ones_like(difference), clusters, samples, seed)
     interval = percentiles(float(difference.mean()), drawn, level)
     beyond = 1 + min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     p_value = min(1.0, 2 * beyond / (samples + 1))
@@ -147,11 +131,8 @@ def wilson_interval(successes: int, total: int, *, level: float = 0.95) -> Inter
     """Wilson's score interval of a share. Raises: ValueError for no trials, or more successes than trials."""
     if not 0 <= successes <= total or total == 0:
         raise ValueError(f"{successes} successes of {total}: there must be trials, and at most as many successes")
-    z, share = NormalDist().inv_cdf(0.5 + level / 2), successes / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # at the ends the bounds are exactly 0 and 1; rounding must not put the share outside
-    return Interval(share, min(max(0.0, middle - half), share), max(min(1.0, middle + half), share))
+    found = stats.binomtest(successes, total).proportion_ci(level, method="wilson")
+    return Interval(successes / total, float(found.low), float(found.high))
 
 
 def pass_at_k(n: int, right: int, k: int) -> float:
@@ -169,12 +150,12 @@ def rank_correlation(x: ArrayLike, y: ArrayLike) -> float:
 
     Raises: ValueError for other lengths, or fewer than two values.
     """
-    left, right = _mean_ranks(np.asarray(x)), _mean_ranks(np.asarray(y))
+    left, right = np.asarray(x), np.asarray(y)
     if left.shape != right.shape or len(left) < 2:
         raise ValueError(f"a rank correlation takes two lists of one length, at least 2: {left.shape}, {right.shape}")
     if np.ptp(left) == 0 or np.ptp(right) == 0:
         return math.nan
-    return float(np.corrcoef(left, right)[0, 1])
+    return float(stats.spearmanr(left, right).statistic)
 
 
 def _check(array: np.ndarray, level: float, samples: int) -> None:
@@ -182,8 +163,8 @@ def _check(array: np.ndarray, level: float, samples: int) -> None:
         raise ValueError("there are no values to resample")
     if not np.isfinite(array).all():
         raise ValueError("values must be finite numbers: leave out what is not defined")
-    if not 0 < level < 1 or samples < 1:
-        raise ValueError(f"level={level} must lie in (0, 1) and samples={samples} be at least 1")
+    if not 0 < level < 1 or samples < 2:
+        raise ValueError(f"level={level} must lie in (0, 1) and samples={samples} be at least 2")
 
 
 def _cluster_indices(clusters: Sequence[Hashable] | None, count: int) -> np.ndarray:
@@ -196,23 +177,31 @@ def _cluster_indices(clusters: Sequence[Hashable] | None, count: int) -> np.ndar
     return np.asarray([numbers.setdefault(label, len(numbers)) for label in clusters])
 
 
-def _resampled_sums(tops: np.ndarray, bottoms: np.ndarray, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of `samples` draws with replacement from the clusters' sums; float64 [samples] each."""
-    rng, count = np.random.default_rng(seed), len(tops)
-    step = max(1, _DRAWS_AT_ONCE // count)
-    parts = []
-    for start in range(0, samples, step):
-        drawn = rng.integers(0, count, (min(step, samples - start), count))
-        parts.append((tops[drawn].sum(axis=1), bottoms[drawn].sum(axis=1)))
-    return np.concatenate([top for top, _ in parts]), np.concatenate([bottom for _, bottom in parts])
+def _resampled_ratios(
+    tops: np.ndarray, bottoms: np.ndarray, clusters: Sequence[Hashable] | None, samples: int, seed: int
+) -> np.ndarray:
+    """sum(tops) / sum(bottoms) of draws of whole clusters with replacement, float64 [samples].
+
+    Draws whose denominators sum to 0 are left out.
+    """
+    labels = _cluster_indices(clusters, len(tops))
+    top, bottom = np.bincount(labels, tops), np.bincount(labels, bottoms)
+    if len(top) == 1:  # every draw is the whole; scipy refuses to resample a single observation
+        return np.repeat(top / bottom, samples)
+    drawn_top, drawn_bottom = stats.bootstrap(
+        (top, bottom),
+        lambda top, bottom, axis: np.stack([top.sum(axis), bottom.sum(axis)]),
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=samples,
+        batch=max(1, _DRAWS_AT_ONCE // len(top)),
+        rng=seed,
+    ).bootstrap_distribution
+    return drawn_top[drawn_bottom > 0] / drawn_bottom[drawn_bottom > 0]
 
 
 def percentiles(estimate: float, drawn: np.ndarray, level: float) -> Interval:
     """The middle `level` of draws [samples] as the interval of an estimate."""
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high))
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
