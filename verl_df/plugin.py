@@ -26,9 +26,10 @@ import os
 from importlib.metadata import entry_points
 from types import ModuleType
 
+from wrapt import when_imported
+
 from verl_df import platform
 from verl_df.platform import internvl, position_ids, root_logger
-from verl_df.platform.patching import on_import
 
 GROUP, NAME = "verl.plugins", "verl_df"
 
@@ -45,7 +46,7 @@ def _import_after(module_name: str, ours: str) -> None:
     def patch(_: ModuleType) -> None:
         importlib.import_module(ours)
 
-    on_import(module_name, patch)
+    when_imported(module_name)(patch)
 
 
 def _patch_value_model_loader(verl_model: ModuleType) -> None:
@@ -89,6 +90,6 @@ for _name in ("policy_training.trainer", "repair_training.trainer"):
 for _name in ("policy_training.reward_manager", "repair_training.reward_manager", "judge_reward_manager"):
     _import_after("verl.experimental.reward_loop.reward_manager", f"verl_df.adapters.{_name}")
 _import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_training.agent_loop")
-on_import("verl.utils.tracking", _patch_file_logger)
-on_import("verl.utils.model", _patch_value_model_loader)
-on_import("verl.model_merger.base_model_merger", _register_value_models)
+when_imported("verl.utils.tracking")(_patch_file_logger)
+when_imported("verl.utils.model")(_patch_value_model_loader)
+when_imported("verl.model_merger.base_model_merger")(_register_value_models)

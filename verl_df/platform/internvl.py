@@ -23,16 +23,18 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from verl_df.platform.patching import on_import, replace_everywhere
+from wrapt import when_imported
+
+from verl_df.platform.patching import replace_everywhere
 
 MODEL_TYPE = "internvl"
 
 
 def apply() -> None:
     """Patch two modules of verl and the model of transformers when they are imported."""
-    on_import("verl.utils.tokenizer.tokenizer", _patch_processor)
-    on_import("verl.workers.rollout.utils", _patch_prompt)
-    on_import("transformers.models.internvl.modeling_internvl", _patch_model)
+    when_imported("verl.utils.tokenizer.tokenizer")(_patch_processor)
+    when_imported("verl.workers.rollout.utils")(_patch_prompt)
+    when_imported("transformers.models.internvl.modeling_internvl")(_patch_model)
 
 
 def collapse_images(prompt_ids: list[int], processor: Any) -> list[int]:

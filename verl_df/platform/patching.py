@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two ways to replace a function of somebody else's module so that the replacement really takes.
+"""Replace a function of somebody else's module so that the replacement really takes.
 
-A plain `module.name = new` misses modules that did `from module import name` before, and forces the import of `module`:
-verl loads its plugins first thing in every process, where importing its trainer costs seven seconds for nothing.
+A plain `module.name = new` misses modules that did `from module import name` before. It also forces the import of
+`module`: verl loads its plugins first thing in every process, where importing its trainer costs seven seconds for
+nothing. So patches wait for the import of what they change, in `wrapt.when_imported`: they run in the order of
+registration, at once where the module is loaded already, and an exception of theirs makes the import fail.
 """
 
-import importlib.abc
-import importlib.util
 import sys
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
-
-Patch = Callable[[ModuleType], None]
 
 
 def replace_everywhere(module: ModuleType, name: str, new: Any) -> None:
@@ -32,45 +28,3 @@ def replace_everywhere(module: ModuleType, name: str, new: Any) -> None:
         same_package = loaded_name.partition(".")[0] == package and isinstance(loaded, ModuleType)
         if same_package and vars(loaded).get(name) is old:
             setattr(loaded, name, new)
-
-
-def on_import(module_name: str, patch: Patch) -> None:
-    """Call `patch(module)` right after `module_name` is first imported, or now if it already is.
-
-    An exception in `patch` makes that import fail: a half-patched library must not run. Patches of one module run in
-    the order of the calls.
-    """
-    if module_name in sys.modules:
-        patch(sys.modules[module_name])
-        return
-    _finder.waiting.setdefault(module_name, []).append(patch)
-
-
-class _PatchingFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules that wait for a patch, by the ordinary search, and patches them once they are loaded."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, list[Patch]] = {}
-
-    def find_spec(self, fullname: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        # Taken out before the search below, which asks this finder again.
-        patches = self.waiting.pop(fullname, None)
-        if patches is None:
-            return None
-        spec = importlib.util.find_spec(fullname)
-        if spec is None or spec.loader is None:
-            self.waiting[fullname] = patches
-            return None
-        execute = spec.loader.exec_module
-
-        def execute_and_patch(module: ModuleType) -> None:
-            execute(module)
-            for patch in patches:
-                patch(module)
-
-        spec.loader.exec_module = execute_and_patch  # type: ignore[method-assign]
-        return spec
-
-
-_finder = _PatchingFinder()
-sys.meta_path.insert(0, _finder)

@@ -9,7 +9,7 @@ import logging
 import os
 from types import ModuleType
 
-from verl_df.platform.patching import on_import
+from wrapt import when_imported
 
 # Variables of that package; who sets one has chosen.
 CHOSEN_BY = ("SAGEMAKER_CONTAINER_LOG_LEVEL", "LOG_LEVEL")
@@ -17,7 +17,7 @@ CHOSEN_BY = ("SAGEMAKER_CONTAINER_LOG_LEVEL", "LOG_LEVEL")
 
 def apply() -> None:
     """Undo it right after it happens. Does nothing where one of `CHOSEN_BY` is set."""
-    on_import("model_hosting_container_standards.logging_config", _undo)
+    when_imported("model_hosting_container_standards.logging_config")(_undo)
 
 
 def _undo(_: ModuleType) -> None:

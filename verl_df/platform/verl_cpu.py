@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What verl 0.9.1 and torch need beyond a registered platform to run on a CPU; one function per reason.
 
-Each patch waits for the import of the module it changes (`patching.on_import`): loading the plugin costs nothing.
+Each patch waits for the import of the module it changes (`wrapt.when_imported`): loading the plugin costs nothing.
 """
 
 import functools
@@ -12,9 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from wrapt import when_imported
 
 from verl_df.platform import rollout_cpu
-from verl_df.platform.patching import on_import, replace_everywhere
+from verl_df.platform.patching import replace_everywhere
 from verl_df.platform.warm import ray_worker
 
 logger = logging.getLogger(__name__)
@@ -137,6 +138,6 @@ def apply() -> None:
     if torch.cuda.is_available():
         logger.warning("VERL_PLATFORM=cpu: running on the CPU although this machine has a GPU; unset it to use the GPU")
     for module_name, patch in PATCHES.items():
-        on_import(module_name, patch)
+        when_imported(module_name)(patch)
     if os.environ.get("VERL_DF_PYTHON"):
-        on_import("ray._private.ray_constants", ray_worker.patch_ray_constants)
+        when_imported("ray._private.ray_constants")(ray_worker.patch_ray_constants)

@@ -22,17 +22,19 @@ needs_cpu_platform = pytest.mark.skipif(not cpu_requested(), reason="VERL_PLATFO
 
 PROBE = f"""
 import json, sys
+import wrapt
+waiting, when_imported = set(), wrapt.when_imported
+wrapt.when_imported = lambda name: waiting.add(name) or when_imported(name)
 import verl
 from verl.plugin.platform import PlatformRegistry
 from verl.utils.device import get_device_name
 import verl.utils.distributed as distributed
-from verl_df.platform.patching import _finder
 from tests import ROOT
 print(json.dumps({{
     "registered": PlatformRegistry.get("cpu") is not None,
     "device": get_device_name(),
     "group_device": distributed.get_device_name(),
-    "waiting": sorted(set({list(PATCHES)!r}) & set(_finder.waiting)),
+    "waiting": sorted(set({list(PATCHES)!r}) & waiting - sys.modules.keys()),
 }}))
 """
 
