@@ -11,14 +11,13 @@ on one side, tokens of ŷ on the other, one side possibly empty. The masks follo
 Among the equally short paths one is canonical (our reading), for both methods:
 
 * every block starts where the two sequences part. In `and and` for `and` the engine may call either word the one that
-  is too many; the second is, for up to the first the two responses agree. So a gap moves right while its first token is
-  the other side's next one.
+  is too many; the second is, for up to the first the two responses agree. So a gap moves right while its first token
+  is the other side's next one.
 * in a block with tokens on both sides the gaps come first: they fall on tokens that are marked anyway, and no matched
   token after the block is marked. LCS writes a substitution as a deletion and an insertion in one block.
 """
 
-import operator
-import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,8 +29,6 @@ from verl_df.method.checks import check_choice
 
 METHODS = ("levenshtein", "lcs")
 BACKENDS = ("rapidfuzz", "python-levenshtein")
-
-_CODE_POINTS = sys.maxunicode + 1
 
 
 class Edit(NamedTuple):
@@ -96,14 +93,12 @@ class Alignment:
 def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: str = "rapidfuzz") -> int:
     """Token-level Levenshtein distance A_edit(y, ŷ) (Eq. 2), in tokens.
 
-    Raises: ValueError for an unknown backend or a negative id, TypeError for ids that are not integers, ImportError
-    where the backend is not installed.
+    Raises: ValueError for an unknown backend or an id outside [0, 2**64), TypeError for ids that are not integers,
+    ImportError where the backend is not installed.
     """
     check_choice("backend", backend, BACKENDS)
-    y, y_hat = _dense_codes(error, repair)
-    if backend == "rapidfuzz":
-        return Levenshtein.distance(y, y_hat)
-    return _python_levenshtein().distance(_as_text(y), _as_text(y_hat))
+    engine = Levenshtein if backend == "rapidfuzz" else _python_levenshtein()
+    return engine.distance(_ids(error), _ids(repair))
 
 
 def align(
@@ -118,7 +113,7 @@ def align(
     """
     check_choice("method", method, METHODS)
     check_choice("backend", backend, BACKENDS)
-    y, y_hat = _dense_codes(error, repair)
+    y, y_hat = _ids(error), _ids(repair)
     blocks = _blocks(y, y_hat, _matches(y, y_hat, method, backend))
     edits = tuple(edit for block in blocks for edit in _edits(block, method))
     return Alignment(
@@ -129,26 +124,27 @@ def align(
     )
 
 
-def _dense_codes(*sequences: Sequence[int]) -> tuple[list[int], ...]:
-    """Number the distinct token ids 0, 1, … over all sequences.
+def _ids(tokens: Sequence[int]) -> array:
+    """Token ids as unsigned 64-bit integers, which the engines compare as they are.
 
-    The engines compare hashes, and Python's hash of an int repeats (0 and 2**61 − 1 are equal to them); small numbers
-    have no such twins, and fit code points for the backend that reads text.
+    Of other sequences they compare hashes, and Python's hash of an int repeats: -1 has that of -2, 2**61 - 1 that of 0.
     """
-    codes: dict[int, int] = {}
-    dense = tuple([codes.setdefault(operator.index(token), len(codes)) for token in ids] for ids in sequences)
-    if codes and min(codes) < 0:
-        raise ValueError(f"token id {min(codes)} is negative: cut padding and ignored labels before aligning")
-    return dense
+    try:
+        return array("Q", tokens)
+    except OverflowError as error:
+        raise ValueError(
+            f"token ids must be at least 0 and below 2**64, not {min(tokens)} to {max(tokens)}: cut padding and "
+            "ignored labels before aligning"
+        ) from error
 
 
-def _matches(y: list[int], y_hat: list[int], method: str, backend: str) -> list[tuple[int, int, int]]:
+def _matches(y: array, y_hat: array, method: str, backend: str) -> list[tuple[int, int, int]]:
     """Matched stretches (start in y, start in ŷ, length) of the engine's shortest path."""
     if backend == "python-levenshtein":
         if method == "lcs":
             raise ValueError("method='lcs' is not offered by backend='python-levenshtein'; use backend='rapidfuzz'")
         engine = _python_levenshtein()
-        return engine.matching_blocks(engine.editops(_as_text(y), _as_text(y_hat)), len(y), len(y_hat))
+        return engine.matching_blocks(engine.editops(y, y_hat), len(y), len(y_hat))
     path = (Levenshtein if method == "levenshtein" else LCSseq).editops(y, y_hat)
     return [(match.a, match.b, match.size) for match in path.as_matching_blocks()]
 
@@ -189,16 +185,6 @@ def _mask(length: int, ranges: Iterable[tuple[int, int]]) -> np.ndarray:
             start, end = min(start, length - 1), min(start, length - 1) + 1
         mask[start:end] = True
     return mask
-
-
-def _as_text(codes: Sequence[int]) -> str:
-    """One code point per distinct token, for an engine that reads text."""
-    if codes and max(codes) >= _CODE_POINTS:
-        raise ValueError(
-            f"backend='python-levenshtein' can tell {_CODE_POINTS:,} distinct tokens apart and this pair has more; "
-            "use backend='rapidfuzz'"
-        )
-    return "".join(map(chr, codes))
 
 
 def _python_levenshtein():

@@ -245,22 +245,17 @@ def test_a_stutter_is_wrong_where_the_sequences_part(y, y_hat, error, repair, me
     assert (pattern(alignment.error_mask), pattern(alignment.repair_mask)) == (error, repair)
 
 
-def test_ids_of_any_size_and_equal_hash_are_told_apart():
-    twin = 2**61 - 1  # hash(twin) == hash(0)
-    alignment = align([0, 7, 2**80], [twin, 7, 2**80])
-    assert (alignment.distance, pattern(alignment.error_mask)) == (1, "x..")
+# Ids up to 2**31, and above them some whose Python hash is that of 0 or 1.
+LARGE = st.sampled_from([0, 1, 7, 2**31 - 1, 2**31, 2**61 - 1, 2**61, 2**64 - 1])
 
 
-def test_code_points_of_the_text_backend_run_out_with_a_clear_error():
-    y = list(range(1_114_113))
-    with pytest.raises(ValueError, match="1,114,112 distinct tokens.*use backend='rapidfuzz'"):
-        edit_distance(y, y[:1], backend="python-levenshtein")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_more_distinct_tokens_than_code_points_below_the_surrogates(backend):
-    y = list(range(100_000, 160_000))
-    assert edit_distance(y, [*y[:59_000], 5, *y[59_001:]], backend=backend) == 1
+@given(st.lists(LARGE | st.integers(0, 2**31), max_size=14), st.lists(LARGE, max_size=14), st.sampled_from(BACKENDS))
+def test_large_ids_and_those_of_equal_hash_are_told_apart(y, y_hat, backend):
+    y_hat = y[:4] + y_hat
+    alignment = align(y, y_hat, backend=backend)
+    assert edit_distance(y, y_hat, backend=backend) == alignment.distance == naive_distance(y, y_hat)
+    assert apply_edits(y, y_hat, alignment.edits) == y_hat
+    assert align(y, y_hat, method="lcs").distance == alignment.distance
 
 
 def test_edit_ratio_is_per_error_token():
@@ -272,8 +267,9 @@ def test_numpy_ids_are_accepted_and_other_things_are_not():
     assert edit_distance(np.array([1, 2]), (1, 2)) == 0
     with pytest.raises(TypeError, match="integer"):
         edit_distance(["a"], ["b"])
-    with pytest.raises(ValueError, match="-100 is negative"):
-        align([1, -100], [1])
+    for refused in (-100, 2**64):
+        with pytest.raises(ValueError, match=f"below 2\\*\\*64.*{refused}.*padding"):
+            align([1, refused], [1])
 
 
 def test_wrong_choices_name_the_nearest():
