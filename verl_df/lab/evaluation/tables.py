@@ -43,8 +43,8 @@ def write_table(runs: Sequence[Run], out: Path, interval: str) -> str:
     latex = "\n".join(_latex(rows, data, interval, k) for k, rows in tables.items())
     write_text(out / "table.md", page)
     write_text(out / "table.tex", latex)
-    write_text(out / "table.svg", chart(tables[1], data, interval))
     write_json(out / "table.json", _content(runs, tables, interval))
+    write_text(out / "table.svg", chart(tables[1], data, interval))
     return page
 
 

@@ -3,7 +3,6 @@
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -93,17 +92,18 @@ def test_table_in_the_papers_layout(gspo, ours, tmp_path, capsys):
     assert "over problems, each problem's mean" in over_problems and "| GSPO | 40.0 ± 20.0 |" not in over_problems
 
 
-def test_plot_has_a_point_for_each_cell(gspo, ours, tmp_path):
+def test_plot_has_a_point_for_each_cell(gspo, ours, tmp_path, drawn):
     write_table([parse_run(f"a={gspo}"), parse_run(f"b <&={ours}")], tmp_path, "seeds")
-    drawn = ElementTree.parse(tmp_path / "table.svg").getroot()
-    tooltips = [title.text for title in drawn.iter("{http://www.w3.org/2000/svg}title")]
-    assert sorted(tooltips) == [
-        "a: 40.0 [20.0, 60.0]",
-        "a: 50.0 [50.0, 50.0]",
-        "b <&: 100.0 [100.0, 100.0]",
-        "b <&: 70.0 [60.0, 80.0]",
+    (axes,) = drawn
+    assert [line.get_ydata() for line in axes.lines] == [pytest.approx([40, 50]), pytest.approx([70, 100])]
+    whiskers = [[part[:, 1] for part in lines.get_segments()] for lines in axes.collections]
+    assert whiskers == [
+        [pytest.approx([20, 60]), pytest.approx([50, 50])],
+        [pytest.approx([60, 80]), pytest.approx([100, 100])],
     ]
-    assert "MMStar" not in (tmp_path / "table.svg").read_text()  # no run has it
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["MathVista", "AI2D", "my_data"]  # no run has MMStar
+    assert "b &lt;&amp;" in (tmp_path / "table.svg").read_text()
 
 
 def test_a_single_seed_has_no_interval(tmp_path):

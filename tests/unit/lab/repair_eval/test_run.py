@@ -135,7 +135,7 @@ def test_perfect_model_beside_the_baselines(data, model, toy, tmp_path, capsys):
     assert estimates(copied, "acc_at_1", "acc_at_2", "survival_hidden") == [1.0, None, None]
     assert copied["tasks"] == 4 and ("copy the reference", "copy", "answer") not in rows
     assert "| stage 1 | all | 8 | 100.0% [100.0, 100.0] |" in capsys.readouterr().out
-    assert (tmp_path / "out/repair_eval.svg").read_text().count("<circle") >= 5
+    assert (tmp_path / "out/repair_eval.svg").read_text().count('id="points') >= 5
     assert not list((tmp_path / "out").glob("*.tmp"))
 
 
