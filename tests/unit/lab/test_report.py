@@ -19,13 +19,14 @@ from verl_df.lab.report import build_report
 from verl_df.lab.report.__main__ import main
 from verl_df.lab.report.charts import phase_series
 from verl_df.lab.report.loading import read_curves
-from verl_df.lab.report.page import format_duration
-from verl_df.lab.report.pairs import choose_pairs, render_tokens
+from verl_df.lab.report.page import TEMPLATES, format_duration
+from verl_df.lab.report.pairs import choose_pairs
 from verl_df.lab.report.svg import HEIGHT, WIDTH, Series, format_number, format_ticks, line_chart, nice_ticks, smooth
-from verl_df.lab.report.tables import render_object
+from verl_df.lab.report.tables import object_tables
 from verl_df.method.alignment import align
 from verl_df.method.records import PairRecord, PairWriter, TokenSide
 
+PARTS = TEMPLATES.get_template("parts.html").module
 VOID_TAGS = {"meta", "img"}
 HOSTILE = "<script>alert(\"x\")</script> & 'q'"
 
@@ -244,7 +245,7 @@ def test_texts_are_escaped(run: Path) -> None:
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_tokens_keep_their_text(texts: list[str], noise: random.Random) -> None:
     mask = [noise.randint(0, 1) for _ in texts]
-    html = render_tokens(side(texts, mask, 0.0), [noise.random() < 0.5 for _ in texts])
+    html = str(PARTS.tokens(side(texts, mask, 0.0), [noise.random() < 0.5 for _ in texts]))
     collector = _TextCollector()
     collector.feed(html)
     expected = "".join(text.replace("\r", "").replace("\n", "⏎\n") or "∅" for text in texts)
@@ -263,7 +264,7 @@ class _TextCollector(HTMLParser):
 
 def test_token_classes_show_mask_gate_and_truth() -> None:
     tokens = TokenSide((1, 2, 3), ("a", "b", "c"), (1, 0, 1), (0.25, 0.0, 0.0), 0.0)
-    first, second, third = re.findall(r'<span class="t[^>]*>', render_tokens(tokens, (1, 1, 0)))
+    first, second, third = re.findall(r'<span class="t[^>]*>', PARTS.tokens(tokens, (1, 1, 0)))
     assert 'class="t marked gated wrong"' in first and 'style="--g:0.25"' in first
     assert 'title="gate 0.25, marked, truly wrong"' in first
     assert 'class="t wrong"' in second and "style" not in second
@@ -396,6 +397,7 @@ def test_durations() -> None:
 
 def test_tables_take_any_json_object() -> None:
     rows = [{"x": 0.5, "y": None}, {"x": True}]
-    html = render_object({"a": 1, "rows": rows, "deep": {"more": {"b": [1, 2]}}, "mixed": [1, {"c": 2}]})
+    value = {"a": 1, "rows": rows, "deep": {"more": {"b": [1, 2]}}, "mixed": [1, {"c": 2}]}
+    html = PARTS.tables(object_tables(value))
     assert "<td>0.5</td><td>–</td>" in html and "<td>yes</td>" in html
     assert "<td>1, 2</td>" in html and "<th>c</th>" in html

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw panels: collect the logged curves of each, chart them with note and legend, and list what was not logged."""
+"""Charts of panels: the logged curves of each with note and legend, and the list of what was not logged."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from html import escape
+
+from markupsafe import Markup
 
 from verl_df.lab.report.loading import Curve
 from verl_df.lab.report.panels import Panel, Section
 from verl_df.lab.report.style import LIGHT
-from verl_df.lab.report.svg import SMOOTH_FROM, Series, format_number, line_chart, stacked_bars
+from verl_df.lab.report.svg import SMOOTH_FROM, Series, line_chart, stacked_bars
 
 PALETTE_SIZE = len(LIGHT)
 
@@ -24,6 +26,23 @@ PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("weight sync, checkpoint", ("timing_s/update_weights", "timing_s/save_checkpoint")),
 )
 STEP_TIMER = "timing_s/step"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with what stands around it.
+
+    Attributes:
+        legend: the curves with one value each; `what` says which, e.g. the last.
+        wide: over the whole width of the page.
+    """
+
+    title: str
+    note: str
+    chart: Markup
+    what: str
+    legend: Sequence[tuple[Series, float]]
+    wide: bool = False
 
 
 def panel_series(panel: Panel, curves: dict[str, Curve]) -> tuple[Series, ...]:
@@ -56,22 +75,18 @@ def missing_metrics(sections: Sequence[Section], curves: dict[str, Curve]) -> li
     ]
 
 
-def render_section(section: Section, curves: dict[str, Curve]) -> str:
-    """The section's panels that have data, or nothing."""
-    figures = [render_panel(panel, series) for panel in section.panels if (series := panel_series(panel, curves))]
-    return section_html(section.title, figures)
+def section_figures(section: Section, curves: dict[str, Curve]) -> list[Figure]:
+    """A figure for each panel of the section that has data."""
+    found = [(panel, panel_series(panel, curves)) for panel in section.panels]
+    return [panel_figure(panel, series) for panel, series in found if series]
 
 
-def section_html(title: str, figures: Sequence[str]) -> str:
-    return f'<section><h2>{escape(title)}</h2><div class="charts">{"".join(figures)}</div></section>' if figures else ""
-
-
-def render_panel(panel: Panel, series: Sequence[Series]) -> str:
-    """One chart with title, note, latest values and, where there are several curves, their legend."""
+def panel_figure(panel: Panel, series: Sequence[Series]) -> Figure:
+    """One chart with title, note and latest values."""
     chart = line_chart(series, label=panel.title, from_zero=panel.from_zero)
     smoothed = any(len(one.points) >= SMOOTH_FROM for one in series)
     note = panel.note + (" Bold: running mean." if smoothed else "")
-    return _figure(panel.title, note, legend(series, [one.points[-1][1] for one in series], "last"), chart)
+    return Figure(panel.title, note, chart, "last", [(one, one.points[-1][1]) for one in series])
 
 
 def phase_series(curves: dict[str, Curve]) -> tuple[Series, ...]:
@@ -87,29 +102,16 @@ def phase_series(curves: dict[str, Curve]) -> tuple[Series, ...]:
     return (*logged, Series("other", PALETTE_SIZE - 1, rest)) if rest else tuple(logged)
 
 
-def render_phases(curves: dict[str, Curve]) -> str:
-    """Stacked seconds per step, or nothing where no timer was logged."""
+def phase_figures(curves: dict[str, Curve]) -> list[Figure]:
+    """Stacked seconds per step; nothing where no timer was logged."""
     series = phase_series(curves)
     if not series:
-        return ""
+        return []
     n_steps = len({step for one in series for step, _ in one.points})
-    means = [sum(value for _, value in one.points) / n_steps for one in series]
-    chart = stacked_bars(series, label="Seconds per step")
-    figure = _figure("Seconds per step", "By phase; validation is not included.", legend(series, means, "mean"), chart)
-    return section_html("Cost", [figure.replace("<figure", '<figure class="wide"', 1)])
-
-
-def legend(series: Sequence[Series], values: Sequence[float], what: str) -> str:
-    """Labels with one figure each, e.g. the last value or the mean."""
-    items = (
-        f'<span><i class="c{one.colour}"></i>{escape(one.label)} <b>{format_number(value)}</b></span>'
-        for one, value in zip(series, values, strict=True)
-    )
-    return f'<p class="legend"><small>{what}</small>{"".join(items)}</p>'
-
-
-def _figure(title: str, note: str, key: str, chart: str) -> str:
-    return f"<figure><figcaption><h3>{escape(title)}</h3><p>{escape(note)}</p></figcaption>{chart}{key}</figure>"
+    means = [(one, sum(value for _, value in one.points) / n_steps) for one in series]
+    title = "Seconds per step"
+    chart = stacked_bars(series, label=title)
+    return [Figure(title, "By phase; validation is not included.", chart, "mean", means, wide=True)]
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Line charts and stacked bars as inline SVG text.
 
-Hand-written because the report needs two chart kinds and must work offline: a plotting library would be a dependency of
-tens of megabytes, and its SVG carries its own colours, which do not follow the reader's light or dark setting.
+Hand-written for the page: it works offline and without a script, follows the reader's light or dark setting, and shows
+the value of each point on hovering. A plotting library's SVG carries its own colours and has no tooltips.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 from verl_df.lab.report.loading import Curve
 
@@ -18,6 +19,13 @@ MAX_MARKED_POINTS = 300
 """Above this many points a curve gets no hoverable markers: they would only bloat the file."""
 SMOOTH_FROM = 25
 """Points from which a curve is also drawn smoothed."""
+
+_EMPTY = Markup()
+_SVG = Markup('<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{content}</svg>')
+_DOT = Markup('<circle class="{kind}" cx="{x}" cy="{y}" r="2.6"><title>{tooltip}</title></circle>')
+_RECT = Markup('<rect class="c{colour}" {place}><title>{tooltip}</title></rect>')
+_GRID = Markup('<line class="grid" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+_TEXT = Markup('<text class="tick" x="{x}" y="{y}" text-anchor="{anchor}">{text}</text>')
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def smooth(points: Curve) -> Curve:
     return tuple((step, sum(window) / len(window)) for (step, _), window in zip(points, windows, strict=True))
 
 
-def line_chart(series: Sequence[Series], *, label: str, from_zero: bool) -> str:
+def line_chart(series: Sequence[Series], *, label: str, from_zero: bool) -> Markup:
     """Draw curves over steps; every point has a marker with its step and value as tooltip.
 
     Args:
@@ -97,11 +105,11 @@ def line_chart(series: Sequence[Series], *, label: str, from_zero: bool) -> str:
         low, high = (low, 1.0) if low == 0 else (low - abs(low) * 0.1, high + abs(high) * 0.1)
     y_ticks = nice_ticks(low, high)
     frame = Frame(WIDTH, *_step_range(steps), y_ticks[0], y_ticks[-1])
-    body = "".join(_curve(one, frame) for one in series)
+    body = _EMPTY.join(_curve(one, frame) for one in series)
     return _svg(label, frame, body, y_ticks)
 
 
-def stacked_bars(series: Sequence[Series], *, label: str) -> str:
+def stacked_bars(series: Sequence[Series], *, label: str) -> Markup:
     """Draw one bar per step, the series stacked in their order; a series lacks a step where it was not logged."""
     by_step: dict[int, list[tuple[Series, float]]] = {}
     for one in series:
@@ -112,21 +120,21 @@ def stacked_bars(series: Sequence[Series], *, label: str) -> str:
     first, last = min(by_step), max(by_step)
     frame = Frame(WIDE, first - 0.6, last + 0.6, 0.0, y_ticks[-1])
     width = max(0.5, (frame.x(1) - frame.x(0)) * 0.8)
-    body = "".join(_bar(step, parts, frame, width) for step, parts in sorted(by_step.items()))
+    body = _EMPTY.join(_bar(step, parts, frame, width) for step, parts in sorted(by_step.items()))
     return _svg(label, frame, body, y_ticks)
 
 
-def _bar(step: int, parts: Sequence[tuple[Series, float]], frame: Frame, width: float) -> str:
+def _bar(step: int, parts: Sequence[tuple[Series, float]], frame: Frame, width: float) -> Markup:
     drawn, base = [], 0.0
     for one, value in parts:
         top, bottom = frame.y(base + value), frame.y(base)
-        tooltip = f"step {step}: {escape(one.label)} {format_number(value)} s"
-        drawn.append(
-            f'<rect class="c{one.colour}" x="{frame.x(step) - width / 2:.2f}" y="{top}" width="{width:.2f}" '
-            f'height="{bottom - top:.2f}"><title>{tooltip}</title></rect>'
+        place = Markup('x="{:.2f}" y="{}" width="{:.2f}" height="{:.2f}"').format(
+            frame.x(step) - width / 2, top, width, bottom - top
         )
+        tooltip = f"step {step}: {one.label} {format_number(value)} s"
+        drawn.append(_RECT.format(colour=one.colour, place=place, tooltip=tooltip))
         base += value
-    return "".join(drawn)
+    return _EMPTY.join(drawn)
 
 
 def _step_range(steps: Sequence[int]) -> tuple[float, float]:
@@ -134,39 +142,36 @@ def _step_range(steps: Sequence[int]) -> tuple[float, float]:
     return (low - 0.5, high + 0.5) if low == high else (low, high)
 
 
-def _curve(one: Series, frame: Frame) -> str:
+def _curve(one: Series, frame: Frame) -> Markup:
     smoothed = len(one.points) >= SMOOTH_FROM
     lines = _polyline(one.points, frame, "raw" if smoothed else "main")
     if smoothed:
         lines += _polyline(smooth(one.points), frame, "main")
     if len(one.points) <= MAX_MARKED_POINTS:
-        lines += "".join(_marker(one.label, point, frame, "dot faint" if smoothed else "dot") for point in one.points)
-    return f'<g class="c{one.colour}">{lines}</g>'
+        kind = "dot faint" if smoothed else "dot"
+        lines += _EMPTY.join(_marker(one.label, point, frame, kind) for point in one.points)
+    return Markup('<g class="c{}">{}</g>').format(one.colour, lines)
 
 
-def _polyline(points: Curve, frame: Frame, kind: str) -> str:
+def _polyline(points: Curve, frame: Frame, kind: str) -> Markup:
     coordinates = " ".join(f"{frame.x(step)},{frame.y(value)}" for step, value in points)
-    return f'<polyline class="{kind}" points="{coordinates}"/>'
+    return Markup('<polyline class="{}" points="{}"/>').format(kind, coordinates)
 
 
-def _marker(label: str, point: tuple[int, float], frame: Frame, kind: str) -> str:
+def _marker(label: str, point: tuple[int, float], frame: Frame, kind: str) -> Markup:
     step, value = point
-    tooltip = f"{escape(label)}, step {step}: {format_number(value)}"
-    place = f'cx="{frame.x(step)}" cy="{frame.y(value)}" r="2.6"'
-    return f'<circle class="{kind}" {place}><title>{tooltip}</title></circle>'
+    tooltip = f"{label}, step {step}: {format_number(value)}"
+    return _DOT.format(kind=kind, x=frame.x(step), y=frame.y(value), tooltip=tooltip)
 
 
-def _axes(frame: Frame, y_ticks: Sequence[float]) -> str:
-    parts = []
-    labels = format_ticks(y_ticks)
-    for tick, label in zip(y_ticks, labels, strict=True):
-        y = frame.y(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.2f}" text-anchor="end">{label}</text>')
+def _axes(frame: Frame, y_ticks: Sequence[float]) -> Markup:
+    parts, bottom = [], HEIGHT - 12
+    for tick, label in zip(y_ticks, format_ticks(y_ticks), strict=True):
+        parts.append(_GRID.format(left=LEFT, right=frame.width - RIGHT, y=frame.y(tick)))
+        parts.append(_TEXT.format(x=LEFT - 8, y=f"{frame.y(tick) + 4:.2f}", anchor="end", text=label))
     for tick in _step_ticks(frame.x_min, frame.x_max):
-        parts.append(f'<text class="tick" x="{frame.x(tick)}" y="{HEIGHT - 12}" text-anchor="middle">{tick}</text>')
-    parts.append(f'<text class="tick" x="{LEFT - 8}" y="{HEIGHT - 12}" text-anchor="end">step</text>')
-    return "".join(parts)
+        parts.append(_TEXT.format(x=frame.x(tick), y=bottom, anchor="middle", text=tick))
+    return _EMPTY.join([*parts, _TEXT.format(x=LEFT - 8, y=bottom, anchor="end", text="step")])
 
 
 def _step_ticks(low: float, high: float) -> list[int]:
@@ -174,6 +179,5 @@ def _step_ticks(low: float, high: float) -> list[int]:
     return sorted({int(tick) for tick in nice_ticks(low, low + spread, 7) if low <= tick <= high and tick == int(tick)})
 
 
-def _svg(label: str, frame: Frame, body: str, y_ticks: Sequence[float]) -> str:
-    content = _axes(frame, y_ticks) + body
-    return f'<svg viewBox="0 0 {frame.width} {HEIGHT}" role="img" aria-label="{escape(label)}">{content}</svg>'
+def _svg(label: str, frame: Frame, body: Markup, y_ticks: Sequence[float]) -> Markup:
+    return _SVG.format(width=frame.width, height=HEIGHT, label=label, content=_axes(frame, y_ticks) + body)

@@ -1,40 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a JSON object (``summary.json``, ``repair_eval.json``) into HTML tables, whatever its keys are."""
+"""Turn a JSON object (``summary.json``, ``repair_eval.json``) into tables, whatever its keys are."""
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 from verl_df.lab.report.svg import format_number
 
-Scalar = str | int | float | bool | None
+
+@dataclass(frozen=True)
+class Table:
+    """A heading and the table below it.
+
+    Attributes:
+        title: empty for none.
+        columns: names of the columns; empty for a table of keys and values.
+        rows: label and cells of each; empty for a heading only.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[Any]]]
+
+    @property
+    def labelled(self) -> bool:
+        return not self.columns or any(label for label, _ in self.rows)
 
 
-def render_object(value: dict[str, Any], title: str = "") -> str:
-    """Scalars become a key/value table, a table of flat objects a matrix, the rest parts of their own."""
+def object_tables(value: dict[str, Any], title: str = "") -> list[Table]:
+    """Scalars become a table of keys and values, a table of flat objects a matrix, the rest tables of their own."""
     scalars = {key: item for key, item in value.items() if _is_scalar(item) or _is_scalar_list(item)}
-    parts = [_key_values(scalars)] if scalars else []
+    found = [Table(title, (), [(key, [item]) for key, item in scalars.items()])] if title or scalars else []
     for key, item in value.items():
         if key in scalars:
             continue
         rows = _matrix_rows(item)
-        parts.append(_heading(key) + _matrix(rows) if rows else render_object(_as_object(item), key))
-    return _heading(title) + "".join(parts)
+        if rows:
+            columns = list(dict.fromkeys(name for _, row in rows for name in row))
+            found.append(Table(key, columns, [(label, [row.get(name) for name in columns]) for label, row in rows]))
+        else:
+            found += object_tables(_as_object(item), key)
+    return found
 
 
 def format_cell(value: Any) -> str:
-    """Escaped text of one value: numbers to three digits, whole numbers whole, lists joined, null as a dash."""
+    """Text of one value: numbers to three digits, whole numbers whole, lists joined, null as a dash."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, float):
         return format_number(value)
     if isinstance(value, list):
         return ", ".join(format_cell(item) for item in value) or "–"
-    return escape(str(value))
+    return str(value)
 
 
 def _matrix_rows(value: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -47,36 +66,8 @@ def _matrix_rows(value: Any) -> list[tuple[str, dict[str, Any]]]:
     return rows if flat else []
 
 
-def _matrix(rows: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    columns = list(dict.fromkeys(name for _, row in rows for name in row))
-    labelled = any(label for label, _ in rows)
-    head = ("<th></th>" if labelled else "") + "".join(f"<th>{_label(name)}</th>" for name in columns)
-    body = "".join(
-        "<tr>"
-        + (f"<th>{_label(label)}</th>" if labelled else "")
-        + "".join(f"<td>{format_cell(row.get(name))}</td>" for name in columns)
-        + "</tr>"
-        for label, row in rows
-    )
-    table = f'<table class="matrix"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="scroll">{table}</div>'
-
-
-def _key_values(items: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><th>{_label(key)}</th><td>{format_cell(value)}</td></tr>" for key, value in items.items())
-    return f'<div class="scroll"><table class="keys"><tbody>{rows}</tbody></table></div>'
-
-
 def _as_object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {str(index): item for index, item in enumerate(value)}
-
-
-def _heading(title: str) -> str:
-    return f"<h3>{_label(title)}</h3>" if title else ""
-
-
-def _label(name: str) -> str:
-    return escape(str(name).replace("_", " "))
 
 
 def _is_scalar(value: Any) -> bool:
