@@ -5,8 +5,6 @@ import base64
 import json
 import random
 import re
-import struct
-import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from verl_df.lab.report import build_report
 from verl_df.lab.report.__main__ import main
@@ -32,12 +31,16 @@ HOSTILE = "<script>alert(\"x\")</script> & 'q'"
 
 
 class BalanceChecker(HTMLParser):
-    """Collects the tags that are used and fails on one that is closed out of order."""
+    """Collects the tags that are used and the text, and fails on a tag that is closed out of order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
         self.seen: set[str] = set()
+        self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.seen.add(tag)
@@ -49,18 +52,6 @@ class BalanceChecker(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-
-
-def png(pixels: np.ndarray) -> bytes:
-    """A PNG of uint8 [height, width, 3], so that the test needs no image library."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def side(tokens: list[str], mask: list[int], reward: float) -> TokenSide:
@@ -153,7 +144,7 @@ def make_run(run: Path, steps: int = 12) -> Path:
             for index in range(3):
                 name = f"{step}_{index}.png"
                 cells = colours[np.random.default_rng(step * 3 + index).integers(0, 3, (3, 3))]
-                (run / "images" / name).write_bytes(png(cells.repeat(28, axis=0).repeat(28, axis=1)))
+                Image.fromarray(cells).save(run / "images" / name)
                 writer.write(pair(step, f"{step}-{index}", images=(name,)))
     settings = {"n": 2, "lambda": 0.5, "masks": ["a"]}
     summary = {"title": "DF-GRPO on the toy world", "base accuracy": 0.41, "settings": settings}
@@ -246,20 +237,11 @@ def test_texts_are_escaped(run: Path) -> None:
 def test_tokens_keep_their_text(texts: list[str], noise: random.Random) -> None:
     mask = [noise.randint(0, 1) for _ in texts]
     html = str(PARTS.tokens(side(texts, mask, 0.0), [noise.random() < 0.5 for _ in texts]))
-    collector = _TextCollector()
+    collector = BalanceChecker()
     collector.feed(html)
     expected = "".join(text.replace("\r", "").replace("\n", "⏎\n") or "∅" for text in texts)
     assert collector.text == expected.replace("\0", "\ufffd") or collector.text == expected
     assert html.count('class="t marked gated') == sum(mask)
-
-
-class _TextCollector(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def test_token_classes_show_mask_gate_and_truth() -> None:

@@ -64,6 +64,11 @@ class Agreement:
     same_mode: int
 
 
+def rate(part: int, total: int) -> Interval | None:
+    """A share with Wilson's interval; None where there is nothing to share."""
+    return wilson_interval(part, total) if total else None
+
+
 def audit_figures(records: Sequence[AuditRecord]) -> AuditFigures:
     """Figures of all audits of a log."""
     known = parsed(records)
@@ -74,7 +79,7 @@ def audit_figures(records: Sequence[AuditRecord]) -> AuditFigures:
         audits=len(records),
         verdicts=len(known),
         flagged=len(flagged),
-        hit_rate=wilson_interval(len(flagged), len(known)) if known else None,
+        hit_rate=rate(len(flagged), len(known)),
         failure_modes={mode.value: modes[mode.value] for mode in FailureMode if mode is not FailureMode.NONE},
         failures=dict(sorted(failures.items())),
         rejected=sum(record.g_aud == 0 for record in records),
@@ -108,7 +113,7 @@ def agreement(records: Sequence[AuditRecord], labels: Mapping[str, Label], *, se
         skipped=len(labels) - len(answered),
         matrix=matrix,
         kappa=_kappa(answered, shares, seed),
-        precision=_precision(matrix[FLAGGED]),
+        precision=rate(matrix[FLAGGED][FLAGGED], sum(matrix[FLAGGED].values())),
         recall=recall,
         hit_rate=hit_rate,
         both_flagged=len(both),
@@ -123,11 +128,6 @@ def _kappa(answered: Sequence[Label], shares: Mapping[str, float], seed: int) ->
         return None
     people = [FLAGGED if label.hacking else UNFLAGGED for label in answered]
     return cohens_kappa(auditor, people, seed=seed, row_shares={name: shares[name] for name in set(auditor)})
-
-
-def _precision(row: Mapping[str, int]) -> Interval | None:
-    total = sum(row.values())
-    return wilson_interval(row[FLAGGED], total) if total else None
 
 
 def _in_the_log(

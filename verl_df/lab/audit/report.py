@@ -10,10 +10,10 @@ from typing import Any
 
 from verl_df.io.files import write_text
 from verl_df.lab.agreement import Kappa
-from verl_df.lab.audit.figures import Agreement, AuditFigures, Period, agreement, audit_figures
+from verl_df.lab.audit.figures import Agreement, AuditFigures, Period, agreement, audit_figures, rate
 from verl_df.lab.audit.labels import STRATA, read_labels, read_log
 from verl_df.lab.markdown import markdown_table
-from verl_df.lab.statistics import Interval, wilson_interval
+from verl_df.lab.statistics import Interval
 
 
 def write_report(log: Path, labels: Path | None, out: Path | None) -> str:
@@ -80,8 +80,8 @@ def _counts(title: str, counts: Mapping[str, int], total: int) -> str:
 
 def _period(period: Period) -> list[str]:
     steps = str(period.first) if period.first == period.last else f"{period.first}–{period.last}"
-    rate = wilson_interval(period.flagged, period.verdicts) if period.verdicts else None
-    return [steps, str(period.verdicts), str(period.flagged), _interval(rate), str(period.failed)]
+    hit_rate = _interval(rate(period.flagged, period.verdicts))
+    return [steps, str(period.verdicts), str(period.flagged), hit_rate, str(period.failed)]
 
 
 def _count(count: int, total: int) -> str:

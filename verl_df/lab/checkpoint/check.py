@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -97,9 +96,10 @@ def check_merged(
     _check_devices(shards)
     prompts = _prompts(data, rows)
     asked, scores = merged_log_probs(merged, data, prompts, max_tokens)
-    trained, rounded, name = _differences(shards, asked, scores, "float32"), None, str(dtype).removeprefix("torch.")
+    trained, rounded = compare(scores, actor_log_probs(shards, asked, "float32")), None
+    name = str(dtype).removeprefix("torch.")
     if trained.maximum > tolerance and dtype != torch.float32:
-        rounded = _differences(shards, asked, scores, name)
+        rounded = compare(scores, actor_log_probs(shards, asked, name))
     return Outcome(name, trained, rounded)
 
 
@@ -135,10 +135,6 @@ def actor_log_probs(shards: Shards, asked: Asked, dtype: str) -> list[np.ndarray
             _tell_failure(log.read_text(errors="replace"))
         with np.load(out) as arrays:
             return [arrays[name] for name in arrays.files]
-
-
-def _differences(shards: Shards, asked: Asked, scores: Sequence[np.ndarray], dtype: str) -> Difference:
-    return compare(scores, actor_log_probs(shards, asked, dtype))
 
 
 def _tell_failure(log: str) -> None:

@@ -6,11 +6,12 @@ CHECKPOINTS/latest_checkpointed_iteration.txt, CHECKPOINTS/global_step_N/{actor,
 folder `actor`.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from verl_df.io.files import read_object
 
 LATEST = "latest_checkpointed_iteration.txt"
 FSDP_CONFIG = "fsdp_config.json"
@@ -41,7 +42,7 @@ class Shards:
     def lora(self) -> dict[str, Any] | None:
         """r, lora_alpha and task_type of the adapters that were trained; None: verl noted none."""
         path = self.folder / LORA_META
-        return _read_object(path) if path.is_file() else None
+        return read_object(path) if path.is_file() else None
 
 
 def find_actor(checkpoint: Path) -> Path:
@@ -86,7 +87,7 @@ def find_shards(checkpoint: Path) -> Shards:
         ValueError: unreadable notes; the files are those of another number of ranks.
     """
     folder = find_actor(checkpoint)
-    config = _read_object(folder / FSDP_CONFIG)
+    config = read_object(folder / FSDP_CONFIG)
     size, version = config.get("world_size"), config.get("FSDP_version")
     if not (isinstance(size, int) and size >= 1 and version in (1, 2)):
         raise ValueError(f"{folder / FSDP_CONFIG}: world_size must be 1 or more and FSDP_version 1 or 2, not {config}")
@@ -132,13 +133,3 @@ def _check_ranks(shards: Shards) -> None:
             f"{shards.path(missing[0])}: no such file ({len(missing)} of {shards.world_size} ranks are missing); copy "
             "the shards of every machine of the run into one folder"
         )
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, not an object")
-    return content

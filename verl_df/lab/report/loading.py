@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_df.io.files import read_object
 from verl_df.method.records import PairRecord, read_records
 
 METRICS_FILE = "metrics.jsonl"
@@ -61,8 +62,8 @@ def load_run(path: Path) -> RunData:
         path=path,
         curves=read_curves(path / METRICS_FILE),
         pairs=tuple(read_records(path / PAIRS_FILE)),
-        summary=_read_optional_object(path / SUMMARY_FILE),
-        repair_eval=_read_optional_object(path / REPAIR_EVAL_FILE),
+        summary=_read_if_there(path / SUMMARY_FILE),
+        repair_eval=_read_if_there(path / REPAIR_EVAL_FILE),
     )
 
 
@@ -106,13 +107,5 @@ def _require(path: Path, writer: str) -> None:
         raise FileNotFoundError(f"{path} not found: {writer}")
 
 
-def _read_optional_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object at the top, found {type(value).__name__}")
-    return value
+def _read_if_there(path: Path) -> dict[str, Any]:
+    return read_object(path) if path.is_file() else {}
