@@ -20,31 +20,19 @@ class CpuDeviceModule(ModuleType):
     def __getattr__(self, name: str) -> Any:
         return getattr(torch.cpu, name)
 
-    def empty_cache(self) -> None:
-        """Nothing to do: there is no caching allocator."""
+    def _nothing(self, *args: Any, **kwargs: Any) -> None:
+        """There is one device, no caching allocator and no peak, operations are finished when they return, and weights
+        travel through shared memory.
+        """
 
-    def ipc_collect(self) -> None:
-        """Nothing to do: weights travel through shared memory."""
-
-    def synchronize(self, device: Any = None) -> None:
-        """Nothing to do: operations are finished when they return."""
-
-    def set_device(self, device: Any) -> None:
-        """Nothing to do: there is one device."""
-
-    def reset_peak_memory_stats(self, device: Any = None) -> None:
-        """Nothing to do: no peak is kept."""
-
-    def set_per_process_memory_fraction(self, fraction: float, device: Any = None) -> None:
-        """Nothing to do: the memory is not divided."""
+    empty_cache = ipc_collect = synchronize = set_device = _nothing
+    reset_peak_memory_stats = set_per_process_memory_fraction = _nothing
 
     def manual_seed(self, seed: int) -> None:
         """Seed torch's CPU generator."""
         torch.manual_seed(seed)
 
-    def manual_seed_all(self, seed: int) -> None:
-        """Seed torch's CPU generator."""
-        torch.manual_seed(seed)
+    manual_seed_all = manual_seed
 
     def get_rng_state(self, device: Any = None) -> torch.Tensor:
         """State of torch's CPU generator, uint8 (n,); a checkpoint asks for it."""
@@ -113,8 +101,7 @@ class PlatformCPU(PlatformBase):
     def manual_seed(self, seed: int) -> None:
         torch.manual_seed(seed)
 
-    def manual_seed_all(self, seed: int) -> None:
-        torch.manual_seed(seed)
+    manual_seed_all = manual_seed
 
     def set_allocator_settings(self, settings: str) -> None: ...
 
