@@ -49,16 +49,12 @@ def masks(y, y_hat, **options):
     return pattern(alignment.error_mask), pattern(alignment.repair_mask)
 
 
-@given(SEQUENCES, SEQUENCES)
-def test_distance_is_the_naive_one_for_both_backends(y, y_hat):
-    assert [edit_distance(y, y_hat, backend=backend) for backend in BACKENDS] == [naive_distance(y, y_hat)] * 2
-
-
 @given(SEQUENCES, SEQUENCES, st.sampled_from(BACKENDS))
 def test_levenshtein_path_is_valid_and_shortest(y, y_hat, backend):
     alignment = align(y, y_hat, backend=backend)
     assert apply_edits(y, y_hat, alignment.edits) == y_hat
     assert len(alignment.edits) == alignment.distance == naive_distance(y, y_hat)
+    assert edit_distance(y, y_hat, backend=backend) == alignment.distance
 
 
 @given(SEQUENCES, SEQUENCES)
@@ -79,19 +75,6 @@ def test_every_edited_token_is_marked_and_every_other_mark_is_a_gap(y, y_hat, me
     gaps_y_hat = {min(e.repair_pos, len(y_hat) - 1) for e in alignment.edits if e.kind == "delete"} if y_hat else set()
     assert set(np.flatnonzero(alignment.error_mask)) == edited_y | gaps_y
     assert set(np.flatnonzero(alignment.repair_mask)) == edited_y_hat | gaps_y_hat
-
-
-@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
-def test_unmarked_tokens_are_matched_tokens(y, y_hat, method):
-    # Not equal sequences: a gap marks a matched token on one side only. But each unmarked one is kept by the path.
-    alignment = align(y, y_hat, method=method)
-    removed = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
-    written = {edit.repair_pos for edit in alignment.edits if edit.kind != "delete"}
-    matched = zip(
-        (i for i in range(len(y)) if i not in removed), (j for j in range(len(y_hat)) if j not in written), strict=True
-    )
-    assert all(y[i] == y_hat[j] for i, j in matched)
-    assert not alignment.error_mask[list(removed)].size or alignment.error_mask[list(removed)].all()
 
 
 @given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))

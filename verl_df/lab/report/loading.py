@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.io.files import read_object
+from verl_df.io.json_lines import read_lines
 from verl_df.method.records import PairRecord, read_records
 
 METRICS_FILE = "metrics.jsonl"
@@ -77,28 +78,22 @@ def read_curves(path: Path) -> dict[str, Curve]:
         ValueError: a line is not of this format, or there is none.
     """
     points: dict[str, dict[int, float]] = {}
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            step, data = _parse_metrics_line(line, f"{path}, line {number}")
-            for name, value in data.items():
-                if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                    points.setdefault(name, {})[step] = float(value)
+    for _, (step, data) in read_lines(path, _parse_metrics_line):
+        for name, value in data.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+                points.setdefault(name, {})[step] = float(value)
     if not points:
         raise ValueError(f"{path} holds no metrics: the run ended before its first step was logged")
     return {name: tuple(sorted(by_step.items())) for name, by_step in points.items()}
 
 
-def _parse_metrics_line(line: str, where: str) -> tuple[int, dict[str, Any]]:
+def _parse_metrics_line(line: str) -> tuple[int, dict[str, Any]]:
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON ({error.msg}); delete the half line that a killed run left") from error
+        raise ValueError(f"not JSON ({error.msg}); delete the half line that a killed run left") from error
     if not isinstance(entry, dict) or not isinstance(entry.get("step"), int) or not isinstance(entry.get("data"), dict):
-        raise ValueError(
-            f'{where}: expected {{"step": int, "data": {{name: number}}}}, as verl\'s file logger writes it'
-        )
+        raise ValueError('expected {"step": int, "data": {name: number}}, as verl\'s file logger writes it')
     return entry["step"], entry["data"]
 
 
