@@ -3,14 +3,14 @@
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from verl_df.lab.report.style import LIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -35,11 +35,12 @@ def draw_svg(description: str, labels: Sequence[str], draw: Callable[["Axes"], N
     """
     try:
         import matplotlib
+        from cycler import cycler  # matplotlib's own requirement
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ValueError("charts need matplotlib: pip install 'verl_df[plots]'") from error
     text = io.StringIO()
-    with matplotlib.rc_context(_SETTINGS | {"axes.prop_cycle": matplotlib.cycler(color=LIGHT)}):
+    with matplotlib.rc_context(_SETTINGS | {"axes.prop_cycle": cycler(color=LIGHT)}):
         figure = Figure(figsize=(7.6, 3.2 + 0.2 * len(labels)), layout="constrained")
         axes = figure.subplots()
         draw(axes)

@@ -145,13 +145,14 @@ def _in_the_log(
 
 
 def _periods(records: Sequence[AuditRecord]) -> tuple[Period, ...]:
-    dated = [record for record in records if record.step is not None]
-    if not dated:
-        return ()
-    steps = sorted({record.step for record in dated})
+    by_step: dict[int, list[AuditRecord]] = {}
+    for record in records:
+        if record.step is not None:
+            by_step.setdefault(record.step, []).append(record)
+    steps = sorted(by_step)
     count = min(MAX_PERIODS, len(steps))
-    bounds = [(steps[len(steps) * i // count], steps[len(steps) * (i + 1) // count - 1]) for i in range(count)]
-    return tuple(_period(first, last, [one for one in dated if first <= one.step <= last]) for first, last in bounds)
+    parts = [steps[len(steps) * i // count : len(steps) * (i + 1) // count] for i in range(count)]
+    return tuple(_period(part[0], part[-1], [one for step in part for one in by_step[step]]) for part in parts)
 
 
 def _period(first: int, last: int, records: Sequence[AuditRecord]) -> Period:

@@ -31,10 +31,10 @@ def chart(rows: Mapping[str, Mapping[str, Cell | None]], data: Sequence[str], in
     def draw(axes: "Axes") -> None:
         for index, row in enumerate(rows.values()):
             shift = 0.7 * ((index + 0.5) / len(rows) - 0.5)
-            found = [(place + shift, _bounds(row[key], interval)) for place, key in enumerate(present) if row[key]]
-            places, means = [x for x, _ in found], [one.estimate for _, one in found]
-            axes.plot(places, means, "o", color=f"C{index}", gid=f"points{index}")
-            axes.vlines(places, [one.low for _, one in found], [one.high for _, one in found], color=f"C{index}")
+            cells = [(place + shift, one) for place, key in enumerate(present) if (one := row[key]) is not None]
+            places, found = [place for place, _ in cells], [_bounds(one, interval) for _, one in cells]
+            axes.plot(places, [one.estimate for one in found], "o", color=f"C{index}", gid=f"points{index}")
+            axes.vlines(places, [one.low for one in found], [one.high for one in found], color=f"C{index}")
         axes.set_xticks(range(len(present)), [title(name) for name in present])
         axes.set_xlim(-0.5, len(present) - 0.5)
         axes.grid(visible=False, axis="x")

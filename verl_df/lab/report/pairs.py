@@ -94,6 +94,6 @@ def _chips(record: PairRecord) -> list[tuple[str, str]]:
     return chips
 
 
-def _overlap(mask: Sequence[bool], truth: Sequence[bool]) -> str:
+def _overlap(mask: Sequence[int], truth: Sequence[int]) -> str:
     hits = sum(bool(marked) and bool(wrong) for marked, wrong in zip(mask, truth, strict=True))
     return f"{hits} of {sum(map(bool, mask))} marked, {hits} of {sum(map(bool, truth))} wrong"
