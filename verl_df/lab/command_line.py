@@ -1,9 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the form NAME=VALUE, which several commands take."""
+"""Options that several commands take, and their checks."""
 
+import argparse
 import json
 from collections.abc import Sequence
 from typing import Any
+
+
+def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:
+    """Raise ValueError for an option that is given and less than `lowest`."""
+    value = getattr(arguments, name)
+    if value is not None and not value >= lowest:
+        raise ValueError(f"--{name.replace('_', '-')} {value}: {lowest} or more")
 
 
 def named_values(option: str, texts: Sequence[str]) -> dict[str, str]:

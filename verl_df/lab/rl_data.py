@@ -2,7 +2,7 @@
 """verl's multimodal RL parquet, read as a stream of prompts."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
-from pyarrow import ArrowInvalid, types
+from pyarrow import types
+
+from verl_df.io.streams import ROWS_AT_ONCE, batches, open_parquet, parquet_rows
 
 MARKER = "<image>"
 COLUMNS = ("data_source", "prompt", "images", "reward_model", "extra_info")
-# Rows decoded at a time: a row may hold several photographs.
-_ROWS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class RLData:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; give a parquet file of verl's RL rows with --data")
         self.path = path
-        self._file = _open(path)
+        self._file = open_parquet(path)
         whole = self._file.schema_arrow
         missing = [name for name in COLUMNS if name not in whole.names and name != "extra_info"]
         if missing:
@@ -74,29 +73,21 @@ class RLData:
         drawn = np.random.default_rng(seed).permutation(self.rows)
         return np.sort(drawn if count is None else drawn[:count])
 
-    def check(self, wanted: Collection[int]) -> None:
+    def check(self, wanted: Container[int]) -> None:
         """Read the wanted rows and decode their images.
 
         Raises: ValueError for the first row that cannot be used, with file and row number.
         """
         with ThreadPoolExecutor() as pool:
-            for rows in self._rows(wanted):
+            for rows in batches(parquet_rows(self._file, wanted, self._columns), ROWS_AT_ONCE):
                 for (index, _), problem in zip(rows, pool.map(self._problem, rows), strict=True):
                     if problem:
                         raise ValueError(f"{self.path}, row {index}: {problem}")
 
-    def prompts(self, wanted: Collection[int]) -> Iterator[Prompt]:
+    def prompts(self, wanted: Container[int]) -> Iterator[Prompt]:
         """The wanted rows, in order; they were checked before."""
-        for rows in self._rows(wanted):
-            for index, row in rows:
-                yield _prompt(index, row, self.path.parent)
-
-    def _rows(self, wanted: Collection[int]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
-        first = 0
-        for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=self._columns):
-            here = [offset for offset in range(batch.num_rows) if first + offset in wanted]
-            yield [(first + offset, batch.slice(offset, 1).to_pylist()[0]) for offset in here]
-            first += batch.num_rows
+        for index, row in parquet_rows(self._file, wanted, self._columns):
+            yield _prompt(index, row, self.path.parent)
 
     def _problem(self, row: tuple[int, dict[str, Any]]) -> str | None:
         try:
@@ -116,26 +107,17 @@ def as_png(image: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        # a page of the file at a time; pre-buffering would hold a whole row group, which may be the whole file
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-    except ArrowInvalid as error:
-        raise ValueError(f"{path}: no readable parquet file: {error}") from error
-
-
 def _check_json_type(where: str, kind: pa.DataType) -> None:
     if types.is_struct(kind):
         for field in kind:
             _check_json_type(f"{where}.{field.name}", field.type)
-    elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        _check_json_type(where, kind.value_type)
-    elif types.is_dictionary(kind):
+    elif any(is_kind(kind) for is_kind in _HOLDERS):
         _check_json_type(where, kind.value_type)
     elif not any(is_kind(kind) for is_kind in _JSON_KINDS):
         raise ValueError(f"{where} is of type {kind}, which JSON has not: write it as text or numbers, or leave it out")
 
 
+_HOLDERS = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_dictionary)
 _JSON_KINDS = (
     types.is_null,
     types.is_boolean,

@@ -82,3 +82,4 @@ def test_the_repair_template_is_one_of_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mine.txt: the template must contain \{reference\} exactly once"):
         load_template(path)
     assert render_repair("<image>q", "<image>y", "a", "{question} {response} {reference}") == "<image>q y a"
+    assert load_template().index("{response}") < load_template().index("{reference}")

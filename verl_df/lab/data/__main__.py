@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df.lab.command_line import at_least
 from verl_df.lab.data.prompts import FORMS
 from verl_df.lab.data.sources import OWN, SOURCES, table
 
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(arguments: argparse.Namespace) -> str:
     from verl_df.lab.data.convert import Settings, convert  # seconds of imports
     from verl_df.lab.data.own_jsonl import own_source
+    from verl_df.lab.data.summary import summary_lines
 
     own = arguments.source == OWN
     if not own and (arguments.name or arguments.carry):
@@ -52,23 +54,22 @@ def _convert(arguments: argparse.Namespace) -> str:
         where=arguments.where or source.hub,
         revision=arguments.revision,
         split=arguments.split or source.split,
-        configs=tuple(arguments.config) or source.configs,
+        configs=arguments.config or list(source.configs),
         limit=arguments.limit,
         prompt=prompt,
         instruction=_instruction(arguments, prompt),
         min_side=arguments.min_side,
-        carry=tuple(arguments.carry),
+        carry=arguments.carry,
         part_rows=arguments.part_rows,
     )
     for option, value in (("--split", settings.split), ("--name", settings.name)):
         if not re.fullmatch(r"[\w.-]+", value):
             raise ValueError(f"{option} {value!r}: letters, digits, '_', '.' and '-' only; it is part of a file's name")
     for name in ("limit", "min_side", "part_rows"):
-        if getattr(settings, name) is not None and getattr(settings, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} {getattr(settings, name)}: 1 or more")
+        at_least(arguments, name, 1)
     summary = convert(settings, source, arguments.out)
     written = arguments.out / f"{settings.name}_{settings.split}.parquet"
-    return "\n".join([f"{written}: {summary.kept} rows", *summary.lines()])
+    return "\n".join([f"{written}: {summary['kept']} rows", *summary_lines(summary)])
 
 
 def _instruction(arguments: argparse.Namespace, prompt: str) -> str:

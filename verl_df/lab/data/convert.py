@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convert a source, a part at a time, so that memory stays bounded and a killed conversion goes on."""
+"""Convert a source, a part at a time, so that memory stays bounded and a killed conversion goes on.
+
+`datasets` could map, filter and write the rows as well, but a `map` that is killed begins anew, and a `filter` gives no
+reason for the rows that it drops.
+"""
 
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from verl_df.lab.data.checks import check_sample
 from verl_df.lab.data.inputs import open_input
 from verl_df.lab.data.prompts import compose
-from verl_df.lab.data.reading import Input, RawRow
-from verl_df.lab.data.rows import Dropped, Sample, build_row, row_schema
+from verl_df.lab.data.reading import RawRow
+from verl_df.lab.data.rows import Dropped, build_row, row_schema
 from verl_df.lab.data.source import Source
 from verl_df.lab.data.store import Store
-from verl_df.lab.data.summary import Summary
 
 # A part ends at this size of its images as well: one row of MMMU may hold several megabytes.
 PART_BYTES = 32 << 20
@@ -36,22 +40,25 @@ class Settings:
     where: str
     revision: str | None
     split: str
-    configs: tuple[str, ...]
+    configs: list[str]
     limit: int | None
     prompt: str
     instruction: str
     min_side: int
-    carry: tuple[str, ...]
+    carry: list[str]
     part_rows: int
 
 
-def convert(settings: Settings, source: Source, out: Path) -> Summary:
+def convert(settings: Settings, source: Source, out: Path) -> dict[str, Any]:
     """Convert a source, or go on where an earlier run stopped, or say that it is done.
 
     Args:
         settings: what the result depends on.
         source: the source, with the settings' `carry` as extra keys.
         out: folder of the result.
+
+    Returns:
+        the summary, see `summarise`.
 
     Raises:
         FileNotFoundError, ValueError: nothing to read, rows of another source, other settings, or no row kept.
@@ -62,79 +69,65 @@ def convert(settings: Settings, source: Source, out: Path) -> Summary:
     there = store.settings() or {}
     # what was begun goes on at its commit, whatever the revision means by now
     revision = (there.get("revision") == settings.revision and there.get("commit")) or settings.revision
-    rows = open_input(settings.where, source, settings.split, settings.configs, revision)
-    lists = {"configs": list(settings.configs), "carry": list(settings.carry), "state": rows.state}
-    kept = {**asdict(settings), **lists, "commit": rows.commit}
+    found = open_input(settings.where, source, settings.split, settings.configs, revision)
+    kept = {**asdict(settings), "state": list(found.state), "commit": found.commit}
     store.keep_settings(kept)
-    done = store.read_summary()
+    done = store.summary()
     if done is not None:
         store.remove_parts()
         print(f"{store.parquet} is there already, whole", file=sys.stderr)
         return done
-    _write_parts(settings, source, rows, store)
+    known = list(store.records())
+    start = sum(record["rows"] for record in known)
+    if start:
+        print(f"{store.parquet.stem}: going on after {start} rows", file=sys.stderr)
+    raws = islice(found.rows(start), None if settings.limit is None else settings.limit - start)
+    _write_parts(settings, source, raws, store, known)
     return store.finish(row_schema(source.extra), kept)
 
 
-def _write_parts(settings: Settings, source: Source, rows: Input, store: Store) -> None:
-    known = list(store.records())
-    start, total = sum(record["rows"] for record in known), sum(record["kept"] for record in known)
-    if start:
-        print(f"{store.parquet.stem}: going on after {start} rows", file=sys.stderr)
-    raws = islice(rows.rows(start), None if settings.limit is None else settings.limit - start)
-    number = len(known)
-    while part := _convert_part(settings, source, rows, raws, start):
-        table = pa.Table.from_pylist(part.rows, schema=row_schema(source.extra))
-        store.write_part(number, table, part.dropped, part.read)
-        start, total, number = start + part.read, total + table.num_rows, number + 1
-        print(f"{store.parquet.stem}: {start} rows read, {total} kept", file=sys.stderr)
+def _write_parts(
+    settings: Settings, source: Source, raws: Iterator[RawRow], store: Store, known: list[dict[str, Any]]
+) -> None:
+    schema, number = row_schema(source.extra), len(known)
+    read, total = (sum(record[count] for record in known) for count in ("rows", "kept"))
+    while any(part := _part(settings, source, raws, read)):
+        rows, dropped = part
+        store.write_part(number, pa.Table.from_pylist(rows, schema=schema), dropped)
+        number, read, total = number + 1, read + len(rows) + len(dropped), total + len(rows)
+        print(f"{store.parquet.stem}: {read} rows read, {total} kept", file=sys.stderr)
 
 
-@dataclass(frozen=True)
-class _Part:
-    rows: list[dict[str, object]]
-    dropped: list[dict[str, str]]
-    read: int
-
-    def __bool__(self) -> bool:
-        return self.read > 0
-
-
-def _convert_part(settings: Settings, source: Source, rows: Input, raws: Iterator[RawRow], start: int) -> _Part:
-    kept: list[dict[str, object]] = []
+def _part(
+    settings: Settings, source: Source, raws: Iterator[RawRow], start: int
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """What becomes of the next rows, until a part is full: rows, and lines of dropped.jsonl."""
+    rows: list[dict[str, Any]] = []
     dropped: list[dict[str, str]] = []
-    read = size = 0
-    for raw in islice(raws, settings.part_rows):
-        index, read = start + read, read + 1
-        _check_columns(raw, source)
-        name = _identity(raw, source) or f"{settings.split}_{index}"
+    size = 0
+    for index, raw in enumerate(islice(raws, settings.part_rows), start):
+        given = raw.row.get(source.key)
+        name = f"{settings.split}_{index}" if given in (None, "") else str(given)
         try:
-            sample = _sample(raw, source, rows)
-            prompt = compose(sample, settings.prompt, settings.instruction)
-            check_sample(sample, prompt, settings.min_side)
+            rows.append(_converted(settings, source, raw, index, name))
         except Dropped as drop:
             dropped.append({"id": name, "where": raw.where, "reason": str(drop.reason), "detail": drop.detail})
             continue
-        facts = {"data_source": settings.name, "ability": source.ability, "split": settings.split}
-        kept.append(build_row(sample, prompt, name=name, index=index, **facts))
-        size += sum(map(len, sample.images))
+        size += sum(len(image["bytes"]) for image in rows[-1]["images"])
         if size >= PART_BYTES:
             break
-    return _Part(kept, dropped, read)
+    return rows, dropped
 
 
-def _sample(raw: RawRow, source: Source, rows: Input) -> Sample:
-    try:
-        return source.sample(raw.row, rows.files)
-    except ValueError as error:
-        raise ValueError(f"{raw.where}: {error}") from error
-
-
-def _identity(raw: RawRow, source: Source) -> str:
-    value = raw.row.get(source.key)
-    return "" if value is None else str(value)
-
-
-def _check_columns(raw: RawRow, source: Source) -> None:
-    missing = [name for name in source.needs if name not in raw.row]
+def _converted(settings: Settings, source: Source, raw: RawRow, index: int, name: str) -> dict[str, Any]:
+    missing = [column for column in source.needs if column not in raw.row]
     if missing:
         raise ValueError(f"{raw.where}: no {missing[0]!r} (it has {', '.join(raw.row)}): is this {source.name}?")
+    try:
+        sample = source.sample(raw.row, raw.files)
+    except ValueError as error:
+        raise ValueError(f"{raw.where}: {error}") from error
+    prompt = compose(sample, settings.prompt, settings.instruction)
+    check_sample(sample, prompt, settings.min_side)
+    facts = {"data_source": settings.name, "ability": source.ability, "split": settings.split}
+    return build_row(sample, prompt, name=name, index=index, **facts)

@@ -12,67 +12,56 @@ Row = Mapping[str, Any]
 
 def text(row: Row, key: str) -> str:
     """A text, or a number as text; "" for null. Raises: Dropped for anything else."""
-    value = row.get(key)
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise _other(key, value, "a text")
+    return str(_of_kind(row, key, str | int | float, "", "a text"))
 
 
 def texts(row: Row, key: str) -> tuple[str, ...]:
     """A list of texts; () for null. Raises: Dropped for anything else."""
-    value = row.get(key)
-    if value is None:
-        return ()
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
-    raise _other(key, value, "a list of texts")
+    wanted = "a list of texts"
+    values = _of_kind(row, key, list, [], wanted)
+    if not all(isinstance(item, str) for item in values):
+        raise _other(key, values, wanted)
+    return tuple(values)
 
 
 def whole(row: Row, key: str) -> int:
     """A whole number, also where a table holds it as 1.0 or "1"; 0 for null. Raises: Dropped for anything else."""
-    value = row.get(key)
-    if value is None:
-        return 0
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
-        return int(value)
-    raise _other(key, value, "a whole number")
-
-
-def literal_texts(key: str, source: str) -> tuple[str, ...]:
-    """A list that is written as Python writes it, "['$6', '$7']". Raises: Dropped for anything else."""
-    try:
-        value = ast.literal_eval(source)
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
-        raise _other(key, source, "a Python list") from error
-    if not isinstance(value, list):
-        raise _other(key, source, "a Python list")
-    return tuple(str(item) for item in value)
+    wanted = "a whole number"
+    value = _of_kind(row, key, str | int | float, 0, wanted)
+    if not (value.strip().isdecimal() if isinstance(value, str) else float(value).is_integer()):
+        raise _other(key, value, wanted)
+    return int(value)
 
 
 def many(row: Row, key: str) -> list[Any]:
     """A list; [] for null. Raises: Dropped for anything else."""
-    value = row.get(key)
-    if value is None:
-        return []
-    if isinstance(value, list):
-        return value
-    raise _other(key, value, "a list")
+    return _of_kind(row, key, list, [], "a list")
 
 
 def mapping(row: Row, key: str) -> Row:
     """A struct; {} for null. Raises: Dropped for anything else."""
+    return _of_kind(row, key, Mapping, {}, "a struct")
+
+
+def literal_texts(key: str, source: str) -> tuple[str, ...]:
+    """A list that is written as Python writes it, "['$6', '$7']". Raises: Dropped for anything else."""
+    wanted = "a Python list"
+    try:
+        value = ast.literal_eval(source)
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise _other(key, source, wanted) from error
+    if not isinstance(value, list):
+        raise _other(key, source, wanted)
+    return tuple(str(item) for item in value)
+
+
+def _of_kind(row: Row, key: str, kind: Any, empty: Any, wanted: str) -> Any:
     value = row.get(key)
     if value is None:
-        return {}
-    if isinstance(value, Mapping):
-        return value
-    raise _other(key, value, "a struct")
+        return empty
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _other(key, value, wanted)
+    return value
 
 
 def _other(key: str, value: Any, wanted: str) -> Dropped:

@@ -3,65 +3,39 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from verl_df.lab.data.images import Files
-from verl_df.lab.data.reading import FileInput, RawRow
+from verl_df.lab.data.reading import RawRow, file_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class HubInput:
-    """A data set of the Hugging Face hub, streamed; its images come undecoded.
+def hub_rows(name: str, configs: Sequence[str], split: str, commit: str | None) -> Iterator[RawRow]:
+    """All rows of a data set, streamed, config by config; their images come undecoded.
 
-    Going on at a row reads the rows before it again.
+    Raises:
+        ValueError, OSError: from the hub.
     """
+    from datasets import load_dataset  # seconds of imports
 
-    def __init__(self, name: str, configs: Sequence[str], split: str, commit: str) -> None:
-        self.files = Files(Path())
-        self.state: list[str] = []
-        self.commit = commit
-        self._name, self._configs, self._split = name, configs or (None,), split
-
-    def rows(self, start: int) -> Iterator[RawRow]:
-        """See Input. Raises: ValueError or OSError from the hub."""
-        return islice(self._all(), start, None)
-
-    def _all(self) -> Iterator[RawRow]:
-        from datasets import load_dataset  # seconds of imports
-
-        for config in self._configs:
-            rows = load_dataset(self._name, config, split=self._split, revision=self.commit, streaming=True)
-            for number, row in enumerate(rows.decode(False)):
-                yield RawRow(f"{self._name}{f' {config}' if config else ''}, row {number}", row)
+    files = Files(Path())
+    for config in configs or (None,):
+        rows = load_dataset(name, config, split=split, revision=commit, streaming=True)
+        for number, row in enumerate(rows.decode(False)):
+            yield RawRow(f"{name}{f' {config}' if config else ''}, row {number}", row, files)
 
 
-class DownloadInput:
-    """A table and its archive from the hub, downloaded into the hub's cache with the first row."""
+def downloaded_rows(name: str, wanted: Sequence[str], commit: str, start: int) -> Iterator[RawRow]:
+    """Rows of a table whose archive is another file: both are downloaded into the hub's cache with the first row.
 
-    def __init__(self, name: str, wanted: Sequence[str], commit: str) -> None:
-        self.state: list[str] = []
-        self.commit = commit
-        self._name, self._wanted = name, wanted
+    Raises:
+        ValueError, OSError: from the hub.
+    """
+    from huggingface_hub import hf_hub_download
 
-    @property
-    def files(self) -> Files:
-        return self._local.files
-
-    def rows(self, start: int) -> Iterator[RawRow]:
-        """See Input. Raises: ValueError or OSError from the hub."""
-        return self._local.rows(start)
-
-    @cached_property
-    def _local(self) -> FileInput:
-        from huggingface_hub import hf_hub_download
-
-        paths = [
-            Path(hf_hub_download(self._name, file, repo_type="dataset", revision=self.commit)) for file in self._wanted
-        ]
-        return FileInput([path for path in paths if path.suffix == ".parquet"], paths[0].parent)
+    paths = [Path(hf_hub_download(name, file, repo_type="dataset", revision=commit)) for file in wanted]
+    yield from file_rows([path for path in paths if path.suffix == ".parquet"], paths[0].parent, start)
 
 
 def commit_of(name: str, revision: str | None) -> str:

@@ -1,99 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of a source, one at a time, and those of local parquet, JSON or JSONL files."""
+"""Rows of local parquet, JSON or JSONL files, one at a time."""
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
-
-import pyarrow.parquet as pq
-from pyarrow import ArrowInvalid
+from typing import Any
 
 from verl_df.io.json_lines import read_lines
+from verl_df.io.streams import open_parquet, parquet_rows
 from verl_df.lab.data.fields import Row
 from verl_df.lab.data.images import Files
-
-# Rows decoded at a time: a row may hold several photographs.
-_ROWS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row of the source. where: its place, for people."""
+    """A row of the source. where: its place, for people. files: what the paths in it mean."""
 
     where: str
     row: Row
-
-
-class Input(Protocol):
-    """Where rows come from.
-
-    files: what their paths mean. state: what tells another input of the same name apart. commit: of the hub's
-    repository; "": local files.
-    """
-
     files: Files
-    state: list[str]
-    commit: str
-
-    def rows(self, start: int) -> Iterator[RawRow]:
-        """The rows from number `start` on, from 0, always in one order."""
 
 
-class FileInput:
-    """Local files, one after the other.
+def file_rows(paths: Sequence[Path], root: Path, start: int) -> Iterator[RawRow]:
+    """Rows of files, one after the other, from number `start` on.
 
     A .json file is read as a whole: a list of rows, or an object whose values are the rows. The others are read a few
-    rows at a time.
+    rows at a time. JSON is read here and not by `datasets`, which infers one type for each column: a value of another
+    kind would end the conversion, where here the row is dropped with its line and reason, and a missing key would pass
+    for null.
+
+    Raises:
+        ValueError: a file that cannot be read.
     """
-
-    def __init__(self, paths: Sequence[Path], root: Path) -> None:
-        self.files = Files(root)
-        self.commit = ""
-        self.state = [f"{path.relative_to(root)}: {path.stat().st_size} bytes" for path in paths]
-        self._paths = paths
-
-    def rows(self, start: int) -> Iterator[RawRow]:
-        """See Input. Raises: ValueError for a file that cannot be read."""
-        for path in self._paths:
-            if path.suffix == ".parquet":
-                count = _parquet(path).metadata.num_rows
-                yield from _parquet_rows(path, start)
-                start = max(0, start - count)
-            else:
-                seen = 0
-                for seen, raw in enumerate(_json_rows(path), start=1):
-                    if seen > start:
-                        yield raw
-                start = max(0, start - seen)
+    files = Files(root)
+    for path in paths:
+        count = 0
+        if path.suffix == ".parquet":
+            file = open_parquet(path)
+            count = file.metadata.num_rows
+            for number, row in parquet_rows(file, range(start, count)):
+                yield RawRow(f"{path.name}, row {number}", row, files)
+        else:
+            for count, (where, row) in enumerate(_json_rows(path), start=1):
+                if count > start:
+                    yield RawRow(f"{path.name}, {where}", row, files)
+        start = max(0, start - count)
 
 
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        # a page of the file at a time; pre-buffering would hold a whole row group, which may be the whole file
-        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-    except ArrowInvalid as error:
-        raise ValueError(f"{path}: no readable parquet file: {error}") from error
-
-
-def _parquet_rows(path: Path, start: int) -> Iterator[RawRow]:
-    file = _parquet(path)
-    sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    ends = list(accumulate(sizes))
-    groups = [group for group, end in enumerate(ends) if end > start]
-    first = ends[groups[0]] - sizes[groups[0]] if groups else 0
-    for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=groups):
-        for offset in range(max(0, start - first), batch.num_rows):
-            yield RawRow(f"{path.name}, row {first + offset}", batch.slice(offset, 1).to_pylist()[0])
-        first += batch.num_rows
-
-
-def _json_rows(path: Path) -> Iterator[RawRow]:
+def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
     if path.suffix == ".jsonl":
         for number, row in read_lines(path, _object):
-            yield RawRow(f"{path.name}, line {number}", row)
+            yield f"line {number}", row
         return
     try:
         content = json.loads(path.read_bytes())
@@ -105,7 +63,7 @@ def _json_rows(path: Path) -> Iterator[RawRow]:
     for name, row in named:
         if not isinstance(row, dict):
             raise ValueError(f"{path}, row {name}: an object, not {type(row).__name__}")
-        yield RawRow(f"{path.name}, row {name}", row)
+        yield f"row {name}", row
 
 
 def _object(line: str) -> dict[str, Any]:

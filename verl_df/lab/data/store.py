@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_df.io.files import whole_file, whole_path, write_json
-from verl_df.lab.data.summary import Summary
+from verl_df.lab.data.summary import summarise
+from verl_df.lab.resume import check_same_settings
 
 
 class Store:
@@ -24,14 +25,15 @@ class Store:
     def __init__(self, folder: Path, name: str) -> None:
         self.parquet = folder / f"{name}.parquet"
         self.dropped = folder / f"{name}.dropped.jsonl"
-        self.summary = folder / f"{name}.summary.json"
+        self._summary = folder / f"{name}.summary.json"
         self.parts = folder / f"{name}.parts"
         self._kept = self.parts / "settings.json"
 
     def settings(self) -> dict[str, Any] | None:
         """The settings of a conversion that is finished or has a first part; None before."""
-        if self.summary.exists():
-            return _read(self.summary)["settings"]
+        done = self.summary()
+        if done is not None:
+            return done["settings"]
         return _read(self._kept) if self._record(0).exists() else None
 
     def keep_settings(self, settings: dict[str, Any]) -> None:
@@ -40,21 +42,12 @@ class Store:
         Raises: ValueError with what differs, or where the files are not this program's.
         """
         there = self.settings()
-        if there is None:
-            if self.parquet.exists():
-                raise ValueError(f"{self.parquet} is there without its summary.json: not replaced; give another --out")
+        if there is not None:
+            check_same_settings(self.parquet, there, settings)
+        elif self.parquet.exists():
+            raise ValueError(f"{self.parquet} is there without its summary.json: not replaced; give another --out")
+        else:
             write_json(self._kept, settings)
-            return
-        differing = [
-            f"{name} {there.get(name)!r} there, {value!r} now"
-            for name, value in settings.items()
-            if there.get(name) != value
-        ]
-        if differing:
-            raise ValueError(
-                f"{self.parquet} was begun with other settings: {'; '.join(differing)}. Give the same ones, or another "
-                "--out"
-            )
 
     def records(self) -> Iterator[dict[str, Any]]:
         """What is known of each part that was written whole, in order: rows, kept, dropped."""
@@ -63,38 +56,39 @@ class Store:
             yield _read(self._record(number))
             number += 1
 
-    def write_part(self, number: int, table: pa.Table, dropped: Sequence[dict[str, str]], rows: int) -> None:
-        """Write part `number`, of `rows` rows of the source. Its record comes last: with it the part counts."""
+    def write_part(self, number: int, table: pa.Table, dropped: Sequence[dict[str, str]]) -> None:
+        """Write part `number` with the rows kept and dropped. Its record comes last: with it the part counts."""
         with whole_path(self._part(number)) as partial:
             pq.write_table(table, partial)
+        rows = table.num_rows + len(dropped)
         write_json(self._record(number), {"rows": rows, "kept": table.num_rows, "dropped": list(dropped)})
 
-    def finish(self, schema: pa.Schema, settings: dict[str, Any]) -> Summary:
+    def finish(self, schema: pa.Schema, settings: dict[str, Any]) -> dict[str, Any]:
         """Join the parts, one row group each, and remove them. A crash in between does no harm: it is done again.
+
+        Returns: the summary.
 
         Raises: ValueError where no row was kept at all; what was dropped is written nevertheless.
         """
-        summary = Summary()
         with whole_file(self.dropped) as file:
             for record in self.records():
-                summary.add(record)
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in record["dropped"])
-        if not summary.kept:
-            reasons = ", ".join(f"{reason}: {count}" for reason, count in summary.dropped.items())
-            raise ValueError(
-                f"none of {summary.rows} rows could be kept ({reasons or 'the source is empty'}); see {self.dropped}"
-            )
+        summary = summarise(self.records())
+        if not summary["kept"]:
+            reasons = ", ".join(f"{reason}: {found['rows']}" for reason, found in summary["dropped"].items())
+            told = reasons or "the source is empty"
+            raise ValueError(f"none of {summary['rows']} rows could be kept ({told}); see {self.dropped}")
         with whole_path(self.parquet) as partial, pq.ParquetWriter(partial, schema) as writer:
             for number, record in enumerate(self.records()):
                 if record["kept"]:
                     writer.write_table(pq.read_table(self._part(number), schema=schema))
-        write_json(self.summary, {"settings": settings, **summary.as_json()})
+        write_json(self._summary, {"settings": settings, **summary})
         self.remove_parts()
         return summary
 
-    def read_summary(self) -> Summary | None:
+    def summary(self) -> dict[str, Any] | None:
         """The summary of a conversion that is done; None before."""
-        return Summary.from_json(_read(self.summary)) if self.summary.exists() else None
+        return _read(self._summary) if self._summary.exists() else None
 
     def remove_parts(self) -> None:
         """Remove what a finished conversion no longer needs."""

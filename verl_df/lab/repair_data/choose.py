@@ -2,7 +2,7 @@
 """Which responses to one prompt become repair samples, and with which reference. No model, no file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class PromptCount:
-    """What became of one prompt's responses; one line of `prompts.jsonl`.
+    """What became of one prompt's responses; one line of `prompts.jsonl`, written when `settle` has filled it in.
 
     right + wrong + truncated are all its responses: truncated ones, cut by the length limit, are not judged. duplicate:
     wrong responses that another one equals, token by token. no_reference: wrong ones without a reference. text_right of
@@ -41,27 +41,15 @@ class PromptCount:
     truncated: int
     duplicate: int
     no_reference: int
-    text_samples: int
-    text_right: int
-    dropped_by_text: int
-    kept: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """The responses to one prompt after judging; candidates: what could be kept, before the text filter."""
-
-    candidates: list[Candidate]
-    right: int
-    wrong: int
-    truncated: int
-    duplicate: int
-    no_reference: int
+    text_samples: int = 0
+    text_right: int = 0
+    dropped_by_text: int = 0
+    kept: int = 0
 
 
 def judge_group(
     prompt: Prompt, responses: Sequence[Response], rewards: Sequence[float | None], settings: SampleSettings
-) -> Group:
+) -> tuple[list[Candidate], PromptCount]:
     """Sort the responses to a prompt, and draw a reference for each wrong one.
 
     Args:
@@ -70,14 +58,16 @@ def judge_group(
         rewards: r_task in [0, 1] of each, None for an unfinished one.
         settings: the rules.
 
+    Returns:
+        what could be kept, and the counts before the text filter.
+
     The draw depends on the seed and the row's number alone, not on what else is sampled. Our reading: an unfinished
     response is neither repaired nor a reference, for it has no end; of equal wrong responses the first is kept, for a
     second annotation of the same text says nothing new.
     """
-    judged = [(number, *pair) for number, pair in enumerate(zip(responses, rewards, strict=True))]
-    finished = [(number, response, reward) for number, response, reward in judged if reward is not None]
-    right = [response.text for _, response, reward in finished if reward >= RIGHT]
-    wrong = [(number, response) for number, response, reward in finished if reward < RIGHT]
+    pairs = list(zip(responses, rewards, strict=True))
+    right = [response.text for response, reward in pairs if reward is not None and reward >= RIGHT]
+    wrong = [(number, pair[0]) for number, pair in enumerate(pairs) if pair[1] is not None and pair[1] < RIGHT]
     rng = np.random.default_rng([settings.seed, prompt.index])
     seen: set[tuple[int, ...]] = set()
     candidates, duplicate, no_reference = [], 0, 0
@@ -90,7 +80,8 @@ def judge_group(
         else:
             candidates.append(Candidate(number, response, *reference))
         seen.add(response.token_ids)
-    return Group(candidates, len(right), len(wrong), len(responses) - len(finished), duplicate, no_reference)
+    truncated = len(pairs) - len(right) - len(wrong)
+    return candidates, PromptCount(prompt.index, len(right), len(wrong), truncated, duplicate, no_reference)
 
 
 def _reference(
@@ -114,28 +105,27 @@ def solved_from_text(rewards: Sequence[float], threshold: float) -> bool:
 
 
 def settle(
-    prompt: Prompt, group: Group, text_rewards: Sequence[float], settings: SampleSettings
+    prompt: Prompt,
+    candidates: Sequence[Candidate],
+    count: PromptCount,
+    text_rewards: Sequence[float],
+    settings: SampleSettings,
 ) -> tuple[list[RepairSample], PromptCount]:
-    """The samples of one prompt, and its line of counts.
+    """The samples of one prompt, and its whole line of counts.
 
     Args:
-        text_rewards: r_task of the responses to x_∅; empty where they were not asked for.
+        prompt: x.
+        candidates, count: see `judge_group`.
+        text_rewards: r_task of the responses to x_∅; empty where there are none.
+        settings: the rules.
     """
     solved = solved_from_text(text_rewards, settings.text_only_threshold)
-    kept = [] if solved else [_sample(prompt, candidate) for candidate in group.candidates]
-    count = PromptCount(
-        prompt_index=prompt.index,
-        right=group.right,
-        wrong=group.wrong,
-        truncated=group.truncated,
-        duplicate=group.duplicate,
-        no_reference=group.no_reference,
-        text_samples=len(text_rewards),
-        text_right=sum(reward >= RIGHT for reward in text_rewards),
-        dropped_by_text=len(group.candidates) if solved else 0,
-        kept=len(kept),
+    kept = [] if solved else [_sample(prompt, candidate) for candidate in candidates]
+    text_right = sum(reward >= RIGHT for reward in text_rewards)
+    dropped = len(candidates) - len(kept)
+    return kept, replace(
+        count, text_samples=len(text_rewards), text_right=text_right, dropped_by_text=dropped, kept=len(kept)
     )
-    return kept, count
 
 
 def _sample(prompt: Prompt, candidate: Candidate) -> RepairSample:

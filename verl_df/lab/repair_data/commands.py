@@ -8,23 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
+from verl_df.io.files import whole_path
+from verl_df.lab.command_line import at_least, engine_arguments
 from verl_df.lab.generation import VLLMGenerator
 from verl_df.lab.repair_data.annotations import export_jsonl, write_targets
 from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
 from verl_df.lab.repair_data.forms import export_forms
 from verl_df.lab.repair_data.imports import import_annotations
-from verl_df.lab.repair_data.options import at_least, check_numbers, engine_setting
+from verl_df.lab.repair_data.options import check_numbers
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 from verl_df.lab.repair_data.rows import (
     SFT_SCHEMA,
     held_out_prompts,
     prompt_key,
-    row_file,
     sft_row,
     task_row,
     task_schema,
+    write_rows,
 )
 from verl_df.lab.repair_data.sample import prepare, sample_set
+from verl_df.lab.repair_data.summary import summary_lines
 from verl_df.lab.repair_data.targets import TargetChecker, TargetRules
 from verl_df.lab.rl_data import RLData
 from verl_df.lab.task_reward import TaskReward, load_function
@@ -34,51 +37,28 @@ from verl_df.prompts import load_template
 def sample(arguments: argparse.Namespace) -> None:
     """Check everything that can be checked without the model, then sample."""
     check_numbers(arguments)
-    engine = dict(engine_setting(text) for text in arguments.engine)
+    engine = engine_arguments(arguments.engine)
     folder, data = SetFolder(arguments.out), RLData(arguments.data)
     settings = sample_settings(arguments, data)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
     prepare(folder, data, settings)
     options = {"max_model_len": arguments.max_model_len, "dtype": arguments.dtype, **engine}
+    sizes = {name: getattr(arguments, name) for name in ("prompts", "limit", "batch")}
     with VLLMGenerator(settings.model, **options) as generator:
-        summary = sample_set(
-            folder,
-            data,
-            settings,
-            generator,
-            reward,
-            prompts=arguments.prompts,
-            limit=arguments.limit,
-            batch=arguments.batch,
-        )
-    print("\n".join([f"{folder.samples}:", *summary.lines()]))
+        summary = sample_set(folder, data, settings, generator, reward, **sizes)
+    print("\n".join([f"{folder.samples}:", *summary_lines(summary)]))
 
 
 def sample_settings(arguments: argparse.Namespace, data: RLData) -> SampleSettings:
-    """The settings that a set is defined by. A reward given as a file is named by its whole path."""
-    reward = arguments.reward_path
+    """The options that a set is defined by. Files and folders among them are named by their whole path."""
+    options = {name: value for name, value in vars(arguments).items() if name in SampleSettings.__dataclass_fields__}
+    reward, model = arguments.reward_path, Path(arguments.model)
     if reward and "://" not in reward:
-        reward = str(Path(reward).resolve())
-    model = Path(arguments.model)
-    return SampleSettings(
-        model=str(model.resolve()) if model.is_dir() else arguments.model,
-        data=str(data.path.resolve()),
-        data_rows=data.rows,
-        data_bytes=data.path.stat().st_size,
-        per_prompt=arguments.per_prompt,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        max_tokens=arguments.max_tokens,
-        image_removal=arguments.image_removal,
-        text_only_samples=arguments.text_only_samples,
-        text_only_threshold=arguments.text_only_threshold,
-        reference=arguments.reference,
-        answer_share=arguments.answer_share,
-        answer_fallback=arguments.answer_fallback,
-        reward_path=reward,
-        reward_name=arguments.reward_name,
-        seed=arguments.seed,
-    )
+        options["reward_path"] = str(Path(reward).resolve())
+    if model.is_dir():
+        options["model"] = str(model.resolve())
+    file = data.path.resolve()
+    return SampleSettings(**{**options, "data": str(file), "data_rows": data.rows, "data_bytes": file.stat().st_size})
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -140,42 +120,34 @@ def import_(arguments: argparse.Namespace) -> None:
 def parquet(arguments: argparse.Namespace) -> None:
     """verl's files; a prompt is held out of all but the validation file, or of that one."""
     folder = _sampled(arguments)
+    sft, train, val = arguments.out_sft, arguments.out_rl, arguments.out_val
     _check_outputs(arguments, folder)
     template = load_template(arguments.template) if arguments.template else None
     held: frozenset[str] = frozenset()
     if arguments.held_out is not None:
         held = held_out_prompts(read_samples(folder.samples), arguments.held_out, arguments.seed)
+    written: dict[Path, int] = {}
     with ExitStack() as stack:
-        schema = task_schema(folder)
-        train, val = (
-            stack.enter_context(row_file(path, schema)) if path else None
-            for path in (arguments.out_rl, arguments.out_val)
-        )
-        sft = stack.enter_context(row_file(arguments.out_sft, SFT_SCHEMA)) if arguments.out_sft else None
-        for one in read_samples(folder.samples) if train or val else ():
-            file = val if prompt_key(one) in held else train
-            if file:
-                file.write(task_row(one, folder.images))
-        for one in _outside(folder.repairs, held) if sft else ():
-            sft.write(sft_row(one, folder.images, template))
-        written = [(path, file) for path, file in zip(_outputs(arguments), (sft, train, val), strict=True) if file]
-        for path, file in written:
-            if not file.rows:
+        if sft:
+            rows = (sft_row(one, folder.images, template) for one in _of(folder.repairs, held, False))
+            written[sft] = write_rows(stack.enter_context(whole_path(sft)), SFT_SCHEMA, rows)
+        for path, is_held in ((train, False), (val, True)):
+            if path:
+                rows = (task_row(one, folder.images) for one in _of(folder.samples, held, is_held))
+                written[path] = write_rows(stack.enter_context(whole_path(path)), task_schema(folder), rows)
+        for path, count in written.items():
+            if not count:
                 raise ValueError(f"{path} would have no rows; nothing was written")
-    for path, file in written:
-        print(f"wrote {path}: {file.rows} rows")
+    for path, count in written.items():
+        print(f"wrote {path}: {count} rows")
 
 
-def _outside(path: Path, held: frozenset[str]) -> Iterator[RepairSample]:
-    return (one for one in read_samples(path) if prompt_key(one) not in held)
-
-
-def _outputs(arguments: argparse.Namespace) -> tuple[Path | None, ...]:
-    return arguments.out_sft, arguments.out_rl, arguments.out_val
+def _of(path: Path, held: frozenset[str], is_held: bool) -> Iterator[RepairSample]:
+    return (one for one in read_samples(path) if (prompt_key(one) in held) == is_held)
 
 
 def _check_outputs(arguments: argparse.Namespace, folder: SetFolder) -> None:
-    given = [path.resolve() for path in _outputs(arguments) if path]
+    given = [path.resolve() for path in (arguments.out_sft, arguments.out_rl, arguments.out_val) if path]
     if not given:
         raise ValueError("nothing to write: give --out-sft, --out-rl or both")
     if len(set(given)) < len(given):

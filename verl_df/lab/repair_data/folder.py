@@ -6,6 +6,7 @@ from pathlib import Path
 
 from verl_df.io.files import write_json
 from verl_df.lab.repair_data.records import check_keys, json_object
+from verl_df.lab.resume import check_same_settings
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,7 @@ class SetFolder:
 
         Raises: ValueError with what differs.
         """
-        if not self.settings.exists():
+        if self.settings.exists():
+            check_same_settings(self.root, asdict(self.read_settings()), asdict(settings))
+        else:
             write_json(self.settings, asdict(settings))
-            return
-        ours, theirs = asdict(settings), asdict(self.read_settings())
-        differing = [
-            f"{name} {theirs[name]!r} there, {ours[name]!r} now" for name in ours if ours[name] != theirs[name]
-        ]
-        if differing:
-            raise ValueError(
-                f"{self.root} was sampled with other settings: {'; '.join(differing)}. Give the same ones, or another "
-                "--out"
-            )

@@ -5,12 +5,12 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from verl_df.io.files import whole_file
+from verl_df.io.streams import batches
 from verl_df.lab.repair_data.annotations import context
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample, read_samples
@@ -29,7 +29,7 @@ def export_forms(folder: SetFolder, per_file: int, chosen: set[str] | None = Non
     """
     samples = (sample for sample in read_samples(folder.samples) if chosen is None or sample.id in chosen)
     written = []
-    for number, part in enumerate(_parts(samples, per_file), start=1):
+    for number, part in enumerate(batches(samples, per_file), start=1):
         path = folder.forms / f"form_{number:03}.html"
         with whole_file(path) as file:
             write_form(file, part, folder.images, f"{folder.root.resolve().name}, form {number}")
@@ -79,9 +79,3 @@ def _write_data(file: TextIO, samples: Sequence[RepairSample], images: Path) -> 
 
 def _part(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _parts(samples: Iterable[RepairSample], size: int) -> Iterator[list[RepairSample]]:
-    remaining = iter(samples)
-    while part := list(islice(remaining, size)):
-        yield part

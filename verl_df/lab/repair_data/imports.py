@@ -4,12 +4,12 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from verl_df.io.files import whole_file
+from verl_df.io.streams import batches
 from verl_df.lab.repair_data.annotations import Annotation, parse_annotation
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample, read_samples, to_json_line
@@ -93,7 +93,7 @@ def import_annotations(
     pending = _read_all(files, report)
     with whole_file(out) as file:
         accepted = _well_formed(folder, pending, checker, report)
-        while part := list(islice(accepted, _JUDGED_AT_ONCE)):
+        for part in batches(accepted, _JUDGED_AT_ONCE):
             for sample in _right(part, reward, report):
                 report.ratios.append(checker.edit_ratio(sample, sample.target or ""))
                 file.write(to_json_line(sample) + "\n")

@@ -2,10 +2,9 @@
 """The command line of `verl-df repair-data`."""
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
+from verl_df.lab.command_line import at_least
 from verl_df.lab.repair_data.choose import REFERENCES
 from verl_df.method.image_removal import REMOVALS
 
@@ -128,21 +127,3 @@ def check_numbers(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
     if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
         raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")
-
-
-def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:
-    """Raise ValueError for an option that is given and less than `lowest`."""
-    value = getattr(arguments, name)
-    if value is not None and not value >= lowest:
-        raise ValueError(f"--{name.replace('_', '-')} {value}: {lowest} or more")
-
-
-def engine_setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE; a value that is JSON (true, 4, {...}) is read as such. Raises: ValueError for anything else."""
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise ValueError(f"--engine {text!r}: write KEY=VALUE")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value

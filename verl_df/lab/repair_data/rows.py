@@ -3,8 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verl_df.io.files import whole_path
+from verl_df.io.streams import batches
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample
 from verl_df.prompts.messages import repair_messages
@@ -104,33 +103,14 @@ def task_schema(folder: SetFolder) -> pa.Schema:
     return pa.schema([*kept, *made, *extra, pa.field("repair_task", _TASK)])
 
 
-class RowFile:
-    """A parquet file being written in row groups. rows: written so far."""
-
-    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema) -> None:
-        self._writer, self._schema, self._buffer = writer, schema, list[Mapping[str, Any]]()
-        self.rows = 0
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self._buffer.append(row)
-        self.rows += 1
-        if len(self._buffer) == _ROWS_PER_GROUP:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write what is held as one row group."""
-        if self._buffer:
-            self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=self._schema))
-            self._buffer = []
-
-
-@contextmanager
-def row_file(path: Path, schema: pa.Schema) -> Iterator[RowFile]:
-    """A parquet file that appears under its name when the block ends without an error."""
-    with whole_path(path) as partial, pq.ParquetWriter(partial, schema) as writer:
-        file = RowFile(writer, schema)
-        yield file
-        file.flush()
+def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write a parquet file, a row group at a time. Returns the number of rows."""
+    count = 0
+    with pq.ParquetWriter(path, schema) as writer:
+        for part in batches(rows, _ROWS_PER_GROUP):
+            writer.write_table(pa.Table.from_pylist(part, schema=schema))
+            count += len(part)
+    return count
 
 
 def _image_column(sample: RepairSample, images: Path) -> list[dict[str, Any]]:

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sample`: the policy's wrong responses with a right reference, from a data file."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow.parquet as pq
+from PIL import Image
 from tqdm import tqdm
 
 from verl_df.io.files import whole_path, write_json
+from verl_df.io.streams import batches
 from verl_df.lab.generation import Generator, Request, Response
-from verl_df.lab.repair_data.choose import Group, PromptCount, judge_group, settle
+from verl_df.lab.repair_data.choose import PromptCount, judge_group, settle
 from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
 from verl_df.lab.repair_data.store import SampleStore
-from verl_df.lab.repair_data.summary import Summary, summarise
+from verl_df.lab.repair_data.summary import summarise
 from verl_df.lab.rl_data import Prompt, RLData
 from verl_df.lab.task_reward import Answer, TaskReward
 from verl_df.method.image_removal import remove_image
@@ -33,7 +33,7 @@ def sample_set(
     prompts: int | None = None,
     limit: int | None = None,
     batch: int = 128,
-) -> Summary:
+) -> dict[str, float | None]:
     """Fill a set, or go on with one that was interrupted.
 
     Args:
@@ -46,6 +46,9 @@ def sample_set(
         limit: stop after the batch that brings the set to this many samples; None: no limit.
         batch: prompts at a time; what a kill loses.
 
+    Returns:
+        the counts of the whole set, see `summarise`.
+
     Raises:
         ValueError: a row that cannot be used, before anything is sampled; or a reward outside [0, 1], what is
             finished stays.
@@ -57,14 +60,14 @@ def sample_set(
     worker = _Worker(settings, generator, reward)
     bar = tqdm(total=len(chosen), initial=len(chosen) - len(open_rows), desc="sampling the policy", unit="prompt")
     with bar:
-        for part in _batches(data.prompts(open_rows), batch):
+        for part in batches(data.prompts(open_rows), batch):
             if limit is not None and store.kept >= limit:
                 break
             store.append(worker.run(part))
             bar.update(len(part))
             bar.set_postfix_str(f"{store.kept} kept")
     summary = summarise(store.counts.values())
-    write_json(folder.summary, asdict(summary))
+    write_json(folder.summary, summary)
     return summary
 
 
@@ -91,34 +94,25 @@ class _Worker:
             judge_group(prompt, own, scores, self._settings)
             for prompt, own, scores in zip(prompts, responses, rewards, strict=True)
         ]
-        text_rewards = self._text_only(prompts, requests, groups)
-        settled = [
-            settle(prompt, group, text_rewards.get(prompt.index, []), self._settings)
+        # of prompts without anything to keep, the answer to x_∅ would change nothing
+        text_rewards = self._text_only([prompt for prompt, group in zip(prompts, groups, strict=True) if group[0]])
+        return [
+            (prompt, *settle(prompt, *group, text_rewards.get(prompt.index, []), self._settings))
             for prompt, group in zip(prompts, groups, strict=True)
         ]
-        return [(prompt, *outcome) for prompt, outcome in zip(prompts, settled, strict=True)]
 
-    def _text_only(
-        self, prompts: Sequence[Prompt], requests: Sequence[Request], groups: Sequence[Group]
-    ) -> dict[int, list[float]]:
-        """r_task of K responses to x_∅, by row number, of the prompts that have something to keep: for the others the
-        answer would change nothing. An unfinished response counts as wrong."""
-        asked = [
-            (prompt, request) for prompt, request, group in zip(prompts, requests, groups, strict=True)
-            if group.candidates
-        ]  # fmt: skip
-        if not asked or not self._settings.text_only_samples:
+    def _text_only(self, prompts: Sequence[Prompt]) -> dict[int, list[float]]:
+        """r_task of K responses to x_∅, by row number. An unfinished response counts as wrong."""
+        if not prompts or not self._settings.text_only_samples:
             return {}
-        removed = [self._removed(prompt, request) for prompt, request in asked]
-        chosen = [prompt for prompt, _ in asked]
-        responses = self._generate(removed, self._settings.text_only_samples, self._seed(chosen, _TEXT_ONLY))
-        rewards = self._judge(chosen, responses)
-        return {prompt.index: [score or 0.0 for score in own] for prompt, own in zip(chosen, rewards, strict=True)}
+        requests = [Request(prompt.messages, self._removed(prompt)) for prompt in prompts]
+        responses = self._generate(requests, self._settings.text_only_samples, self._seed(prompts, _TEXT_ONLY))
+        rewards = self._judge(prompts, responses)
+        return {prompt.index: [score or 0.0 for score in own] for prompt, own in zip(prompts, rewards, strict=True)}
 
-    def _removed(self, prompt: Prompt, request: Request) -> Request:
+    def _removed(self, prompt: Prompt) -> list[Image.Image]:
         kind, first = self._settings.image_removal, prompt.index << 8
-        images = [remove_image(image, kind, first + number) for number, image in enumerate(request.images)]
-        return Request(request.messages, images)
+        return [remove_image(image, kind, first + number) for number, image in enumerate(prompt.pictures())]
 
     def _generate(self, requests: Sequence[Request], n: int, seed: int) -> list[list[Response]]:
         settings = self._settings
@@ -147,9 +141,3 @@ class _Worker:
         """Of a batch, from its first row: a run that goes on does not repeat the random numbers of the first one."""
         words = np.random.SeedSequence([self._settings.seed, prompts[0].index, stream]).generate_state(1)
         return int(words[0]) >> 2  # 30 bits: the generator widens it for each request
-
-
-def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
-    remaining = iter(prompts)
-    while part := list(islice(remaining, size)):
-        yield part

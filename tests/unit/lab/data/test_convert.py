@@ -14,7 +14,7 @@ from tests.unit.lab.data.support import GEOMETRY3K, geometry3k, picture, rows_of
 from verl_df.judges.final_answer import compute_score
 from verl_df.lab.data import convert as conversion
 from verl_df.lab.data.prompts import BOXED
-from verl_df.lab.data.reading import FileInput
+from verl_df.lab.data.reading import file_rows
 from verl_df.lab.data.rows import Reason
 from verl_df.lab.data.sources import SOURCES, table
 from verl_df.lab.rl_data import RLData
@@ -31,6 +31,9 @@ def folder(tmp_path):
     write_parquet(tmp_path / "geo/data/train-00001-of-00002.parquet", rows[6:], GEOMETRY3K)
     write_parquet(tmp_path / "geo/data/test-00000-of-00001.parquet", [geometry3k(99)], GEOMETRY3K)
     return tmp_path / "geo"
+
+
+ROWS = "verl_df.lab.data.inputs.file_rows"
 
 
 def convert(folder, out, *more):
@@ -89,27 +92,24 @@ def test_rows_and_summary(folder, tmp_path, capsys) -> None:
 
 def test_a_killed_conversion_goes_on_to_the_same_result(folder, tmp_path, monkeypatch, capsys) -> None:
     assert convert(folder, tmp_path / "whole") == 0
-    rows = FileInput.rows
     for stop in (1, 4, 8):
-        out = tmp_path / f"killed_{stop}"
+        out, started = tmp_path / f"killed_{stop}", []
 
-        def killed(self, start, stop=stop):
-            for raw in rows(self, start):
+        def killed(paths, root, start, stop=stop):
+            for raw in file_rows(paths, root, start):
                 if geometry3k(stop)["problem"] == raw.row["problem"]:
                     raise KeyboardInterrupt
                 yield raw
 
-        monkeypatch.setattr(FileInput, "rows", killed)
+        def watched(paths, root, start, started=started):
+            started.append(start)
+            return file_rows(paths, root, start)
+
+        monkeypatch.setattr(ROWS, killed)
         with pytest.raises(KeyboardInterrupt):
             convert(folder, out)
         assert not (out / "geometry3k_train.parquet").exists()
-        started = []
-
-        def watched(self, start, started=started):
-            started.append(start)
-            return rows(self, start)
-
-        monkeypatch.setattr(FileInput, "rows", watched)
+        monkeypatch.setattr(ROWS, watched)
         assert convert(folder, out) == 0
         assert started == [stop // 3 * 3]  # whole parts of three rows are not read again
         for name in ("parquet", "dropped.jsonl", "summary.json"):
@@ -135,7 +135,7 @@ def test_a_finished_conversion_says_so_and_reads_nothing(folder, tmp_path, monke
     assert convert(folder, tmp_path / "out") == 0
     first = capsys.readouterr().out
     before = (tmp_path / "out/geometry3k_train.parquet").stat().st_mtime_ns
-    monkeypatch.setattr(FileInput, "rows", None)
+    monkeypatch.setattr(ROWS, lambda *_: pytest.fail("rows are read"))
     assert convert(folder, tmp_path / "out") == 0
     told = capsys.readouterr()
     assert told.out == first and "geometry3k_train.parquet is there already, whole" in told.err

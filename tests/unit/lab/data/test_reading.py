@@ -5,6 +5,8 @@ import json
 from types import SimpleNamespace
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, Features, Image, List, Value
 from hypothesis import HealthCheck, given, settings
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 
 import tests.unit.lab.data.support as support
 from tests.unit.lab.data.support import GEOMETRY3K, geometry3k, picture, rows_of, run, write_lines, write_parquet
-from verl_df.lab.data import reading
-from verl_df.lab.data.hub import HubInput
-from verl_df.lab.data.inputs import folder_input, open_input
-from verl_df.lab.data.reading import FileInput
+from verl_df.io import streams
+from verl_df.lab.data.hub import hub_rows
+from verl_df.lab.data.inputs import files_of_split, open_input
+from verl_df.lab.data.reading import file_rows
 from verl_df.lab.data.sources import SOURCES
 
 COMMIT = "c0ffee" + "0" * 34
@@ -37,8 +39,6 @@ def indices(rows) -> list[int]:
     kind=st.sampled_from(["parquet", "jsonl", "json"]),
 )
 def test_any_row_can_be_the_first(tmp_path, counts, group, start, kind) -> None:
-    import pyarrow as pa
-
     paths, first = [], 0
     for number, count in enumerate(counts):
         rows = [{"number": first + row} for row in range(count)]
@@ -51,20 +51,20 @@ def test_any_row_can_be_the_first(tmp_path, counts, group, start, kind) -> None:
             write_lines(path, rows)
         paths.append(path)
         first += count
-    assert indices(FileInput(paths, tmp_path).rows(start)) == list(range(start, first))
+    assert indices(file_rows(paths, tmp_path, start)) == list(range(start, first))
 
 
 def test_where_a_row_is_said_to_be(tmp_path) -> None:
-    rows = [{"number": number} for number in range(5)]
-    file = write_parquet(tmp_path / "a.parquet", rows, group=2)
-    assert [raw.where for raw in FileInput([file], tmp_path).rows(3)] == ["a.parquet, row 3", "a.parquet, row 4"]
+    write_parquet(tmp_path / "a.parquet", [{"number": number} for number in range(5)], group=2)
     (tmp_path / "b.jsonl").write_text('\n{"number": 1}\n\n{"number": 2}\n')
-    assert [raw.where for raw in FileInput([tmp_path / "b.jsonl"], tmp_path).rows(1)] == ["b.jsonl, line 4"]
     (tmp_path / "c.json").write_text('{"x": {"number": 1}, "y": {"number": 2}}')
-    assert [raw.where for raw in FileInput([tmp_path / "c.json"], tmp_path).rows(0)] == [
-        "c.json, row x",
-        "c.json, row y",
-    ]
+    for name, start, places in (
+        ("a.parquet", 3, ["row 3", "row 4"]),
+        ("b.jsonl", 1, ["line 4"]),
+        ("c.json", 0, ["row x", "row y"]),
+    ):
+        found = [raw.where for raw in file_rows([tmp_path / name], tmp_path, start)]
+        assert found == [f"{name}, {place}" for place in places]
 
 
 def test_the_repositorys_own_json_with_images_in_an_archive(tmp_path) -> None:
@@ -95,7 +95,7 @@ def test_files_of_a_split_in_a_folder(tmp_path) -> None:
         write_parquet(tmp_path / name, [geometry3k(1)], GEOMETRY3K)
 
     def chosen(split: str) -> list[str]:
-        return [line.partition(":")[0] for line in folder_input(tmp_path, split, ()).state]
+        return [str(path.relative_to(tmp_path)) for path in files_of_split(tmp_path, split, ())]
 
     assert chosen("test") == ["data/test-00000-of-00002.parquet", "data/test-00001-of-00002.parquet"]
     assert chosen("testmini") == ["data/testmini-00000-of-00001.parquet"]
@@ -189,7 +189,7 @@ def test_the_hub_is_streamed_at_a_fixed_commit(tmp_path, monkeypatch, capsys) ->
 
 def test_the_hubs_configs_come_one_after_the_other(monkeypatch) -> None:
     hub = FakeHub(monkeypatch, [geometry3k(number) for number in range(2)])
-    rows = list(HubInput("MMMU/MMMU", ("Art", "Math"), "dev", COMMIT).rows(1))
+    rows = list(hub_rows("MMMU/MMMU", ("Art", "Math"), "dev", COMMIT))[1:]
     assert [raw.where for raw in rows] == ["MMMU/MMMU Art, row 1", "MMMU/MMMU Math, row 0", "MMMU/MMMU Math, row 1"]
     assert [config for _, config, _ in hub.asked] == ["Art", "Math"]
 
@@ -197,7 +197,7 @@ def test_the_hubs_configs_come_one_after_the_other(monkeypatch) -> None:
 def test_datasets_streams_a_folder_as_it_does_the_hub(tmp_path) -> None:
     """The real reader behind the hub's name, on a local repository."""
     write_parquet(tmp_path / "data/train-00000-of-00001.parquet", [geometry3k(4)], GEOMETRY3K)
-    (raw,) = list(HubInput(str(tmp_path), (), "train", None).rows(0))
+    (raw,) = list(hub_rows(str(tmp_path), (), "train", None))
     assert GEO.sample(raw.row, support.FILES).images == (picture(4),)
 
 
@@ -240,12 +240,9 @@ def test_mmpr_tiny_is_downloaded_and_its_archive_stays_packed(tmp_path, monkeypa
 def test_rows_are_decoded_a_few_at_a_time(tmp_path, monkeypatch) -> None:
     """A row group may be the whole file; its rows must not all be in memory at once."""
     taken = []
-    whole = reading.pq.ParquetFile.iter_batches
-    monkeypatch.setattr(
-        reading.pq.ParquetFile,
-        "iter_batches",
-        lambda self, size, **more: taken.append(size) or whole(self, size, **more),
-    )
+    whole = pq.ParquetFile.iter_batches
+    watched = lambda self, size, **more: taken.append(size) or whole(self, size, **more)  # noqa: E731
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
     file = write_parquet(tmp_path / "a.parquet", [{"number": number} for number in range(100)], group=100)
-    assert indices(FileInput([file], tmp_path).rows(97)) == [97, 98, 99]
-    assert taken == [reading._ROWS_AT_ONCE]
+    assert indices(file_rows([file], tmp_path, 97)) == [97, 98, 99]
+    assert taken == [streams.ROWS_AT_ONCE]

@@ -63,9 +63,13 @@ def row(index: int, **changes: Any) -> dict[str, Any]:
     return {**plain, **changes}
 
 
-def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> RLData:
+def write_data(path: Path, rows: Sequence[dict[str, Any]]) -> RLData:
     pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=4)
     return RLData(path)
+
+
+def six_rows(folder: Path, rows: int = 6) -> RLData:
+    return write_data(folder / "train.parquet", [row(index) for index in range(rows)])
 
 
 def right(index: int, way: str = "so") -> str:
@@ -122,13 +126,26 @@ def usual(index: int, without_image: bool) -> list[str]:
     return [wrong(index)] if without_image else [right(index), wrong(index), wrong(index, "thus"), right(index, "well")]
 
 
+def sample_into(
+    folder: SetFolder,
+    data: RLData,
+    policy: Any = None,
+    reward: Any = None,
+    run: dict[str, Any] | None = None,
+    **kinds: Any,
+) -> dict[str, Any]:
+    """Keep the settings and sample. policy: by default the usual one; run: options of this run, not of the set."""
+    prepare(folder, data, settings(**kinds))
+    return sample_set(
+        folder, data, settings(**kinds), policy or ScriptedPolicy(usual), reward or BoxReward(), **(run or {})
+    )
+
+
 def make_set(
     root: Path, answers: Callable[[int, bool], Sequence[str]] = usual, rows: int = 6, **kinds: Any
 ) -> SetFolder:
     """Sample `rows` prompts into `root/set`."""
     options = {name: kinds.pop(name) for name in ("encode", "end") if name in kinds}
-    data = write_rows(root / "train.parquet", [row(index) for index in range(rows)])
     folder = SetFolder(root / "set")
-    prepare(folder, data, settings(**kinds))
-    sample_set(folder, data, settings(**kinds), ScriptedPolicy(answers, **options), BoxReward())
+    sample_into(folder, six_rows(root, rows), ScriptedPolicy(answers, **options), **kinds)
     return folder

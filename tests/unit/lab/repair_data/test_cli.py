@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usual, write_rows
+from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usual, write_data
 from verl_df.lab.repair_data import commands
 from verl_df.lab.repair_data.__main__ import main
 from verl_df.lab.repair_data.records import read_samples
@@ -58,7 +58,7 @@ def here(tmp_path: Path, policy_folder: Path, monkeypatch) -> Path:
 
     monkeypatch.setattr(commands, "VLLMGenerator", Engine)
     monkeypatch.chdir(tmp_path)
-    write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
+    write_data(tmp_path / "train.parquet", [row(index) for index in range(6)])
     (tmp_path / "computed.py").write_text(COMPUTED)
     return tmp_path
 
@@ -117,9 +117,11 @@ def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path
     assert not (here / "set/repairs.jsonl").exists()
     assert main(["import", "set", "set/annotations.jsonl", "--skip-broken"]) == 0
     assert len((here / "set/rejected.jsonl").read_text().splitlines()) == 12
-    assert main(["parquet", "set", "--out-sft", "sft.parquet"]) == 1
+    (here / "sft.parquet").write_text("from before")
+    assert main(["parquet", "set", "--out-rl", "rl.parquet", "--out-sft", "sft.parquet"]) == 1
     assert "sft.parquet would have no rows; nothing was written" in capsys.readouterr().err
-    assert not list(here.glob("sft.parquet*"))
+    assert [path.name for path in here.glob("*.parquet*")] == ["sft.parquet", "train.parquet"]
+    assert (here / "sft.parquet").read_text() == "from before"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path
         (["--top-p", "0"], "--top-p 0.0: more than 0"),
         (["--text-only-threshold", "0"], "--text-only-threshold 0.0: a share"),
         (["--answer-share", "2"], "--answer-share 2.0: a share"),
-        (["--engine", "fast"], "--engine 'fast': write KEY=VALUE"),
+        (["--engine", "fast"], "--engine 'fast': write NAME=VALUE"),
         (["--data", "gone.parquet"], "gone.parquet: no such file"),
         (["--reward-path", "gone.py"], "cannot load 'compute_score' from"),
         (["--prompts", "0"], "--prompts 0: 1 or more"),
@@ -196,9 +198,9 @@ def test_annotations_are_not_overwritten(here: Path, policy_folder: Path, capsys
 def test_another_setting_is_refused_on_the_way_on(here: Path, policy_folder: Path, capsys) -> None:
     sample(policy_folder)
     assert sample(policy_folder, "--temperature", "0.7") == 1
-    assert "sampled with other settings: temperature 1.0 there, 0.7 now" in capsys.readouterr().err
+    assert "begun with other settings: temperature 1.0 there, 0.7 now" in capsys.readouterr().err
     assert sample(policy_folder) == 0
-    write_rows(here / "train.parquet", [row(index) for index in range(5)])
+    write_data(here / "train.parquet", [row(index) for index in range(5)])
     assert sample(policy_folder) == 1
     assert "data_rows 6 there, 5 now" in capsys.readouterr().err
     assert json.loads((here / "set/summary.json").read_text())["kept"] == 12

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """verl's parquet files: what the rows hold, and a split that no prompt is on both sides of."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,39 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.lab.repair_data.support import (
-    REWARD,
-    BoxReward,
-    ScriptedPolicy,
-    make_set,
-    picture,
-    right,
-    row,
-    settings,
-    usual,
-    write_rows,
-)
+from tests.unit.lab.repair_data.support import make_set, picture, right, row, sample_into, write_data
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 from verl_df.lab.repair_data.rows import (
     SFT_SCHEMA,
     held_out_prompts,
     prompt_key,
-    row_file,
     sft_row,
     task_row,
     task_schema,
+    write_rows,
 )
-from verl_df.lab.repair_data.sample import prepare, sample_set
 from verl_df.lab.repair_eval.tasks import read_tasks
 from verl_df.lab.rl_data import RLData
 from verl_df.prompts import render_repair
 
 
 def write_tasks(folder: SetFolder, path: Path) -> None:
-    with row_file(path, task_schema(folder)) as file:
-        for sample in read_samples(folder.samples):
-            file.write(task_row(sample, folder.images))
+    write_rows(path, task_schema(folder), (task_row(one, folder.images) for one in read_samples(folder.samples)))
 
 
 def test_repair_tasks_hold_the_policys_row_and_the_task(tmp_path: Path) -> None:
@@ -71,9 +56,8 @@ def test_repair_tasks_hold_the_policys_row_and_the_task(tmp_path: Path) -> None:
 def test_sft_rows_hold_the_one_repair_prompt_and_the_target(tmp_path: Path) -> None:
     folder, path = make_set(tmp_path), tmp_path / "sft.parquet"
     sample = replace(next(read_samples(folder.samples)), target=right(0))
-    with row_file(path, SFT_SCHEMA) as file:
-        file.write(sft_row(sample, folder.images, None))
-        file.write(sft_row(sample, folder.images, "{question}|{response}|{reference}"))
+    templates = (None, "{question}|{response}|{reference}")
+    assert write_rows(path, SFT_SCHEMA, (sft_row(sample, folder.images, template) for template in templates)) == 2
     # as verl's SFT dataset reads it
     frame = pd.read_parquet(path, dtype_backend="pyarrow")
     first, second = (list(messages) for messages in frame["messages"])
@@ -102,13 +86,9 @@ def test_extra_info_of_differing_shape_survives(tmp_path: Path) -> None:
         None,
     ]
     rows = [row(index, extra_info=info) for index, info in enumerate(infos)]
-    data, folder, path = (
-        write_rows(tmp_path / "in.parquet", rows),
-        SetFolder(tmp_path / "set"),
-        tmp_path / "out.parquet",
-    )
-    prepare(folder, data, settings())
-    sample_set(folder, data, settings(), ScriptedPolicy(usual), BoxReward())
+    data, folder = write_data(tmp_path / "in.parquet", rows), SetFolder(tmp_path / "set")
+    path = tmp_path / "out.parquet"
+    sample_into(folder, data)
     write_tasks(folder, path)
     before = {one["prompt"][0]["content"]: one["extra_info"] for one in pq.read_table(data.path).to_pylist()}
     empty = dict.fromkeys(before[rows[0]["prompt"][0]["content"]])
@@ -127,28 +107,20 @@ def test_rows_without_extra_info_and_answers_of_another_type(tmp_path: Path) -> 
         def score(self, answers):
             return [float(f"{{{answer.ground_truth[0]}}}" in answer.text) for answer in answers]
 
-    data, folder, path = (
-        write_rows(tmp_path / "in.parquet", rows),
-        SetFolder(tmp_path / "set"),
-        tmp_path / "out.parquet",
-    )
-    prepare(folder, data, settings())
-    sample_set(folder, data, settings(), ScriptedPolicy(usual), OtherReward())
+    data, folder = write_data(tmp_path / "in.parquet", rows), SetFolder(tmp_path / "set")
+    path = tmp_path / "out.parquet"
+    sample_into(folder, data, reward=OtherReward())
     write_tasks(folder, path)
     found = pq.read_table(path).to_pylist()
     assert [one["reward_model"] for one in found] == [{"style": "rule", "ground_truth": [k]} for k in (0, 0, 1, 1)]
     assert "extra_info" not in found[0]
 
 
-def test_rows_are_written_in_groups_and_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_rows_are_written_in_groups(tmp_path: Path) -> None:
     folder, path = make_set(tmp_path, rows=40), tmp_path / "tasks.parquet"
     write_tasks(folder, path)
     groups = pq.ParquetFile(path).metadata
     assert groups.num_rows == 80 and [groups.row_group(k).num_rows for k in range(groups.num_row_groups)] == [64, 16]
-    before = path.read_bytes()
-    with pytest.raises(RuntimeError), row_file(path, SFT_SCHEMA):
-        raise RuntimeError
-    assert path.read_bytes() == before and not list(tmp_path.glob("*.partial"))
 
 
 # ---- the split -------------------------------------------------------------------------------------------------------
@@ -208,10 +180,3 @@ def test_the_data_are_not_held_in_memory(tmp_path: Path) -> None:
         assert len(prompt.images[0]) > 10_000
         highest = max(highest, pool.bytes_allocated() - start)
     assert size > 40_000_000 and highest < 25_000_000
-
-
-def test_columns_are_kept_beside_the_set(tmp_path: Path) -> None:
-    folder = make_set(tmp_path)
-    kept = pq.read_table(folder.columns)
-    assert kept.num_rows == 0 and "extra_info" in kept.schema.names
-    assert json.loads(folder.settings.read_text())["reward_path"] == REWARD

@@ -3,7 +3,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,23 +14,24 @@ from PIL import Image
 
 from tests.unit.lab.repair_data.support import (
     END,
-    BoxReward,
     ScriptedPolicy,
     encode,
     make_set,
     picture,
     right,
     row,
+    sample_into,
     settings,
+    six_rows,
     usual,
-    write_rows,
+    write_data,
     wrong,
 )
 from verl_df.lab.generation import Response
 from verl_df.lab.repair_data.choose import judge_group, settle, solved_from_text
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import from_json_line, read_samples, sample_id, to_json_line
-from verl_df.lab.repair_data.sample import prepare, sample_set
+from verl_df.lab.repair_data.sample import prepare
 from verl_df.lab.repair_data.store import SampleStore
 from verl_df.lab.repair_data.summary import summarise
 from verl_df.lab.rl_data import Prompt, RLData
@@ -43,38 +44,40 @@ def response(text: str, finished: bool = True) -> Response:
 
 
 def group(texts: list[str], rewards: list[float | None], index: int = 7, **changes):
-    prompt = Prompt(index, *(getattr(PROMPT, name) for name in PROMPT.__dataclass_fields__ if name != "index"))
-    return judge_group(prompt, [response(text, score is not None) for text, score in zip(texts, rewards, strict=True)],
-                       rewards, settings(**changes))  # fmt: skip
+    """Candidates and counts of a group of responses."""
+    responses = [response(text, score is not None) for text, score in zip(texts, rewards, strict=True)]
+    return judge_group(replace(PROMPT, index=index), responses, rewards, settings(**changes))
 
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def test_wrong_responses_are_kept_with_a_correct_sibling() -> None:
-    found = group(["good", "bad", "worse", "cut"], [1.0, 0.0, 0.4, None])
-    assert [(one.rollout, one.response.text, one.reference, one.kind) for one in found.candidates] == [
-        (1, "bad", "good", "sibling"),
-        (2, "worse", "good", "sibling"),
-    ]
-    assert (found.right, found.wrong, found.truncated) == (1, 2, 1)
-
-
-def test_equal_wrong_responses_are_kept_once_and_counted() -> None:
-    found = group(["bad", "good", "bad", "bad"], [0.0, 1.0, 0.0, 0.0])
-    assert [one.rollout for one in found.candidates] == [0]
-    assert found.duplicate == 2
-
-
-def test_without_a_correct_sibling_nothing_is_kept_unless_the_answer_may_stand_in() -> None:
-    assert group(["bad", "cut"], [0.0, None]).no_reference == 1
-    (only,) = group(["bad", "cut"], [0.0, None], answer_fallback=True).candidates
-    assert (only.reference, only.kind) == ("7", "answer")
-
-
-def test_the_annotated_answer_as_reference() -> None:
-    found = group(["bad", "good"], [0.0, 1.0], reference="answer")
-    assert [(one.reference, one.kind) for one in found.candidates] == [("7", "answer")]
+@pytest.mark.parametrize(
+    ("texts", "rewards", "changes", "kept", "counts"),
+    [
+        (
+            ["good", "bad", "worse", "cut"],
+            [1.0, 0.0, 0.4, None],
+            {},
+            [(1, "bad", "good", "sibling"), (2, "worse", "good", "sibling")],
+            {"right": 1, "wrong": 2, "truncated": 1},
+        ),
+        (  # equal wrong responses are kept once
+            ["bad", "good", "bad", "bad"],
+            [0.0, 1.0, 0.0, 0.0],
+            {},
+            [(0, "bad", "good", "sibling")],
+            {"duplicate": 2},
+        ),
+        (["bad", "cut"], [0.0, None], {}, [], {"no_reference": 1}),
+        (["bad", "cut"], [0.0, None], {"answer_fallback": True}, [(0, "bad", "7", "answer")], {"no_reference": 0}),
+        (["bad", "good"], [0.0, 1.0], {"reference": "answer"}, [(0, "bad", "7", "answer")], {}),
+    ],
+)
+def test_wrong_responses_are_kept_with_a_reference(texts, rewards, changes, kept, counts) -> None:
+    candidates, count = group(texts, rewards, **changes)
+    assert [(one.rollout, one.response.text, one.reference, one.kind) for one in candidates] == kept
+    assert {name: getattr(count, name) for name in counts} == counts
 
 
 @pytest.mark.parametrize(("share", "kinds"), [(0.0, {"sibling"}), (1.0, {"answer"}), (0.3, {"sibling", "answer"})])
@@ -82,7 +85,7 @@ def test_mixed_references_follow_the_share(share: float, kinds: set[str]) -> Non
     found = Counter(
         one.kind
         for index in range(300)
-        for one in group(["bad", "good"], [0.0, 1.0], index, reference="mixed", answer_share=share).candidates
+        for one in group(["bad", "good"], [0.0, 1.0], index, reference="mixed", answer_share=share)[0]
     )
     assert set(found) == kinds
     assert abs(found["answer"] / 300 - share) < 0.1
@@ -91,9 +94,7 @@ def test_mixed_references_follow_the_share(share: float, kinds: set[str]) -> Non
 def test_the_sibling_is_drawn_uniformly() -> None:
     siblings = ["a", "b", "c"]
     found = Counter(
-        one.reference
-        for index in range(900)
-        for one in group(["bad", *siblings], [0.0, 1.0, 1.0, 1.0], index).candidates
+        one.reference for index in range(900) for one in group(["bad", *siblings], [0.0, 1.0, 1.0, 1.0], index)[0]
     )
     assert set(found) == set(siblings)
     assert all(abs(count - 300) < 70 for count in found.values())
@@ -107,15 +108,15 @@ def test_the_sibling_is_drawn_uniformly() -> None:
 )
 def test_every_response_is_counted_once(rewards, texts, fallback, text_rewards) -> None:
     found = group(texts[: len(rewards)], rewards, answer_fallback=fallback)
-    samples, count = settle(PROMPT, found, text_rewards, settings())
+    samples, count = settle(PROMPT, *found, text_rewards, settings())
     assert count.right + count.wrong + count.truncated == len(rewards)
     assert count.duplicate + count.no_reference + count.dropped_by_text + count.kept == count.wrong
     assert len(samples) == count.kept == len({sample.id for sample in samples})
     for sample in samples:
         assert sample.response_ids == [*encode(sample.response), END]
         assert sample.reference_kind == "answer" or sample.reference in texts
-    again, _ = settle(PROMPT, group(texts[: len(rewards)], rewards, answer_fallback=fallback), text_rewards, settings())
-    assert samples == again
+    again = group(texts[: len(rewards)], rewards, answer_fallback=fallback)
+    assert (samples, count) == settle(PROMPT, *again, text_rewards, settings())
 
 
 @pytest.mark.parametrize(
@@ -171,49 +172,36 @@ def test_a_run_keeps_drops_and_counts(tmp_path: Path) -> None:
     assert len(list(folder.images.iterdir())) == 3, "images of kept samples only, once each"
 
 
-def test_text_alone_is_asked_only_where_something_may_be_dropped(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
-    for samples, expected in ((2, [0, 3, 4, 5]), (0, [])):
-        policy = ScriptedPolicy(answers)
-        folder = SetFolder(tmp_path / f"set{samples}")
-        prepare(folder, data, settings(text_only_samples=samples))
-        sample_set(folder, data, settings(text_only_samples=samples), policy, BoxReward())
-        assert [index for rows, blank, _ in policy.calls if blank for index in rows] == expected
-        kept = {sample.prompt_index for sample in read_samples(folder.samples)}
-        assert kept == ({3, 4, 5} if samples else {0, 3, 4, 5})
+@pytest.mark.parametrize(("samples", "asked", "kept"), [(2, [0, 3, 4, 5], {3, 4, 5}), (0, [], {0, 3, 4, 5})])
+def test_text_alone_is_asked_only_where_something_may_be_dropped(tmp_path: Path, samples, asked, kept) -> None:
+    policy, folder = ScriptedPolicy(answers), SetFolder(tmp_path / "set")
+    sample_into(folder, six_rows(tmp_path), policy, text_only_samples=samples)
+    assert [index for rows, blank, _ in policy.calls if blank for index in rows] == asked
+    assert {sample.prompt_index for sample in read_samples(folder.samples)} == kept
 
 
 def test_rows_are_drawn_by_seed_and_a_larger_number_adds_to_them(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
+    data = six_rows(tmp_path)
     assert data.choose(None, 0).tolist() == list(range(6))
     few, more = data.choose(2, 0).tolist(), data.choose(4, 0).tolist()
     assert set(few) < set(more) and more == sorted(more)
     assert len({tuple(data.choose(3, seed)) for seed in range(20)}) > 5
-    folder = SetFolder(tmp_path / "set")
-    prepare(folder, data, settings())
     policy = ScriptedPolicy(usual)
     for count in (2, 4):
-        sample_set(folder, data, settings(), policy, BoxReward(), prompts=count)
+        sample_into(SetFolder(tmp_path / "set"), data, policy, run={"prompts": count})
     asked = [index for rows, blank, _ in policy.calls if not blank for index in rows]
     assert sorted(asked) == sorted(more), "what is there is not sampled again"
 
 
 def test_a_limit_stops_after_the_batch_that_reaches_it(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
-    folder = SetFolder(tmp_path / "set")
-    prepare(folder, data, settings())
+    data, folder = six_rows(tmp_path), SetFolder(tmp_path / "set")
     for limit, kept in ((3, 4), (4, 4), (5, 8), (None, 12)):
-        summary = sample_set(
-            folder, data, settings(), ScriptedPolicy(usual), BoxReward(), limit=limit, batch=2 if limit else 9
-        )
-        assert summary.kept == kept
+        assert sample_into(folder, data, run={"limit": limit, "batch": 2 if limit else 9})["kept"] == kept
 
 
 def test_batches_of_one_run_do_not_share_a_seed(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
-    policy, folder = ScriptedPolicy(usual), SetFolder(tmp_path / "set")
-    prepare(folder, data, settings())
-    sample_set(folder, data, settings(), policy, BoxReward(), batch=2)
+    policy = ScriptedPolicy(usual)
+    sample_into(SetFolder(tmp_path / "set"), six_rows(tmp_path), policy, run={"batch": 2})
     seeds = [seed for _, _, seed in policy.calls]
     assert len(set(seeds)) == len(seeds) == 6
     assert all(0 <= seed < 2**30 for seed in seeds)
@@ -242,30 +230,25 @@ def files(folder: SetFolder) -> tuple[list[str], list[str], list[str]]:
 
 @pytest.mark.parametrize("damage", ["none", "half sample", "samples of an unfinished prompt", "half count"])
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, damage: str) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(6)])
-    whole, folder = SetFolder(tmp_path / "whole"), SetFolder(tmp_path / "set")
-    for one in (whole, folder):
-        prepare(one, data, settings())
-    sample_set(whole, data, settings(), ScriptedPolicy(usual), BoxReward(), batch=2)
+    data, whole, folder = six_rows(tmp_path), SetFolder(tmp_path / "whole"), SetFolder(tmp_path / "set")
+    sample_into(whole, data, run={"batch": 2})
     with pytest.raises(Killed):
-        sample_set(folder, data, settings(), DyingPolicy(usual), BoxReward(), batch=2)
-    assert len(files(folder)[0]) == 4
+        sample_into(folder, data, DyingPolicy(usual), run={"batch": 2})
     lines = files(whole)[0]
-    extra = {
+    assert files(folder)[0] == lines[:4]
+    left = {
         "none": "",
         "half sample": lines[4][:100],
         "samples of an unfinished prompt": lines[4] + "\n" + lines[5][:70_000],
-        "half count": "",
+        "half count": f"{lines[4]}\n{lines[5]}\n",
     }
     with folder.samples.open("a") as file:
-        file.write(extra[damage])
+        file.write(left[damage])
     if damage == "half count":
-        with folder.samples.open("a") as file:
-            file.write(f"{lines[4]}\n{lines[5]}\n")
         with folder.prompts.open("a") as file:
             file.write('{"prompt_index": 2, "right"')
     policy = ScriptedPolicy(usual)
-    sample_set(folder, data, settings(), policy, BoxReward(), batch=2)
+    sample_into(folder, data, policy, run={"batch": 2})
     assert [index for rows, blank, _ in policy.calls if not blank for index in rows] == [2, 3, 4, 5]
     assert files(folder) == files(whole)
     assert json.loads(folder.summary.read_text()) == json.loads(whole.summary.read_text())
@@ -295,7 +278,7 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(0)])
+    data = write_data(tmp_path / "train.parquet", [row(0)])
     folder = SetFolder(tmp_path / "set")
     prepare(folder, data, settings())
     prepare(folder, data, settings())
@@ -326,12 +309,11 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_cannot_be_used_is_named_before_anything_is_sampled(tmp_path: Path, changes, message: str) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(0, **({"videos": []} if "videos" in changes else {})),
+    data = write_data(tmp_path / "train.parquet", [row(0, **({"videos": []} if "videos" in changes else {})),
                                                    row(1, **changes)])  # fmt: skip
-    policy, folder = ScriptedPolicy(usual), SetFolder(tmp_path / "set")
-    prepare(folder, data, settings())
+    policy = ScriptedPolicy(usual)
     with pytest.raises(ValueError, match=rf"train.parquet, row 1: .*{message}"):
-        sample_set(folder, data, settings(), policy, BoxReward(), batch=1)
+        sample_into(SetFolder(tmp_path / "set"), data, policy, run={"batch": 1})
     assert policy.calls == []
 
 
@@ -343,26 +325,25 @@ def test_columns_are_checked_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no readable parquet file"):
         RLData(path)
     with pytest.raises(ValueError, match=r"no column 'reward_model' \(it has data_source"):
-        write_rows(path, [{key: value for key, value in row(0).items() if key != "reward_model"}])
+        write_data(path, [{key: value for key, value in row(0).items() if key != "reward_model"}])
     with pytest.raises(ValueError, match=r"extra_info.deep is of type binary, which JSON has not"):
-        write_rows(path, [row(0, extra_info={"deep": [b"bytes"]})])
+        write_data(path, [row(0, extra_info={"deep": [b"bytes"]})])
 
 
 def test_rows_keep_their_numbers_over_many_batches(tmp_path: Path) -> None:
-    data = write_rows(tmp_path / "train.parquet", [row(index) for index in range(100)])
+    data = write_data(tmp_path / "train.parquet", [row(index) for index in range(100)])
     found = [(prompt.index, prompt.ground_truth) for prompt in data.prompts({0, 31, 32, 70, 99})]
     assert found == [(index, str(index)) for index in (0, 31, 32, 70, 99)]
     rows = [row(index) for index in range(95)] + [row(95, prompt=[])]
     with pytest.raises(ValueError, match="row 95: "):
-        write_rows(tmp_path / "train.parquet", rows).check({3, 95})
+        write_data(tmp_path / "train.parquet", rows).check({3, 95})
 
 
 def test_images_by_path_and_of_other_formats_become_png(tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(picture(3, "JPEG"))
     rows = [row(0, images=[{"bytes": None, "path": "one.jpg"}]), row(1, images=[{"bytes": picture(1), "path": None}])]
-    data, folder = write_rows(tmp_path / "train.parquet", rows), SetFolder(tmp_path / "set")
-    prepare(folder, data, settings())
-    sample_set(folder, data, settings(), ScriptedPolicy(usual), BoxReward())
+    data, folder = write_data(tmp_path / "train.parquet", rows), SetFolder(tmp_path / "set")
+    sample_into(folder, data)
     found = {sample.prompt_index: folder.images / sample.images[0] for sample in read_samples(folder.samples)}
     assert found[1].read_bytes() == picture(1)
     with Image.open(found[0]) as kept, Image.open(BytesIO(picture(3, "JPEG"))) as given:
@@ -413,4 +394,4 @@ def test_ids_are_stable_and_tell_samples_apart(index: int, rollout: int, ids: li
 
 
 def test_the_counts_of_no_prompts() -> None:
-    assert set(asdict(summarise([])).values()) == {0, None}
+    assert set(summarise([]).values()) == {0, None}

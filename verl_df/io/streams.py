@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is larger than memory, a few items at a time."""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow.parquet as pq
+from pyarrow import ArrowInvalid
+
+_Item = TypeVar("_Item")
+# Rows decoded at a time: a row may hold several photographs.
+ROWS_AT_ONCE = 16
+
+
+def batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:
+    """Lists of `size` items, the last one shorter."""
+    remaining = iter(items)
+    while part := list(islice(remaining, size)):
+        yield part
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A parquet file, opened for `parquet_rows`. Raises: ValueError for a file of another kind."""
+    try:
+        # a page of the file at a time; pre-buffering would hold a whole row group, which may be the whole file
+        return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+    except ArrowInvalid as error:
+        raise ValueError(f"{path}: no readable parquet file: {error}") from error
+
+
+def parquet_rows(
+    file: pq.ParquetFile, wanted: Container[int], columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number, from 0, and content of the wanted rows, in order; row groups without any are passed over.
+
+    `datasets` is not used here: streaming a local file, it holds a whole row group (measured with datasets 5.2.0 on one
+    group of 80 MB, whatever its batch size: 80 MB there, 21 MB here), and it takes a folder named `a[1]` for a pattern.
+    """
+    first = 0
+    for group in range(file.num_row_groups):
+        end = first + file.metadata.row_group(group).num_rows
+        if any(number in wanted for number in range(first, end)):
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
+                for offset in range(batch.num_rows):
+                    if first + offset in wanted:
+                        yield first + offset, batch.slice(offset, 1).to_pylist()[0]
+                first += batch.num_rows
+        first = end
