@@ -13,7 +13,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from verl_df.lab.repair_data.commands import COMMANDS
 from verl_df.lab.repair_data.imports import BrokenAnnotations
 from verl_df.lab.repair_data.options import add_parsers
 
@@ -28,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_parsers(parser)
     arguments = parser.parse_args(argv)
     try:
-        COMMANDS[arguments.command](arguments)
+        arguments.run(arguments)
     except BrokenAnnotations as error:
         told = [*error.report.broken_lines(), *error.report.lines(), f"error: {error}"]
         print("\n".join(told), file=sys.stderr)

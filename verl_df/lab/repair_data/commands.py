@@ -2,7 +2,7 @@
 """What each command does with its options."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from verl_df.lab.repair_data.annotations import export_jsonl, write_targets
 from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
 from verl_df.lab.repair_data.forms import export_forms
 from verl_df.lab.repair_data.imports import import_annotations
-from verl_df.lab.repair_data.options import check_numbers
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 from verl_df.lab.repair_data.rows import (
     SFT_SCHEMA,
@@ -28,7 +27,7 @@ from verl_df.lab.repair_data.rows import (
 )
 from verl_df.lab.repair_data.sample import prepare, sample_set
 from verl_df.lab.repair_data.summary import summary_lines
-from verl_df.lab.repair_data.targets import TargetChecker, TargetRules
+from verl_df.lab.repair_data.targets import TargetChecker
 from verl_df.lab.rl_data import RLData
 from verl_df.lab.task_reward import TaskReward, load_function
 from verl_df.prompts import load_template
@@ -36,7 +35,7 @@ from verl_df.prompts import load_template
 
 def sample(arguments: argparse.Namespace) -> None:
     """Check everything that can be checked without the model, then sample."""
-    check_numbers(arguments)
+    _check_numbers(arguments)
     engine = engine_arguments(arguments.engine)
     folder, data = SetFolder(arguments.out), RLData(arguments.data)
     settings = sample_settings(arguments, data)
@@ -59,6 +58,22 @@ def sample_settings(arguments: argparse.Namespace, data: RLData) -> SampleSettin
         options["model"] = str(model.resolve())
     file = data.path.resolve()
     return SampleSettings(**{**options, "data": str(file), "data_rows": data.rows, "data_bytes": file.stat().st_size})
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise ValueError for an option of `sample` that is out of range."""
+    for name in ("prompts", "limit", "per_prompt", "max_tokens", "batch", "reward_workers"):
+        at_least(arguments, name, 1)
+    for name in ("text_only_samples", "temperature", "seed"):
+        at_least(arguments, name, 0)
+    if not 0 < arguments.top_p <= 1:
+        raise ValueError(f"--top-p {arguments.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
+    if not 0 < arguments.text_only_threshold <= 1:
+        raise ValueError(f"--text-only-threshold {arguments.text_only_threshold}: a share, more than 0, at most 1")
+    if not 0 <= arguments.answer_share <= 1:
+        raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
+    if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
+        raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -105,10 +120,9 @@ def import_(arguments: argparse.Namespace) -> None:
     at_least(arguments, "max_tokens", 1)
     settings = folder.read_settings()
     tokenizer = AutoTokenizer.from_pretrained(arguments.model or settings.model)
-    rules = TargetRules(arguments.max_tokens or settings.max_tokens, arguments.max_edit_ratio)
+    checker = TargetChecker(tokenizer, arguments.max_tokens or settings.max_tokens, arguments.max_edit_ratio)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
     out = arguments.out or folder.repairs
-    checker = TargetChecker(tokenizer, rules)
     report = import_annotations(
         folder, arguments.annotations, checker, reward, out=out, skip_broken=arguments.skip_broken
     )
@@ -162,12 +176,3 @@ def _sampled(arguments: argparse.Namespace) -> SetFolder:
     folder = SetFolder(arguments.folder)
     folder.check_sampled()
     return folder
-
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "sample": sample,
-    "export": export,
-    "targets": targets,
-    "import": import_,
-    "parquet": parquet,
-}

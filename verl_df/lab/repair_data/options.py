@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from verl_df.lab.command_line import at_least
+from verl_df.lab.repair_data import commands
 from verl_df.lab.repair_data.choose import REFERENCES
 from verl_df.method.image_removal import REMOVALS
 
@@ -12,13 +12,18 @@ _DEFAULT = "(default: %(default)s)"
 
 
 def add_parsers(parser: argparse.ArgumentParser) -> None:
-    """Add a parser for each command."""
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    _sample(commands.add_parser("sample", help="sample the policy and keep wrong responses that have a reference"))
-    _export(commands.add_parser("export", help="write what y* is annotated with"))
-    _targets(commands.add_parser("targets", help="annotate with a function that computes y*"))
-    _import(commands.add_parser("import", help="check annotations and write DIR/repairs.jsonl"))
-    _parquet(commands.add_parser("parquet", help="write verl's SFT rows and repair tasks"))
+    """Add a parser for each command; `run` of what it parses is what to call with it."""
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+    for name, run, add_options, told in (
+        ("sample", commands.sample, _sample, "sample the policy and keep wrong responses that have a reference"),
+        ("export", commands.export, _export, "write what y* is annotated with"),
+        ("targets", commands.targets, _targets, "annotate with a function that computes y*"),
+        ("import", commands.import_, _import, "check annotations and write DIR/repairs.jsonl"),
+        ("parquet", commands.parquet, _parquet, "write verl's SFT rows and repair tasks"),
+    ):
+        command = subparsers.add_parser(name, help=told)
+        command.set_defaults(run=run)
+        add_options(command)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -111,19 +116,3 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reward-workers", type=int, default=1, help=f"answers judged at a time {_DEFAULT}")
-
-
-def check_numbers(arguments: argparse.Namespace) -> None:
-    """Raise ValueError for an option of `sample` that is out of range."""
-    for name in ("prompts", "limit", "per_prompt", "max_tokens", "batch", "reward_workers"):
-        at_least(arguments, name, 1)
-    for name in ("text_only_samples", "temperature", "seed"):
-        at_least(arguments, name, 0)
-    if not 0 < arguments.top_p <= 1:
-        raise ValueError(f"--top-p {arguments.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
-    if not 0 < arguments.text_only_threshold <= 1:
-        raise ValueError(f"--text-only-threshold {arguments.text_only_threshold}: a share, more than 0, at most 1")
-    if not 0 <= arguments.answer_share <= 1:
-        raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
-    if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
-        raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")

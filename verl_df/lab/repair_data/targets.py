@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a target y* must satisfy besides a right answer."""
 
-from dataclasses import dataclass
-
 from transformers import PreTrainedTokenizerBase
 
 from verl_df.lab.repair_data.records import RepairSample
@@ -11,19 +9,19 @@ from verl_df.method.alignment import edit_distance
 _MARKERS = ("<image>", "<video>")
 
 
-@dataclass(frozen=True)
-class TargetRules:
-    """max_tokens: longest y*, end token included. max_edit_ratio: most A_edit / max(1, |y|); None: any."""
-
-    max_tokens: int
-    max_edit_ratio: float | None = None
-
-
 class TargetChecker:
-    """Checks targets against their samples, in tokens of the policy's tokenizer."""
+    """Checks targets against their samples, in tokens of the policy's tokenizer.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, rules: TargetRules) -> None:
-        self._tokenizer, self._rules = tokenizer, rules
+    Args:
+        tokenizer: of the policy.
+        max_tokens: longest y*, end token included.
+        max_edit_ratio: most A_edit / max(1, |y|); None: any.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_tokens: int, max_edit_ratio: float | None = None
+    ) -> None:
+        self._tokenizer, self._max_tokens, self._max_edit_ratio = tokenizer, max_tokens, max_edit_ratio
         listed = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._special = listed | set(tokenizer.all_special_ids)
 
@@ -40,9 +38,9 @@ class TargetChecker:
         special = next((token for token in ids if token in self._special), None)
         if special is not None:
             return f"the target holds the special token {self._tokenizer.decode([special])}: take it out"
-        if len(ids) + 1 > self._rules.max_tokens:
-            return f"the target has {len(ids) + 1} tokens, the limit is {self._rules.max_tokens} (--max-tokens)"
-        ratio, limit = self.edit_ratio(sample, target), self._rules.max_edit_ratio
+        if len(ids) + 1 > self._max_tokens:
+            return f"the target has {len(ids) + 1} tokens, the limit is {self._max_tokens} (--max-tokens)"
+        ratio, limit = self.edit_ratio(sample, target), self._max_edit_ratio
         if limit is not None and ratio > limit:
             return f"the target's edit ratio is {ratio:.3f}, the limit is {limit} (--max-edit-ratio)"
         return None

@@ -32,7 +32,7 @@ def _task(example: Example) -> dict[str, Any]:
 
 def _repair(example: Example) -> dict[str, Any]:
     prompt = repair_messages(example.prompt(), example.answer(), example.answer(), None)
-    return sft_row(example, prompt[-1]["content"], example.answer())
+    return sft_row(example.images(), prompt[-1]["content"], example.answer())
 
 
 KINDS: dict[str, Callable[[Example], dict[str, Any]]] = {"rl": rl_row, "repair_tasks": _task, "sft": _repair}

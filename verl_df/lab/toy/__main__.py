@@ -19,8 +19,6 @@
 A stage whose outputs are there, built with the same settings and code, is skipped.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,172 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stages that build the toy world, and the stamps that let a stage be skipped when nothing changed."""
 
-from __future__ import annotations
-
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from verl_df.lab.toy.settings import ToySettings
 
-# The modules that do the work are imported by the stage that runs: importing transformers takes seconds, and a stage
-# that is up to date should say so at once.
 PACKAGE = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the build.
+    """What the outputs of a stage depend on; `stages.py` does the work.
 
     Attributes:
-        run: does the work in the toy's folder; returns a line for the user.
         inputs, outputs: files, relative to the toy's folder.
-        settings: the part of the settings that the outputs depend on.
-        code: source files that the outputs depend on, relative to the package `verl_df`.
+        settings: fields of `ToySettings`, or a dotted part of one.
+        code: source files, relative to the package `verl_df`.
     """
 
-    run: Callable[[Path, ToySettings], str]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    settings: Callable[[ToySettings], object]
+    settings: tuple[str, ...]
     code: tuple[str, ...]
-
-
-def _model(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import model
-
-    parameters = model.save_model(out / "init", settings.model, settings.seed)
-    return f"{parameters / 1e6:.2f} million random parameters"
-
-
-def _data(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import data
-
-    sizes = data.write_rl_data(out / "data", settings)
-    return f"{sizes['train']} RL rows, {sizes['val']} held out"
-
-
-def _policy_data(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import data
-
-    return f"{data.write_policy_sft_data(out / 'sft/policy.parquet', settings)} SFT rows"
-
-
-def _policy(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import sft
-
-    log = out / "logs/policy_sft.log"
-    sft.run_sft(out / "init", out / "sft/policy.parquet", out / "policy", log, settings.policy)
-    return f"trained, log in {log}"
-
-
-def _repair_data(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import repair_data
-    from verl_df.lab.toy.sampling import Sampler
-
-    rows = repair_data.write_repair_data(out / "sft/repair.parquet", Sampler(out / "policy"), settings)
-    return f"{rows} repairs of real wrong responses"
-
-
-def _repair_tasks(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import repair_data
-    from verl_df.lab.toy.sampling import Sampler
-
-    sizes = repair_data.write_repair_tasks(out / "repair_tasks", Sampler(out / "policy"), settings)
-    return f"{sizes['train']} wrong responses with a right sibling, {sizes['val']} held out"
-
-
-def _repair(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import sft
-
-    log = out / "logs/repair_sft.log"
-    # The repair model starts from the policy, φ ← θ, so that repairs stay in the policy's distribution.
-    sft.run_sft(out / "policy", out / "sft/repair.parquet", out / "repair", log, settings.repair)
-    return f"trained, log in {log}"
-
-
-def _stage1(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import careless, sft
-
-    rows, log = out / "sft/stage1.parquet", out / "logs/stage1_sft.log"
-    count, overlooked = careless.write_stage1_data(out / "repair_tasks/train.parquet", rows, settings)
-    sft.run_sft(out / "repair", rows, out / "stage1", log, settings.stage1)
-    return f"trained on {count} repairs, {overlooked} of them left as wrong as they were, log in {log}"
-
-
-def _evaluate(out: Path, settings: ToySettings) -> str:
-    from verl_df.lab.toy import evaluate
-
-    table = evaluate.write_evaluation(out / "evaluation.json", out / "policy", out / "repair", settings)
-    return f"figures of both models\n\n{table}\n"
 
 
 _WEIGHTS = "model.safetensors"
 _INIT, _POLICY, _REPAIR = (f"{name}/{_WEIGHTS}" for name in ("init", "policy", "repair"))
+_SFT = ("lab/toy/sft.py",)
 _WORLD = ("lab/toy/world.py", "lab/toy/text.py")
 _PROMPT = ("prompts/__init__.py", "prompts/repair.txt")
-_SAMPLING = (
-    *_WORLD,
-    *_PROMPT,
-    "lab/toy/data.py",
-    "lab/toy/sampling.py",
-    "lab/toy/verdict.py",
-    "lab/toy/repair_data.py",
-)
+_ROWS = (*_WORLD, "lab/toy/data.py")
+_SAMPLING = (*_ROWS, *_PROMPT, *(f"lab/toy/{name}.py" for name in ("sampling", "truth", "verdict", "repair_data")))
 STAGES = {
-    "model": Stage(
-        _model,
-        (),
-        (_INIT,),
-        lambda all_: (all_.seed, all_.model),
-        (*_WORLD, *_PROMPT, "lab/toy/tokenizer.py", "lab/toy/model.py"),
-    ),
+    "model": Stage((), (_INIT,), ("seed", "model"), (*_WORLD, *_PROMPT, "lab/toy/tokenizer.py", "lab/toy/model.py")),
     "data": Stage(
-        _data,
         (),
         ("data/train.parquet", "data/val.parquet"),
-        lambda all_: (all_.seed, all_.picture, all_.rl_train_rows, all_.rl_val_rows),
-        (*_WORLD, "lab/toy/data.py"),
+        ("seed", "picture", "rl_train_rows", "rl_val_rows"),
+        _ROWS,
     ),
-    "policy-data": Stage(
-        _policy_data,
-        (),
-        ("sft/policy.parquet",),
-        lambda all_: (all_.seed, all_.picture, all_.annotator, all_.policy.rows),
-        (*_WORLD, "lab/toy/data.py"),
-    ),
-    "policy": Stage(_policy, (_INIT, "sft/policy.parquet"), (_POLICY,), lambda all_: all_.policy, ("lab/toy/sft.py",)),
+    "policy-data": Stage((), ("sft/policy.parquet",), ("seed", "picture", "annotator", "policy.rows"), _ROWS),
+    "policy": Stage((_INIT, "sft/policy.parquet"), (_POLICY,), ("policy",), _SFT),
     "repair-data": Stage(
-        _repair_data,
-        (_POLICY,),
-        ("sft/repair.parquet",),
-        lambda all_: (all_.seed, all_.picture, all_.repair_set, all_.repair.rows),
-        _SAMPLING,
+        (_POLICY,), ("sft/repair.parquet",), ("seed", "picture", "repair_set", "repair.rows"), _SAMPLING
     ),
     "repair-tasks": Stage(
-        _repair_tasks,
         (_POLICY,),
         ("repair_tasks/train.parquet", "repair_tasks/val.parquet"),
-        lambda all_: (all_.seed, all_.picture, all_.repair_tasks),
+        ("seed", "picture", "repair_tasks"),
         _SAMPLING,
     ),
-    "repair": Stage(
-        _repair, (_POLICY, "sft/repair.parquet"), (_REPAIR,), lambda all_: all_.repair, ("lab/toy/sft.py",)
-    ),
+    "repair": Stage((_POLICY, "sft/repair.parquet"), (_REPAIR,), ("repair",), _SFT),
     "stage1": Stage(
-        _stage1,
         (_REPAIR, "repair_tasks/train.parquet"),
         (f"stage1/{_WEIGHTS}",),
-        lambda all_: (all_.seed, all_.stage1, all_.overlooked_share),
-        (*_WORLD, *_PROMPT, "lab/toy/sft.py", "lab/toy/truth.py", "lab/toy/careless.py"),
+        ("seed", "stage1", "overlooked_share"),
+        (*_ROWS, *_PROMPT, *_SFT, "lab/toy/truth.py", "lab/toy/careless.py"),
     ),
     "evaluate": Stage(
-        _evaluate,
         (_POLICY, _REPAIR),
         ("evaluation.json",),
-        lambda all_: (all_.seed, all_.picture, all_.repair_set, all_.rl_val_rows),
-        (*_SAMPLING, "lab/toy/truth.py", "lab/toy/evaluate.py"),
+        ("seed", "picture", "repair_set", "rl_val_rows"),
+        (*_SAMPLING, "lab/toy/evaluate.py"),
     ),
 }
 # What policy training needs; `stage1` is for those who train a repair model further.
@@ -188,7 +86,9 @@ def build_stage(name: str, out: Path, settings: ToySettings) -> str:
     if all((out / path).is_file() for path in stage.outputs) and stamp.is_file() and stamp.read_text() == expected:
         return "up to date"
     _be_frugal()
-    said = stage.run(out, settings)
+    from verl_df.lab.toy.stages import RUN  # seconds of imports: a stage that is up to date says so at once
+
+    said = RUN[name](out, settings)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(expected)
     return said
@@ -209,7 +109,7 @@ def _writer(path: str) -> str:
 
 def _stamp(stage: Stage, out: Path, settings: ToySettings) -> str:
     """Hash of all that a stage's outputs depend on: its settings, its code and its input files."""
-    digest = hashlib.sha256(repr(stage.settings(settings)).encode())
+    digest = hashlib.sha256(repr(attrgetter(*stage.settings)(settings)).encode())
     for path in [*(PACKAGE / name for name in stage.code), *(out / name for name in stage.inputs)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -5,14 +5,12 @@ A repair model that learnt from it often copies y, a habit for stage 2 (Eq. 4) t
 what the careless annotator of the policy's data (`data.py`) is to the policy.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from verl_df.lab.toy.data import write_parquet
+from verl_df.lab.toy.data import sft_row, write_parquet
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.truth import exact_repair
 from verl_df.prompts import render_repair
@@ -26,9 +24,7 @@ def write_stage1_data(tasks: Path, out: Path, settings: ToySettings) -> tuple[in
         out: parquet to write.
         settings: `stage1.rows`, and the share `overlooked_share` of rows whose errors were overlooked.
     """
-    rows = [
-        row for row in pd.read_parquet(tasks).to_dict("records") if _target(row) is not None
-    ]  # no repair: malformed
+    rows = [row for row in pd.read_parquet(tasks).to_dict("records") if _target(row) is not None]  # None: malformed
     rows = rows[: settings.stage1.rows]
     overlooked = np.random.default_rng([settings.seed, 1]).random(len(rows)) < settings.overlooked_share
     write_parquet([_sft_row(row, bool(missed)) for row, missed in zip(rows, overlooked, strict=True)], out)
@@ -39,8 +35,7 @@ def _sft_row(row: dict, overlooked: bool) -> dict[str, object]:
     task = row["repair_task"]
     prompt = render_repair(row["prompt"][0]["content"], task["response"], task["reference"])
     target = task["response"] if overlooked else _target(row)
-    messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": target}]
-    return {"messages": messages, "images": list(row["images"])}
+    return sft_row(list(row["images"]), prompt, target)
 
 
 def _target(row: dict) -> str | None:

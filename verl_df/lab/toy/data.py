@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of the toy world in verl's formats: RL (prompt, images, reward_model) and SFT (messages, images)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +89,10 @@ def annotated_words(rng: np.random.Generator, example: Example, settings: Annota
     return words
 
 
-def sft_row(example: Example, user_text: str, response: str) -> dict[str, object]:
-    """Row of verl's SFT format: one user turn with the image, one assistant turn."""
+def sft_row(images: list[dict[str, object]], user_text: str, response: str) -> dict[str, object]:
+    """Row of verl's SFT format: one user turn with the images, one assistant turn."""
     messages = [{"role": "user", "content": user_text}, {"role": "assistant", "content": response}]
-    return {"messages": messages, "images": example.images()}
+    return {"messages": messages, "images": images}
 
 
 def policy_sft_row(example: Example, settings: ToySettings) -> dict[str, object]:
@@ -102,7 +100,7 @@ def policy_sft_row(example: Example, settings: ToySettings) -> dict[str, object]
     rng = np.random.default_rng([settings.seed, SPLITS["policy_sft"], example.index, 1])
     words = annotated_words(rng, example, settings.annotator)
     order = list(ORDERS)[rng.integers(len(ORDERS))]
-    return sft_row(example, example.prompt()[0]["content"], write_response(words, example.question, order))
+    return sft_row(example.images(), example.prompt()[0]["content"], write_response(words, example.question, order))
 
 
 def write_rl_data(folder: Path, settings: ToySettings) -> dict[str, int]:

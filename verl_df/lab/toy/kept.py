@@ -5,8 +5,6 @@ Trained anew, the policy depends on the processor: its greedy accuracy was 44.5%
 the files every machine starts with the same one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny Qwen2.5-VL with random weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

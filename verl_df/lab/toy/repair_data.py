@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The repair set D_rep = {(x, y, a, y*)} (Eq. 1): real wrong responses of the policy, and their exact repairs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,7 +156,7 @@ def repair_sft_row(task: RepairTask, hidden: bool) -> dict[str, object]:
     example = task.attempt.example
     if hidden and reference_tells_all(task):
         example = replace(example, png=hidden_picture())
-    return sft_row(example, task.prompt_text(), exact)
+    return sft_row(example.images(), task.prompt_text(), exact)
 
 
 def reference_tells_all(task: RepairTask) -> bool:

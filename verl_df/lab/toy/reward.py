@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rule-based task reward r_task: is the last boxed answer the right one?"""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """All settings of the toy world in one place; a stage is rebuilt when its part of them changes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run verl's own SFT trainer on the toy data, with one progress line instead of its log."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -16,8 +16,6 @@ The rows come in one of two orders, downwards or upwards. The order is free, so 
 states the same facts in another sequence with other totals: it has to be read, it cannot just be copied.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

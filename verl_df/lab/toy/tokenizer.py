@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small byte-level BPE tokenizer of the Qwen2 kind, and the Qwen2.5-VL processor around it."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from pathlib import Path

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is truly wrong in a response, and its exact repair, computed from the picture's grid."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

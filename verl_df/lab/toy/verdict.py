@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one response of the toy world got right and wrong."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from verl_df.lab.toy.data import Example
 from verl_df.lab.toy.reward import boxed_answer
-from verl_df.lab.toy.text import CELL_WORDS, STAR, answer, response_order, words_of, write_response
+from verl_df.lab.toy.text import CELL_WORDS, STAR
+from verl_df.lab.toy.truth import exact_repair
 
 ERROR_KINDS = ("cell", "count", "total", "answer")
 
@@ -35,20 +34,13 @@ class Verdict:
 
 def judge(example: Example, response: str) -> Verdict:
     """Judge a decoded response to an example."""
-    right = boxed_answer(response) == str(answer(example.grid, example.question))
-    order = response_order(response)
-    if order is None:
+    right = boxed_answer(response) == example.answer()
+    exact = exact_repair(response, example.extra_info())
+    if exact is None:
         return Verdict(right, None, None)
-    exact = write_response(words_of(example.grid, example.question), example.question, order)
-    return Verdict(right, exact, _first_error(response, exact))
-
-
-def _first_error(response: str, exact: str) -> str | None:
-    """Kind of the first differing statement. Both texts follow the same layout, so their words correspond."""
-    for said, true in zip(response.split(), exact.split(), strict=True):
-        if said != true:
-            return _kind(said)
-    return None
+    # both follow the same layout, so their words correspond
+    wrong = [said for said, true in zip(response.split(), exact.split(), strict=True) if said != true]
+    return Verdict(right, exact, _kind(wrong[0]) if wrong else None)
 
 
 def _kind(statement: str) -> str:

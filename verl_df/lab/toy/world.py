@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Grids of coloured figures and their pictures."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ from verl_df.lab.repair_data.annotations import export_jsonl, parse_annotation, 
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.imports import BrokenAnnotations, ImportReport, Place, import_annotations
 from verl_df.lab.repair_data.records import RepairSample, read_samples
-from verl_df.lab.repair_data.targets import TargetChecker, TargetRules
+from verl_df.lab.repair_data.targets import TargetChecker
 from verl_df.lab.toy.tokenizer import save_processor
 from verl_df.method.alignment import edit_distance
 
@@ -48,7 +48,7 @@ def annotate(folder: SetFolder, change: Callable[[int, dict[str, Any]], dict[str
 
 
 def run(folder: SetFolder, tokenizer, *files: Path, skip_broken: bool = False, **rules: Any) -> ImportReport:
-    checker = TargetChecker(tokenizer, TargetRules(**{"max_tokens": 64, **rules}))
+    checker = TargetChecker(tokenizer, **{"max_tokens": 64, **rules})
     return import_annotations(folder, files, checker, BoxReward(), out=folder.repairs, skip_broken=skip_broken)
 
 
@@ -65,7 +65,7 @@ def test_good_annotations_become_repairs(folder: SetFolder, tokenizer) -> None:
 
 
 def test_the_edit_ratio_counts_tokens_with_the_end_token(folder: SetFolder, tokenizer) -> None:
-    checker = TargetChecker(tokenizer, TargetRules(64))
+    checker = TargetChecker(tokenizer, 64)
     sample = next(read_samples(folder.samples))
     target = "I do count \\boxed{0}"
     ids = [*tokenizer.encode(target, add_special_tokens=False), tokenizer.eos_token_id]
