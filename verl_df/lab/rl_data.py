@@ -41,7 +41,7 @@ class Prompt:
 
 
 class RLData:
-    """A data file whose columns are known to be usable; rows are read when asked for.
+    """A data file whose columns are known to be usable; rows are read on demand.
 
     Attributes: path; rows: their number; schema: types of the columns used here.
 

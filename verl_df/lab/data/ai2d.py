@@ -8,11 +8,9 @@ the authors of AI2D had none for generative models.
 
 from verl_df.lab.data.fields import Row, text, texts
 from verl_df.lab.data.images import Files, encoded
-from verl_df.lab.data.prompts import choice_lines, letter
+from verl_df.lab.data.prompts import LETTER, choice_lines, letter
 from verl_df.lab.data.rows import Dropped, Reason, Sample
 from verl_df.lab.data.source import Source
-
-_INSTRUCTION = "Answer with the option's letter from the given choices directly."
 
 
 def sample(row: Row, files: Files) -> Sample:
@@ -20,12 +18,12 @@ def sample(row: Row, files: Files) -> Sample:
     question, choices, answer = text(row, "question"), texts(row, "options"), text(row, "answer").strip()
     if answer and not (answer.isdecimal() and int(answer) < len(choices)):
         raise Dropped(Reason.NOT_A_CHOICE, f"answer {answer!r} of {len(choices)} options, counted from 0")
-    asked = f"{question}\n{choice_lines(choices, '{}. {}')}"
+    body = f"{question}\n{choice_lines(choices, '{}. {}')}"
     return Sample(
         images=(encoded(row["image"], files),),
         question=question,
-        asked=asked,
-        published=f"{asked}\n{_INSTRUCTION}",
+        body=body,
+        published=f"{body}\n{LETTER}",
         answer=answer,
         ground_truth=letter(int(answer)) if answer else "",
         choices=choices,

@@ -20,14 +20,14 @@ def check_sample(sample: Sample, prompt: str, min_side: int) -> None:
         Dropped: the first thing that is wrong.
         WorkerError: math-verify does not start.
     """
-    if not sample.asked.replace(MARKER, "").strip():
+    if not sample.body.replace(MARKER, "").strip():
         raise Dropped(Reason.NO_QUESTION)
     if not sample.images:
         raise Dropped(Reason.NO_IMAGE)
     markers, other = prompt.count(MARKER), _OTHER_MARKERS.search(prompt)
     if markers != len(sample.images) or other:
-        told = f"a {other[0]} marker" if other else f"{markers} {MARKER} markers for {len(sample.images)} images"
-        raise Dropped(Reason.MARKERS, told)
+        detail = f"a {other[0]} marker" if other else f"{markers} {MARKER} markers for {len(sample.images)} images"
+        raise Dropped(Reason.MARKERS, detail)
     for image in sample.images:
         check_image(image, min_side)
     check_answer(sample)

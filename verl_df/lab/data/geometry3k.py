@@ -18,8 +18,7 @@ def sample(row: Row, files: Files) -> Sample:
     return Sample(
         images=tuple(encoded(image, files) for image in many(row, "images")),
         question=problem,
-        asked=problem,
-        published="",
+        body=problem,
         answer=answer,
         ground_truth=answer.strip(),
     )

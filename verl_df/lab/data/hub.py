@@ -39,7 +39,7 @@ def downloaded_rows(name: str, wanted: Sequence[str], commit: str, start: int) -
 
 
 def commit_of(name: str, revision: str | None) -> str:
-    """The commit that a revision means now; the hub is not asked about a commit."""
+    """The commit that a revision means now; a commit is taken as it is."""
     if revision and _COMMIT.fullmatch(revision):
         return revision
     from httpx import HTTPError
@@ -49,5 +49,5 @@ def commit_of(name: str, revision: str | None) -> str:
     try:
         return HfApi().dataset_info(name, revision=revision).sha
     except (HTTPError, HfHubHTTPError, OSError) as error:
-        told = str(error).partition("\n")[0]
-        raise ValueError(f"{name}: no such file or folder here, and the hub does not give it: {told}") from error
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{name}: no such file or folder here, and the hub does not give it: {reason}") from error

@@ -65,8 +65,8 @@ def files_of_split(folder: Path, split: str, configs: Sequence[str]) -> list[Pat
     folders = [folder / config for config in configs if (folder / config).is_dir()]
     if folders and len(folders) < len(configs):
         missing = [config for config in configs if not (folder / config).is_dir()]
-        told = f"no folder {missing[0]!r} ({len(missing)} missing); name those that are there with --config"
-        raise FileNotFoundError(f"{folder}: {told}")
+        problem = f"no folder {missing[0]!r} ({len(missing)} missing); name those that are there with --config"
+        raise FileNotFoundError(f"{folder}: {problem}")
     paths = [path for place in folders or [folder] for path in sorted(place.rglob("*.parquet"))]
     chosen = [path for path in paths if _is_of_split(path, split)] or (paths if len(paths) == 1 else [])
     if not chosen:

@@ -33,7 +33,7 @@ def sample(row: Row, files: Files) -> Sample:
     return Sample(
         images=(encoded(row["image"], files),),
         question=question,
-        asked=text(row, "query_cot"),
+        body=text(row, "query_cot"),
         published=text(row, "query_wo"),
         answer=answer,
         ground_truth=named or answer.strip(),

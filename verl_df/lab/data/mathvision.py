@@ -24,12 +24,12 @@ def sample(row: Row, files: Files) -> Sample:
     """One problem. Raises: Dropped."""
     question, answer, choices = text(row, "question"), text(row, "answer"), texts(row, "options")
     listed = f"{choice_lines(choices)}\n" if choices and "".join(choices) != "ABCDE" else ""
-    asked = f"{question}\n{listed}"
+    body = f"{question}\n{listed}"
     return Sample(
         images=(encoded(row.get("decoded_image") or row.get("image"), files),),
         question=question,
-        asked=asked,
-        published=_INSTRUCTION + asked,
+        body=body,
+        published=_INSTRUCTION + body,
         answer=answer,
         ground_truth=answer.strip(),
         choices=choices,

@@ -36,7 +36,7 @@ def sample(row: Row, files: Files) -> Sample:
     return Sample(
         images=(encoded(row.get("decoded_image") or row.get("image"), files),),
         question=text(row, "question"),
-        asked=query,  # with its hint: it says how many decimal places are asked for
+        body=query,  # with its hint: it says how many decimal places it wants
         published=query,
         answer=answer,
         ground_truth=_truth(answer, choices),

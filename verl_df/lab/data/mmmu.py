@@ -16,7 +16,7 @@ import re
 
 from verl_df.lab.data.fields import Row, literal_texts, text
 from verl_df.lab.data.images import Files, encoded
-from verl_df.lab.data.prompts import choice_lines
+from verl_df.lab.data.prompts import LETTER, choice_lines
 from verl_df.lab.data.rows import Dropped, Reason, Sample
 from verl_df.lab.data.source import TEXT, TEXTS, Source
 from verl_df.lab.rl_data import MARKER
@@ -57,18 +57,14 @@ def sample(row: Row, files: Files) -> Sample:
     if several and not choices:
         raise Dropped(Reason.OTHER_FORM, "a multiple-choice question without options")
     answers = _answers(text(row, "answer"), several)
-    asked = f"{question}\n{choice_lines(choices)}\n" if several else question
-    instruction = (
-        "Answer with the option's letter from the given choices directly."
-        if several
-        else "Answer the question using a single word or phrase."
-    )
-    numbers = [int(number) for number in _NAMED.findall(asked)] or [1]
+    body = f"{question}\n{choice_lines(choices)}\n" if several else question
+    instruction = LETTER if several else "Answer the question using a single word or phrase."
+    numbers = [int(number) for number in _NAMED.findall(body)] or [1]
     return Sample(
         images=tuple(_image(row, number, files) for number in numbers),
         question=question,
-        asked=_NAMED.sub(MARKER, asked),
-        published=_NAMED.sub(MARKER, f"{asked}\n{instruction}"),
+        body=_NAMED.sub(MARKER, body),
+        published=_NAMED.sub(MARKER, f"{body}\n{instruction}"),
         answer=text(row, "answer"),
         ground_truth=answers[0],
         choices=choices,

@@ -28,8 +28,7 @@ def sample(row: Row, files: Files) -> Sample:
     return Sample(
         images=tuple(encoded(_unpacked(image), files) for image in many(row, "images")),
         question=question,
-        asked=_NUMBERED.sub(MARKER, question),
-        published="",
+        body=_NUMBERED.sub(MARKER, question),
         answer=answer,
         ground_truth=answer.strip(),
     )
@@ -47,8 +46,8 @@ def _user_text(row: Row) -> str:
     messages = many(row, "prompt")
     if not all(isinstance(message, dict) for message in messages):
         raise Dropped(Reason.OTHER_FORM, "prompt is not a list of messages")
-    asked = [text(message, "content") for message in messages if message.get("role") == "user"]
-    return asked[-1] if asked else ""
+    texts = [text(message, "content") for message in messages if message.get("role") == "user"]
+    return texts[-1] if texts else ""
 
 
 SOURCE = Source(

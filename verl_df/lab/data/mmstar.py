@@ -12,10 +12,9 @@ Our reading: choices are taken out of the question's text; a question whose choi
 from verl_df.lab.data.fields import Row, mapping, text
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.options_in_text import read_options
+from verl_df.lab.data.prompts import LETTER
 from verl_df.lab.data.rows import Sample
 from verl_df.lab.data.source import TEXT, Source
-
-_INSTRUCTION = "Answer with the option's letter from the given choices directly."
 
 
 def sample(row: Row, files: Files) -> Sample:
@@ -24,8 +23,8 @@ def sample(row: Row, files: Files) -> Sample:
     return Sample(
         images=(encoded(row["image"], files),),
         question=question,
-        asked=question.strip(),
-        published=f"{question.strip()}\n{_INSTRUCTION}",
+        body=question.strip(),
+        published=f"{question.strip()}\n{LETTER}",
         answer=answer,
         ground_truth=answer.strip().upper(),
         choices=read_options(question),

@@ -52,8 +52,7 @@ def sample(row: Row, files: Files, carry: Sequence[str]) -> Sample:
     return Sample(
         images=tuple(encoded_or_base64(image, files) for image in _images(row)),
         question=question,
-        asked=f"{question}\nChoices:\n{choice_lines(choices)}" if choices else question,
-        published="",
+        body=f"{question}\nChoices:\n{choice_lines(choices)}" if choices else question,
         answer=answer,
         ground_truth=_truth(answer.strip(), choices),
         choices=choices,

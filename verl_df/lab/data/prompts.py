@@ -8,6 +8,7 @@ from verl_df.lab.rl_data import MARKER
 
 FORMS = ("published", "boxed")
 BOXED = "Reason step by step, then put the final answer in \\boxed{}."
+LETTER = "Answer with the option's letter from the given choices directly."  # published by MMMU and by lmms-eval
 BOXED_CHOICE = "Reason step by step, then put the letter of the right choice in \\boxed{}."
 
 
@@ -23,7 +24,7 @@ def compose(sample: Sample, form: str, instruction: str) -> str:
     if form == "published":
         text = sample.published
     else:
-        text = f"{sample.asked.rstrip()}\n{instruction or (BOXED_CHOICE if sample.choices else BOXED)}"
+        text = f"{sample.body.rstrip()}\n{instruction or (BOXED_CHOICE if sample.choices else BOXED)}"
     return text if MARKER in text else MARKER * len(sample.images) + text
 
 

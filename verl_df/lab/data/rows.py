@@ -38,7 +38,7 @@ class Sample:
     """One question of a source.
 
     images: encoded as in the source, in the order of their markers. question: as
-    in the source. asked: question and choices with `<image>` markers, or without any where the images come first.
+    in the source. body: question and choices with `<image>` markers, or without any where the images come first.
     published: the whole prompt that the benchmark's authors publish; "" for training data. answer: the source's own.
     ground_truth: a capital letter for a question whose choices are known, else a text. choices: their texts, A first.
     extra: the source's further keys of extra_info, all of them in each row.
@@ -46,10 +46,10 @@ class Sample:
 
     images: tuple[bytes, ...]
     question: str
-    asked: str
-    published: str
+    body: str
     answer: str
     ground_truth: str
+    published: str = ""
     choices: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 

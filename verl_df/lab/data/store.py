@@ -76,8 +76,9 @@ class Store:
         summary = summarise(self.records())
         if not summary["kept"]:
             reasons = ", ".join(f"{reason}: {found['rows']}" for reason, found in summary["dropped"].items())
-            told = reasons or "the source is empty"
-            raise ValueError(f"none of {summary['rows']} rows could be kept ({told}); see {self.dropped}")
+            raise ValueError(
+                f"none of {summary['rows']} rows could be kept ({reasons or 'the source is empty'}); see {self.dropped}"
+            )
         with whole_path(self.parquet) as partial, pq.ParquetWriter(partial, schema) as writer:
             for number, record in enumerate(self.records()):
                 if record["kept"]:

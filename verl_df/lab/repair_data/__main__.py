@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except BrokenAnnotations as error:
-        told = [*error.report.broken_lines(), *error.report.lines(), f"error: {error}"]
-        print("\n".join(told), file=sys.stderr)
+        lines = [*error.report.broken_lines(), *error.report.lines(), f"error: {error}"]
+        print("\n".join(lines), file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

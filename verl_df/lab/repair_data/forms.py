@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`export --format html`: forms to write y* with, each one file that needs no network."""
+"""`export --format html`: forms to write y* with, each one file that needs no network.
+
+Kept by hand, without a framework or an annotation server: an annotator opens a file, offline, and its policy lets no
+other script run and nothing be fetched, whatever the model wrote that is shown.
+"""
 
 import base64
 import hashlib
@@ -53,7 +57,6 @@ def write_form(file: TextIO, samples: Sequence[RepairSample], images: Path, titl
     script = "".join(_part(name) for name in ("diff.js", "form.js"))
     style = _part("form.css")
     head, tail = _part("form.html").split("{data}")
-    # Only this script may run, and nothing may be fetched: the texts in the page were written by a model.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     for name, value in (("style", style), ("script_hash", digest), ("title", html.escape(title))):
         head = head.replace(f"{{{name}}}", value)

@@ -45,11 +45,11 @@ class ImportReport:
 
     def lines(self) -> list[str]:
         """The counts, and median, 90% quantile and maximum of the edit ratio, as text for a terminal."""
-        told = [f"{self.good} good, {self.skipped} skipped, {self.open} not annotated, {len(self.broken)} broken"]
+        lines = [f"{self.good} good, {self.skipped} skipped, {self.open} not annotated, {len(self.broken)} broken"]
         if self.ratios:
             median, high = np.quantile(self.ratios, [0.5, 0.9])
-            told.append(f"edit ratio: median {median:.3f}, p90 {high:.3f}, max {max(self.ratios):.3f}")
-        return told
+            lines.append(f"edit ratio: median {median:.3f}, p90 {high:.3f}, max {max(self.ratios):.3f}")
+        return lines
 
     def broken_lines(self) -> list[str]:
         """Each broken line with its reason, in the order of the files."""
@@ -62,7 +62,7 @@ class BrokenAnnotations(ValueError):
     def __init__(self, report: ImportReport) -> None:
         count = len(report.broken)
         lines = "1 line is broken" if count == 1 else f"{count} lines are broken"
-        super().__init__(f"{lines}, nothing was written: mend, or leave out with --skip-broken")
+        super().__init__(f"{lines}, nothing was written: correct the file, or give --skip-broken")
         self.report = report
 
 

@@ -14,14 +14,14 @@ _DEFAULT = "(default: %(default)s)"
 def add_parsers(parser: argparse.ArgumentParser) -> None:
     """Add a parser for each command; `run` of what it parses is what to call with it."""
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for name, run, add_options, told in (
+    for name, run, add_options, text in (
         ("sample", commands.sample, _sample, "sample the policy and keep wrong responses that have a reference"),
         ("export", commands.export, _export, "write what y* is annotated with"),
         ("targets", commands.targets, _targets, "annotate with a function that computes y*"),
         ("import", commands.import_, _import, "check annotations and write DIR/repairs.jsonl"),
         ("parquet", commands.parquet, _parquet, "write verl's SFT rows and repair tasks"),
     ):
-        command = subparsers.add_parser(name, help=told)
+        command = subparsers.add_parser(name, help=text)
         command.set_defaults(run=run)
         add_options(command)
 
@@ -93,7 +93,7 @@ def _import(parser: argparse.ArgumentParser) -> None:
     add("annotations", nargs="+", type=Path, metavar="FILE", help="annotations.jsonl, one or several")
     add("--out", type=Path, metavar="FILE", help="default: DIR/repairs.jsonl, replaced where it exists")
     add("--model", help="folder or name of the tokenizer (default: the sampled policy)")
-    add("--max-tokens", type=int, help="longest target, end token included (default: that of the sampling)")
+    add("--max-tokens", type=int, help="longest target, end token included (default: that of `sample`)")
     add("--max-edit-ratio", type=float, metavar="RATIO", help="refuse targets that change more (default: none)")
     add("--skip-broken", action="store_true", help="write the good ones; the others go to DIR/rejected.jsonl")
     _add_workers(parser)

@@ -138,6 +138,6 @@ class _Worker:
         return [[next(scores) if one.finished else None for one in own] for _, own in pairs]
 
     def _seed(self, prompts: Sequence[Prompt], stream: int) -> int:
-        """Of a batch, from its first row: a run that goes on does not repeat the random numbers of the first one."""
+        """Seed of a batch, by its first row: a run that goes on does not repeat the random numbers of the first."""
         words = np.random.SeedSequence([self._settings.seed, prompts[0].index, stream]).generate_state(1)
         return int(words[0]) >> 2  # 30 bits: the generator widens it for each request

@@ -14,7 +14,7 @@ from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write what was asked for, and say what it is."""
+    """Write a model or rows, and print what it is."""
     arguments = _parser().parse_args(argv)
     if arguments.what == "model":
         parameters = save_tiny_model(arguments.architecture, arguments.out, arguments.seed)

@@ -42,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
-        said = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
-        print(f"[toy] {name}: {said} ({time.monotonic() - started:.0f} s)", flush=True)
+        result = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
+        print(f"[toy] {name}: {result} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
 

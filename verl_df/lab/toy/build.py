@@ -88,10 +88,10 @@ def build_stage(name: str, out: Path, settings: ToySettings) -> str:
     _be_frugal()
     from verl_df.lab.toy.stages import RUN  # seconds of imports: a stage that is up to date says so at once
 
-    said = RUN[name](out, settings)
+    result = RUN[name](out, settings)
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(expected)
-    return said
+    return result
 
 
 def _be_frugal() -> None:

@@ -39,7 +39,7 @@ def judge(example: Example, response: str) -> Verdict:
     if exact is None:
         return Verdict(right, None, None)
     # both follow the same layout, so their words correspond
-    wrong = [said for said, true in zip(response.split(), exact.split(), strict=True) if said != true]
+    wrong = [word for word, true in zip(response.split(), exact.split(), strict=True) if word != true]
     return Verdict(right, exact, _kind(wrong[0]) if wrong else None)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from verl_df.lab.data.__main__ import main
@@ -31,28 +32,11 @@ def cell(number: int = 0) -> dict[str, Any]:
     return {"bytes": picture(number), "path": f"{number}.png"}
 
 
-def geometry3k(number: int, **changes: Any) -> dict[str, Any]:
-    plain = {"images": [cell(number)], "problem": f"<image>Find x, {number}.", "answer": f"{number} \\sqrt {{ 3 }}"}
-    return {**plain, **changes}
-
-
-GEOMETRY3K = pa.schema({"images": pa.list_(IMAGE), "problem": pa.string(), "answer": pa.string()})
-
-
-def mathvista(**changes: Any) -> dict[str, Any]:
-    metadata = {
-        "category": "math-targeted-vqa",
-        "context": "bar chart",
-        "grade": "daily life",
-        "img_height": 30,
-        "img_width": 40,
-        "language": "english",
-        "skills": ["statistical reasoning", "arithmetic reasoning"],
-        "source": "FigureQA",
-        "split": "testmini",
-        "task": "figure question answering",
-    }
-    plain = {
+_ANGLE = "How large is angle CED?\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°"
+# A row of each source; its pictures' number is that of the row, where it has one.
+ROWS: dict[str, dict[str, Any]] = {
+    "geometry3k": {"images": [cell(3)], "problem": "<image>Find x, 3.", "answer": "3 \\sqrt { 3 }"},
+    "mathvista": {
         "pid": "7",
         "question": "How long is the bar?",
         "image": "images/7.jpg",
@@ -63,14 +47,21 @@ def mathvista(**changes: Any) -> dict[str, Any]:
         "answer": "1.2",
         "question_type": "free_form",
         "answer_type": "float",
-        "metadata": metadata,
+        "metadata": {
+            "category": "math-targeted-vqa",
+            "context": "bar chart",
+            "grade": "daily life",
+            "img_height": 30,
+            "img_width": 40,
+            "language": "english",
+            "skills": ["statistical reasoning", "arithmetic reasoning"],
+            "source": "FigureQA",
+            "split": "testmini",
+            "task": "figure question answering",
+        },
         "query": "Hint: Please answer.\nQuestion: How long is the bar? (Unit: cm)",
-    }
-    return {**plain, **changes}
-
-
-def mmmu(**changes: Any) -> dict[str, Any]:
-    plain = {
+    },
+    "mmmu": {
         "id": "validation_Art_Theory_3",
         "question": "Compare <image 1> with <image 2>. Which is older?",
         "options": "['The first', \"Neither's\", 'See <image 1>']",
@@ -84,30 +75,21 @@ def mmmu(**changes: Any) -> dict[str, Any]:
         "topic_difficulty": "Medium",
         "question_type": "multiple-choice",
         "subfield": "Art Theory",
-    }
-    return {**plain, **changes}
-
-
-def mathverse(**changes: Any) -> dict[str, Any]:
-    question = "How large is angle CED?\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°"
-    plain = {
+    },
+    "mathverse": {
         "sample_index": "12",
         "problem_index": "3",
         "problem_version": "Text Lite",
-        "question": question,
+        "question": _ANGLE,
         "image": cell(12),
         "answer": "D",
         "question_type": "multi-choice",
         "metadata": {"split": "testmini", "source": "GeoQA", "subject": "Plane Geometry", "subfield": "Angle"},
-        "query_wo": f"Please directly answer.\nQuestion: {question}",
-        "query_cot": f"Please first conduct reasoning.\nQuestion: {question}",
-        "question_for_eval": question,
-    }
-    return {**plain, **changes}
-
-
-def mathvision(**changes: Any) -> dict[str, Any]:
-    plain = {
+        "query_wo": f"Please directly answer.\nQuestion: {_ANGLE}",
+        "query_cot": f"Please first conduct reasoning.\nQuestion: {_ANGLE}",
+        "question_for_eval": _ANGLE,
+    },
+    "mathvision": {
         "id": "31",
         "question": "Which one comes next?\n<image1>\n<image2>",
         "options": ["3", "4", "5", "6", "7"],
@@ -117,12 +99,8 @@ def mathvision(**changes: Any) -> dict[str, Any]:
         "solution": None,
         "level": 2,
         "subject": "logic",
-    }
-    return {**plain, **changes}
-
-
-def mmstar(**changes: Any) -> dict[str, Any]:
-    plain = {
+    },
+    "mmstar": {
         "index": 5,
         "question": "Where is the cat?\nOptions: A: on the chair, B: under it, or beside it, C: on a table, D: outside",
         "image": picture(5),
@@ -130,38 +108,42 @@ def mmstar(**changes: Any) -> dict[str, Any]:
         "category": "fine-grained perception",
         "l2_category": "localization",
         "meta_info": {"source": "SEEDBench_IMG", "split": "val", "image_path": "images/5.jpg"},
-    }
-    return {**plain, **changes}
-
-
-def ai2d(**changes: Any) -> dict[str, Any]:
-    plain = {"question": "What eats grass?", "options": ["fox", "hare", "owl"], "answer": "1", "image": cell(9)}
-    return {**plain, **changes}
-
-
-def mmpr_tiny(**changes: Any) -> dict[str, Any]:
-    question = "<image>\nHow many sides?"
-    plain = {
+    },
+    "ai2d": {"question": "What eats grass?", "options": ["fox", "hare", "owl"], "answer": "1", "image": cell(9)},
+    "mmpr_tiny": {
         "data_source": "geo",
-        "prompt": [{"role": "system", "content": "Think."}, {"role": "user", "content": f"{question} Box it."}],
+        "prompt": [
+            {"role": "system", "content": "Think."},
+            {"role": "user", "content": "<image>\nHow many sides? Box it."},
+        ],
         "images": [{"path": "MMPR-Tiny/images/set/3.png"}],
         "ability": "math",
         "reward_model": {"ground_truth": "6", "style": "rule"},
-        "extra_info": {"question": question, "answer": "6"},
-    }
+        "extra_info": {"question": "<image>\nHow many sides?", "answer": "6"},
+    },
+}
+
+
+def row_of(name: str, **changes: Any) -> dict[str, Any]:
+    return {**ROWS[name], **changes}
+
+
+def geometry3k(number: int, **changes: Any) -> dict[str, Any]:
+    plain = {"images": [cell(number)], "problem": f"<image>Find x, {number}.", "answer": f"{number} \\sqrt {{ 3 }}"}
     return {**plain, **changes}
 
 
-def sample_of(name: str, row: Mapping[str, Any], files: Files = FILES) -> Sample:
-    return SOURCES[name].sample(row, files)
+GEOMETRY3K = pa.schema({"images": pa.list_(IMAGE), "problem": pa.string(), "answer": pa.string()})
 
 
-def drop_of(name: str, row: Mapping[str, Any], files: Files = FILES) -> Dropped:
-    try:
-        sample = sample_of(name, row, files)
-    except Dropped as drop:
-        return drop
-    raise AssertionError(f"not dropped: {sample}")
+def sample_of(name: str, files: Files = FILES, **changes: Any) -> Sample:
+    return SOURCES[name].sample(row_of(name, **changes), files)
+
+
+def drop_of(name: str, files: Files = FILES, **changes: Any) -> Dropped:
+    with pytest.raises(Dropped) as caught:
+        sample_of(name, files, **changes)
+    return caught.value
 
 
 def write_parquet(

@@ -20,8 +20,7 @@ def sample(**changes) -> Sample:
     plain = {
         "images": (picture(),),
         "question": "How many?",
-        "asked": "How many?",
-        "published": "",
+        "body": "How many?",
         "answer": "3",
         "ground_truth": "3",
     }
@@ -41,7 +40,7 @@ def test_a_good_sample_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "prompt", "reason", "detail"),
     [
-        ({"asked": "<image>\n "}, "<image>", Reason.NO_QUESTION, ""),
+        ({"body": "<image>\n "}, "<image>", Reason.NO_QUESTION, ""),
         ({"images": ()}, "How many?", Reason.NO_IMAGE, ""),
         ({}, "<image> and <image>", Reason.MARKERS, "2 <image> markers for 1 images"),
         ({}, "<image>How many <video>s?", Reason.MARKERS, "a <video> marker"),

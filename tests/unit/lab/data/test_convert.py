@@ -8,9 +8,18 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-import tests.unit.lab.data.support as support
 from tests import ROOT
-from tests.unit.lab.data.support import GEOMETRY3K, geometry3k, picture, rows_of, run, text_of, write_parquet
+from tests.unit.lab.data.support import (
+    GEOMETRY3K,
+    ROWS,
+    geometry3k,
+    picture,
+    row_of,
+    rows_of,
+    run,
+    text_of,
+    write_parquet,
+)
 from verl_df.judges.final_answer import compute_score
 from verl_df.lab.data import convert as conversion
 from verl_df.lab.data.prompts import BOXED
@@ -33,7 +42,7 @@ def folder(tmp_path):
     return tmp_path / "geo"
 
 
-ROWS = "verl_df.lab.data.inputs.file_rows"
+READER = "verl_df.lab.data.inputs.file_rows"
 
 
 def convert(folder, out, *more):
@@ -105,11 +114,11 @@ def test_a_killed_conversion_goes_on_to_the_same_result(folder, tmp_path, monkey
             started.append(start)
             return file_rows(paths, root, start)
 
-        monkeypatch.setattr(ROWS, killed)
+        monkeypatch.setattr(READER, killed)
         with pytest.raises(KeyboardInterrupt):
             convert(folder, out)
         assert not (out / "geometry3k_train.parquet").exists()
-        monkeypatch.setattr(ROWS, watched)
+        monkeypatch.setattr(READER, watched)
         assert convert(folder, out) == 0
         assert started == [stop // 3 * 3]  # whole parts of three rows are not read again
         for name in ("parquet", "dropped.jsonl", "summary.json"):
@@ -135,7 +144,7 @@ def test_a_finished_conversion_says_so_and_reads_nothing(folder, tmp_path, monke
     assert convert(folder, tmp_path / "out") == 0
     first = capsys.readouterr().out
     before = (tmp_path / "out/geometry3k_train.parquet").stat().st_mtime_ns
-    monkeypatch.setattr(ROWS, lambda *_: pytest.fail("rows are read"))
+    monkeypatch.setattr(READER, lambda *_: pytest.fail("rows are read"))
     assert convert(folder, tmp_path / "out") == 0
     told = capsys.readouterr()
     assert told.out == first and "geometry3k_train.parquet is there already, whole" in told.err
@@ -213,7 +222,7 @@ def test_the_wrong_source_and_a_split_without_answers(folder, tmp_path, capsys) 
     file = folder / "data/train-00000-of-00002.parquet"
     assert run("convert", "ai2d", "--from", file, "--out", tmp_path / "out") == 1
     assert "row 0: no 'question' (it has images, problem, answer): is this ai2d?" in capsys.readouterr().err
-    hidden = write_parquet(tmp_path / "test.parquet", [support.mathvista(answer=""), support.mathvista(answer="")])
+    hidden = write_parquet(tmp_path / "test.parquet", 2 * [row_of("mathvista", answer="")])
     assert run("convert", "mathvista", "--from", hidden, "--split", "test", "--out", tmp_path / "out") == 1
     assert "none of 2 rows could be kept (no answer: 2); see" in capsys.readouterr().err
     assert (tmp_path / "out/mathvista_test.dropped.jsonl").read_text().count("no answer") == 2
@@ -224,8 +233,7 @@ def test_rows_of_every_source_can_be_read(name, tmp_path) -> None:
     """By us, by our checks before a run, and with an answer that scores."""
     (tmp_path / "images/set").mkdir(parents=True)
     (tmp_path / "images/set/3.png").write_bytes(picture(3))
-    plain = geometry3k(3) if name == "geometry3k" else getattr(support, name)()
-    file = write_parquet(tmp_path / "rows.parquet", [plain, plain])
+    file = write_parquet(tmp_path / "rows.parquet", 2 * [ROWS[name]])
     assert run("convert", name, "--from", file, "--out", tmp_path / "out") == 0
     result = tmp_path / f"out/{name}_{SOURCES[name].split}.parquet"
     check_data_file("data.train_files", str(result), "images", "prompt", -1)
@@ -245,7 +253,7 @@ def test_verl_reads_the_rows(tmp_path) -> None:
     from verl_df.lab.toy.tokenizer import save_processor
 
     processor = save_processor(tmp_path / "processor", seed=0)
-    file = write_parquet(tmp_path / "rows.parquet", [support.mmmu()])
+    file = write_parquet(tmp_path / "rows.parquet", [ROWS["mmmu"]])
     assert run("convert", "mmmu", "--from", file, "--out", tmp_path / "out") == 0
     config = OmegaConf.create({"prompt_key": "prompt", "image_key": "images", "filter_overlong_prompts": False})
     paths = str(tmp_path / "out/mmmu_validation.parquet")

@@ -3,6 +3,7 @@
 
 import json
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import httpx
 import pyarrow as pa
@@ -12,8 +13,19 @@ from datasets import Dataset, Features, Image, List, Value
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import tests.unit.lab.data.support as support
-from tests.unit.lab.data.support import GEOMETRY3K, geometry3k, picture, rows_of, run, write_lines, write_parquet
+from tests.unit.lab.data.support import (
+    FILES,
+    GEOMETRY3K,
+    ROWS,
+    geometry3k,
+    picture,
+    row_of,
+    rows_of,
+    run,
+    text_of,
+    write_lines,
+    write_parquet,
+)
 from verl_df.io import streams
 from verl_df.lab.data.hub import hub_rows
 from verl_df.lab.data.inputs import files_of_split, open_input
@@ -69,18 +81,14 @@ def test_where_a_row_is_said_to_be(tmp_path) -> None:
 
 def test_the_repositorys_own_json_with_images_in_an_archive(tmp_path) -> None:
     """data/testmini.json of MathVista's repository: rows by id, pictures as paths, no query."""
-    import zipfile
-
-    row = support.mathvista()
-    for key in ("decoded_image", "query"):
-        del row[key]
+    row = {key: value for key, value in ROWS["mathvista"].items() if key not in ("decoded_image", "query")}
     (tmp_path / "testmini.json").write_text(json.dumps({"7": row}))
-    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+    with ZipFile(tmp_path / "images.zip", "w") as archive:
         archive.writestr("images/7.jpg", picture(7, form="JPEG"))
     assert run("convert", "mathvista", "--from", tmp_path / "testmini.json", "--out", tmp_path / "out") == 0
     (written,) = rows_of(tmp_path / "out/mathvista_testmini.parquet")
     assert written["images"] == [{"bytes": picture(7, form="JPEG")}]
-    assert written["extra_info"]["id"] == "7" and "one decimal place" in support.text_of(written)
+    assert written["extra_info"]["id"] == "7" and "one decimal place" in text_of(written)
 
 
 def test_files_of_a_split_in_a_folder(tmp_path) -> None:
@@ -105,13 +113,13 @@ def test_files_of_a_split_in_a_folder(tmp_path) -> None:
 
 
 def test_the_only_parquet_file_needs_no_name(tmp_path) -> None:
-    write_parquet(tmp_path / "mmstar.parquet", [support.mmstar()])
+    write_parquet(tmp_path / "mmstar.parquet", [ROWS["mmstar"]])
     assert len(list(open_input(str(tmp_path), SOURCES["mmstar"], "val", ("val",), None).rows(0))) == 1
 
 
 def test_configs_are_subfolders(tmp_path, capsys) -> None:
     for subject, number in (("Math", 1), ("Art", 2)):
-        row = support.mmmu(id=f"validation_{subject}_{number}")
+        row = row_of("mmmu", id=f"validation_{subject}_{number}")
         write_parquet(tmp_path / f"mmmu/{subject}/validation-00000-of-00001.parquet", [row])
     assert run("convert", "mmmu", "--from", tmp_path / "mmmu", "--out", tmp_path / "out") == 1
     assert (
@@ -198,7 +206,7 @@ def test_datasets_streams_a_folder_as_it_does_the_hub(tmp_path) -> None:
     """The real reader behind the hub's name, on a local repository."""
     write_parquet(tmp_path / "data/train-00000-of-00001.parquet", [geometry3k(4)], GEOMETRY3K)
     (raw,) = list(hub_rows(str(tmp_path), (), "train", None))
-    assert GEO.sample(raw.row, support.FILES).images == (picture(4),)
+    assert GEO.sample(raw.row, FILES).images == (picture(4),)
 
 
 def test_a_hub_that_does_not_answer(tmp_path, monkeypatch, capsys) -> None:
@@ -211,11 +219,9 @@ def test_a_hub_that_does_not_answer(tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_mmpr_tiny_is_downloaded_and_its_archive_stays_packed(tmp_path, monkeypatch) -> None:
-    import zipfile
-
     cache = tmp_path / "cache"
-    write_parquet(cache / "mmpr_tiny.parquet", [support.mmpr_tiny()])
-    with zipfile.ZipFile(cache / "images.zip", "w") as archive:
+    write_parquet(cache / "mmpr_tiny.parquet", [ROWS["mmpr_tiny"]])
+    with ZipFile(cache / "images.zip", "w") as archive:
         archive.writestr("images/set/3.png", picture(3))
     FakeHub(monkeypatch)
     asked = []

@@ -45,9 +45,7 @@ def here(tmp_path: Path, policy_folder: Path, monkeypatch) -> Path:
         made: list[tuple[str, dict]] = []
 
         def __init__(self, model: str, **options) -> None:
-            super().__init__(
-                usual, lambda text: tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id
-            )
+            super().__init__(usual, encode, tokenizer.eos_token_id)
             self.made.append((model, options))
 
         def __enter__(self):
@@ -113,7 +111,7 @@ def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path
     assert main(["import", "set", "set/annotations.jsonl"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("set/annotations.jsonl, line 1: the target's answer is not right")
-    assert told[-1] == "error: 12 lines are broken, nothing was written: mend, or leave out with --skip-broken"
+    assert told[-1] == "error: 12 lines are broken, nothing was written: correct the file, or give --skip-broken"
     assert not (here / "set/repairs.jsonl").exists()
     assert main(["import", "set", "set/annotations.jsonl", "--skip-broken"]) == 0
     assert len((here / "set/rejected.jsonl").read_text().splitlines()) == 12

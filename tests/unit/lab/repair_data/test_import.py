@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.lab.repair_data.support import BoxReward, make_set, right
+from tests.unit.lab.repair_data.support import BoxReward, make_set, right, wrong
 from verl_df.lab.repair_data.annotations import export_jsonl, parse_annotation, write_targets
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.imports import BrokenAnnotations, ImportReport, Place, import_annotations
@@ -83,6 +83,7 @@ def test_skipped_and_open_lines_are_counted_and_not_written(folder: SetFolder, t
 
 BROKEN = [
     ({"id": "0123456789abcdef"}, "unknown id"),
+    ({"target": wrong(2)}, "equals the wrong response"),
     ({"target": ""}, "the target is empty"),
     ({"target": " \n"}, "the target is empty"),
     ({"target": "I count \\boxed{77}"}, "the target's answer is not right: r_task is 0, not 1"),
@@ -111,14 +112,6 @@ def test_a_broken_line_is_named_and_nothing_is_written(folder: SetFolder, tokeni
     assert line.startswith(f"{path}, line 5: ") and reason in line
     assert folder.repairs.read_text() == "from before\n"
     assert not list(folder.root.glob("*.partial")) and not folder.rejected.exists()
-
-
-def test_the_unchanged_response_is_no_repair(folder: SetFolder, tokenizer) -> None:
-    samples = list(read_samples(folder.samples))
-    path = annotate(folder, lambda number, row: {**row, "target": samples[number].response} if number == 4 else row)
-    with pytest.raises(BrokenAnnotations) as refused:
-        run(folder, tokenizer, path)
-    assert "equals the wrong response" in refused.value.report.broken[Place(0, 5)]
 
 
 @pytest.mark.parametrize("line", ["{half", "[1]", '{"id": "a"}', "\udcff"])
