@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from verl_df.lab.generation import Response
-from verl_df.lab.repair_data.folder import SampleSettings
 from verl_df.lab.repair_data.records import RepairSample, sample_id
+from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.rl_data import Prompt
 from verl_df.method.repair_reward import RIGHT
-
-REFERENCES = ("sibling", "answer", "mixed")
 
 
 @dataclass(frozen=True)

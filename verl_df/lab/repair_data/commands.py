@@ -12,7 +12,7 @@ from verl_df.io.files import whole_path
 from verl_df.lab.command_line import at_least, engine_arguments
 from verl_df.lab.generation import VLLMGenerator
 from verl_df.lab.repair_data.annotations import export_jsonl, write_targets
-from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
+from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.forms import export_forms
 from verl_df.lab.repair_data.imports import import_annotations
 from verl_df.lab.repair_data.records import RepairSample, read_samples
@@ -26,6 +26,7 @@ from verl_df.lab.repair_data.rows import (
     write_rows,
 )
 from verl_df.lab.repair_data.sample import prepare, sample_set
+from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.repair_data.summary import summary_lines
 from verl_df.lab.repair_data.targets import TargetChecker
 from verl_df.lab.rl_data import RLData

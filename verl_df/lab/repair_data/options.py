@@ -5,8 +5,7 @@ import argparse
 from pathlib import Path
 
 from verl_df.lab.repair_data import commands
-from verl_df.lab.repair_data.choose import REFERENCES
-from verl_df.method.image_removal import REMOVALS
+from verl_df.lab.repair_data.settings import add_setting_options
 
 _DEFAULT = "(default: %(default)s)"
 
@@ -33,31 +32,8 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="DIR", help="folder of the set; an interrupted run goes on there")
     add("--prompts", type=int, metavar="N", help="rows to sample, drawn uniformly (default: all)")
     add("--limit", type=int, metavar="N", help="stop after the batch that brings the set to N samples")
-    add("--per-prompt", type=int, default=8, metavar="G", help=f"responses a prompt {_DEFAULT}")
-    add("--temperature", type=float, default=1.0, help=_DEFAULT)
-    add("--top-p", type=float, default=1.0, help=_DEFAULT)
-    add("--max-tokens", type=int, default=2048, help=f"tokens of a response {_DEFAULT}")
-    add("--image-removal", choices=REMOVALS, default="blank", help=f"what stands for the image in x_∅ {_DEFAULT}")
-    add("--text-only-samples", type=int, default=4, metavar="K", help=f"responses to x_∅; 0: no filter {_DEFAULT}")
-    add(
-        "--text-only-threshold",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help=f"a prompt is dropped when at least this share of the K is right {_DEFAULT}",
-    )
-    add(
-        "--reference",
-        choices=REFERENCES,
-        default="sibling",
-        help=f"a correct sibling, or the annotated answer {_DEFAULT}",
-    )
-    add("--answer-share", type=float, default=0.5, metavar="SHARE", help=f"of answers in --reference mixed {_DEFAULT}")
-    add("--answer-fallback", action="store_true", help="the annotated answer where there is no correct sibling")
-    add("--reward-path", metavar="PATH", help="pkg://module or file of r_task (default: verl's own)")
-    add("--reward-name", default="compute_score", help=_DEFAULT)
+    add_setting_options(parser)
     _add_workers(parser)
-    add("--seed", type=int, default=0, help=_DEFAULT)
     add("--batch", type=int, default=128, help=f"prompts at a time; what a kill loses {_DEFAULT}")
     add("--max-model-len", type=int, help="tokens of prompt and response (default: the model's)")
     add("--dtype", default="auto", help=_DEFAULT)

@@ -12,7 +12,8 @@ from verl_df.io.files import whole_path, write_json
 from verl_df.io.streams import batches
 from verl_df.lab.generation import Generator, Request, Response
 from verl_df.lab.repair_data.choose import PromptCount, judge_group, settle
-from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
+from verl_df.lab.repair_data.folder import SetFolder
+from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.repair_data.store import SampleStore
 from verl_df.lab.repair_data.summary import summarise
 from verl_df.lab.rl_data import Prompt, RLData

@@ -41,14 +41,13 @@ def save_tiny_model(architecture: str, folder: Path, seed: int = 0) -> int:
             f"no tiny model of {architecture!r}: there are {', '.join(ARCHITECTURES)}{hint and '; ' + hint}"
         )
     import torch  # seconds, and so is what the next line imports
+    from transformers import AutoModelForImageTextToText
 
     builder = importlib.import_module(f"verl_df.lab.tiny.{architecture}")
+    tokenizer = builder.save_processor(folder, seed).tokenizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = builder.build_model(folder, seed)
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForImageTextToText.from_config(builder.build_config(tokenizer)).float()
     ends = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
     _end_soon(model, ends[0], len(tokenizer))
     model.generation_config.eos_token_id = ends

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny InternVL with random weights, in the form of the `-HF` checkpoints, which is transformers' own."""
+"""A tiny InternVL in the form of the `-HF` checkpoints, which is transformers' own."""
 
 from pathlib import Path
 
 from transformers import (
     GotOcr2ImageProcessor,
     InternVLConfig,
-    InternVLForConditionalGeneration,
     InternVLProcessor,
     InternVLVideoProcessor,
     PreTrainedTokenizerBase,
@@ -72,8 +71,3 @@ def save_processor(folder: Path, seed: int) -> InternVLProcessor:
     )
     processor.save_pretrained(folder)
     return processor
-
-
-def build_model(folder: Path, seed: int) -> InternVLForConditionalGeneration:
-    """Save the processor into `folder` and build the model, in float32, under torch's present random state."""
-    return InternVLForConditionalGeneration(build_config(save_processor(folder, seed).tokenizer)).float()

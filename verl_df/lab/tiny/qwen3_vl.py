@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny Qwen3-VL with random weights: two layers, deep-stacked vision features, interleaved M-RoPE."""
+"""A tiny Qwen3-VL: two layers, deep-stacked vision features, interleaved M-RoPE."""
 
 from pathlib import Path
 
@@ -7,7 +7,6 @@ from transformers import (
     PreTrainedTokenizerBase,
     Qwen2VLImageProcessor,
     Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
@@ -70,8 +69,3 @@ def save_processor(folder: Path, seed: int) -> Qwen3VLProcessor:
     )
     processor.save_pretrained(folder)
     return processor
-
-
-def build_model(folder: Path, seed: int) -> Qwen3VLForConditionalGeneration:
-    """Save the processor into `folder` and build the model, in float32, under torch's present random state."""
-    return Qwen3VLForConditionalGeneration(build_config(save_processor(folder, seed).tokenizer)).float()

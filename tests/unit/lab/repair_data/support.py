@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from verl_df.lab.generation import Request, Response
-from verl_df.lab.repair_data.folder import SampleSettings, SetFolder
+from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.sample import prepare, sample_set
+from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.rl_data import RLData
 from verl_df.lab.task_reward import Answer
 from verl_df.lab.toy.reward import compute_score
@@ -21,23 +22,14 @@ from verl_df.lab.toy.reward import compute_score
 END = 9
 REWARD = "pkg://verl_df.lab.toy.reward"
 SETTINGS = SampleSettings(
-    model="policy",
-    data="train.parquet",
+    "policy",
+    "train.parquet",
     data_rows=6,
     data_bytes=1,
     per_prompt=4,
-    temperature=1.0,
-    top_p=1.0,
     max_tokens=64,
-    image_removal="blank",
     text_only_samples=2,
-    text_only_threshold=0.5,
-    reference="sibling",
-    answer_share=0.5,
-    answer_fallback=False,
     reward_path=REWARD,
-    reward_name="compute_score",
-    seed=0,
 )
 
 
