@@ -12,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from verl_df.lab.data.checks import check_sample
 from verl_df.lab.data.inputs import open_input
 from verl_df.lab.data.prompts import compose
@@ -65,58 +63,45 @@ def convert(settings: Settings, source: Source, out: Path) -> dict[str, Any]:
     """
     if settings.prompt == "published" and not source.benchmark:
         raise ValueError(f"--prompt published: {source.name} is training data without a published prompt; use boxed")
-    store = Store(out, f"{settings.name}_{settings.split}")
+    store = Store(out, f"{settings.name}_{settings.split}", row_schema(source.extra))
     there = store.settings() or {}
     # what was begun goes on at its commit, whatever the revision means by now
     revision = (there.get("revision") == settings.revision and there.get("commit")) or settings.revision
     found = open_input(settings.where, source, settings.split, settings.configs, revision)
-    kept = {**asdict(settings), "state": list(found.state), "commit": found.commit}
-    store.keep_settings(kept)
+    complete = {**asdict(settings), "state": list(found.state), "commit": found.commit}
+    store.keep_settings(complete)
     done = store.summary()
     if done is not None:
         store.remove_parts()
         print(f"{store.parquet} is there already, whole", file=sys.stderr)
         return done
-    known = list(store.records())
-    start = sum(record["rows"] for record in known)
+    start = store.rows()
     if start:
         print(f"{store.parquet.stem}: going on after {start} rows", file=sys.stderr)
     raws = islice(found.rows(start), None if settings.limit is None else settings.limit - start)
-    _write_parts(settings, source, raws, store, known)
-    return store.finish(row_schema(source.extra), kept)
+    while part := list(_part(settings, source, raws, start)):
+        store.write_part(part)
+        start += len(part)
+        kept = sum("dropped" not in outcome for outcome in part)
+        print(f"{store.parquet.stem}: {start} rows read, {kept} of the last {len(part)} kept", file=sys.stderr)
+    return store.finish(complete)
 
 
-def _write_parts(
-    settings: Settings, source: Source, raws: Iterator[RawRow], store: Store, known: list[dict[str, Any]]
-) -> None:
-    schema, number = row_schema(source.extra), len(known)
-    read, total = (sum(record[count] for record in known) for count in ("rows", "kept"))
-    while any(part := _part(settings, source, raws, read)):
-        rows, dropped = part
-        store.write_part(number, pa.Table.from_pylist(rows, schema=schema), dropped)
-        number, read, total = number + 1, read + len(rows) + len(dropped), total + len(rows)
-        print(f"{store.parquet.stem}: {read} rows read, {total} kept", file=sys.stderr)
-
-
-def _part(
-    settings: Settings, source: Source, raws: Iterator[RawRow], start: int
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """What becomes of the next rows, until a part is full: rows, and lines of dropped.jsonl."""
-    rows: list[dict[str, Any]] = []
-    dropped: list[dict[str, str]] = []
+def _part(settings: Settings, source: Source, raws: Iterator[RawRow], start: int) -> Iterator[dict[str, Any]]:
+    """What becomes of the next rows, until a part is full; see `Store.write_part`."""
     size = 0
     for index, raw in enumerate(islice(raws, settings.part_rows), start):
         given = raw.row.get(source.key)
         name = f"{settings.split}_{index}" if given in (None, "") else str(given)
         try:
-            rows.append(_converted(settings, source, raw, index, name))
+            row = _converted(settings, source, raw, index, name)
         except Dropped as drop:
-            dropped.append({"id": name, "where": raw.where, "reason": str(drop.reason), "detail": drop.detail})
+            yield {"dropped": {"id": name, "where": raw.where, "reason": str(drop.reason), "detail": drop.detail}}
             continue
-        size += sum(len(image["bytes"]) for image in rows[-1]["images"])
+        yield row
+        size += sum(len(image["bytes"]) for image in row["images"])
         if size >= PART_BYTES:
-            break
-    return rows, dropped
+            return
 
 
 def _converted(settings: Settings, source: Source, raw: RawRow, index: int, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of one conversion: parts while it runs, one parquet file with its summary when it is done.
 
-DIR/NAME_SPLIT.parts/settings.json, part-00000.parquet, part-00000.json, ...     while it runs
+DIR/NAME_SPLIT.parts/settings.json, rows-00000.parquet, ...                      while it runs
 DIR/NAME_SPLIT.parquet, NAME_SPLIT.dropped.jsonl, NAME_SPLIT.summary.json        when it is done
 """
 
@@ -18,28 +18,39 @@ from verl_df.io.files import whole_file, whole_path, write_json
 from verl_df.lab.data.summary import summarise
 from verl_df.lab.resume import check_same_settings
 
+# Of a part only: null for a row that is kept; for one that is not, a line of dropped.jsonl, and its other columns null.
+_DROPPED = pa.field("dropped", pa.struct(dict.fromkeys(("id", "where", "reason", "detail"), pa.string())))
+
 
 class Store:
-    """Paths of a conversion, and what is written there. name: NAME_SPLIT."""
+    """Paths of a conversion, and what is written there.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    Args:
+        folder: of the result.
+        name: NAME_SPLIT.
+        schema: of the rows.
+    """
+
+    def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
         self.parquet = folder / f"{name}.parquet"
-        self.dropped = folder / f"{name}.dropped.jsonl"
+        self._dropped = folder / f"{name}.dropped.jsonl"
         self._summary = folder / f"{name}.summary.json"
-        self.parts = folder / f"{name}.parts"
-        self._kept = self.parts / "settings.json"
+        self._folder = folder / f"{name}.parts"
+        self._kept = self._folder / "settings.json"
+        self._schema = schema
 
     def settings(self) -> dict[str, Any] | None:
         """The settings of a conversion that is finished or has a first part; None before."""
         done = self.summary()
         if done is not None:
             return done["settings"]
-        return _read(self._kept) if self._record(0).exists() else None
+        return _read(self._kept) if self._parts() else None
 
     def keep_settings(self, settings: dict[str, Any]) -> None:
         """Write the settings, or compare them with those of a conversion that is there, finished or with a first part.
 
-        Raises: ValueError with what differs, or where the files are not this program's.
+        Raises:
+            ValueError: with what differs, or where the files are not this program's.
         """
         there = self.settings()
         if there is not None:
@@ -49,40 +60,38 @@ class Store:
         else:
             write_json(self._kept, settings)
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """What is known of each part that was written whole, in order: rows, kept, dropped."""
-        number = 0
-        while self._record(number).exists():
-            yield _read(self._record(number))
-            number += 1
+    def rows(self) -> int:
+        """Rows of the source in the parts that were written whole."""
+        return sum(pq.read_metadata(part).num_rows for part in self._parts())
 
-    def write_part(self, number: int, table: pa.Table, dropped: Sequence[dict[str, str]]) -> None:
-        """Write part `number` with the rows kept and dropped. Its record comes last: with it the part counts."""
-        with whole_path(self._part(number)) as partial:
+    def write_part(self, outcomes: Sequence[dict[str, Any]]) -> None:
+        """Write the next part. outcomes: a row, or {"dropped": line of dropped.jsonl}, for each row of the source."""
+        table = pa.Table.from_pylist(outcomes, schema=self._schema.append(_DROPPED))
+        with whole_path(self._folder / f"rows-{len(self._parts()):05d}.parquet") as partial:
             pq.write_table(table, partial)
-        rows = table.num_rows + len(dropped)
-        write_json(self._record(number), {"rows": rows, "kept": table.num_rows, "dropped": list(dropped)})
 
-    def finish(self, schema: pa.Schema, settings: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Join the parts, one row group each, and remove them. A crash in between does no harm: it is done again.
 
-        Returns: the summary.
+        Returns:
+            the summary.
 
-        Raises: ValueError where no row was kept at all; what was dropped is written nevertheless.
+        Raises:
+            ValueError: no row was kept at all; what was dropped is written nevertheless.
         """
-        with whole_file(self.dropped) as file:
-            for record in self.records():
-                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in record["dropped"])
-        summary = summarise(self.records())
+        with whole_file(self._dropped) as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in self._drops())
+        summary = summarise(self.rows(), self._drops())
         if not summary["kept"]:
-            reasons = ", ".join(f"{reason}: {found['rows']}" for reason, found in summary["dropped"].items())
-            raise ValueError(
-                f"none of {summary['rows']} rows could be kept ({reasons or 'the source is empty'}); see {self.dropped}"
-            )
-        with whole_path(self.parquet) as partial, pq.ParquetWriter(partial, schema) as writer:
-            for number, record in enumerate(self.records()):
-                if record["kept"]:
-                    writer.write_table(pq.read_table(self._part(number), schema=schema))
+            reasons = [f"{reason}: {found['rows']}" for reason, found in summary["dropped"].items()]
+            why = ", ".join(reasons or ["the source is empty"])
+            raise ValueError(f"none of {summary['rows']} rows could be kept ({why}); see {self._dropped}")
+        with whole_path(self.parquet) as partial, pq.ParquetWriter(partial, self._schema) as writer:
+            for part in self._parts():
+                table = pq.read_table(part)
+                kept = table.filter(table["dropped"].is_null()).select(self._schema.names)
+                if kept.num_rows:
+                    writer.write_table(kept)
         write_json(self._summary, {"settings": settings, **summary})
         self.remove_parts()
         return summary
@@ -93,14 +102,15 @@ class Store:
 
     def remove_parts(self) -> None:
         """Remove what a finished conversion no longer needs."""
-        if self.parts.exists():
-            shutil.rmtree(self.parts)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
 
-    def _part(self, number: int) -> Path:
-        return self.parts / f"part-{number:05d}.parquet"
+    def _parts(self) -> list[Path]:
+        return sorted(self._folder.glob("rows-*.parquet"))
 
-    def _record(self, number: int) -> Path:
-        return self.parts / f"part-{number:05d}.json"
+    def _drops(self) -> Iterator[dict[str, str]]:
+        for part in self._parts():
+            yield from pq.read_table(part, columns=["dropped"])["dropped"].drop_null().to_pylist()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,18 +9,15 @@ from typing import Any
 FIRST = 5
 
 
-def summarise(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Add up what is known of each part: rows read of the source and kept, and those dropped by reason, most first."""
-    rows = kept = 0
+def summarise(rows: int, dropped: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """Count. rows: read of the source; dropped: lines of dropped.jsonl. The commonest reason comes first."""
     counts, first = Counter[str](), defaultdict[str, list[str]](list)
-    for record in records:
-        rows, kept = rows + record["rows"], kept + record["kept"]
-        for line in record["dropped"]:
-            counts[line["reason"]] += 1
-            first[line["reason"]] = [*first[line["reason"]], line["id"]][:FIRST]
+    for line in dropped:
+        counts[line["reason"]] += 1
+        first[line["reason"]] = [*first[line["reason"]], line["id"]][:FIRST]
     reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
-    dropped = {reason: {"rows": counts[reason], "first": first[reason]} for reason in reasons}
-    return {"rows": rows, "kept": kept, "dropped": dropped}
+    named = {reason: {"rows": counts[reason], "first": first[reason]} for reason in reasons}
+    return {"rows": rows, "kept": rows - counts.total(), "dropped": named}
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:
