@@ -66,6 +66,15 @@ def test_any_row_can_be_the_first(tmp_path, counts, group, start, kind) -> None:
     assert indices(file_rows(paths, tmp_path, start)) == list(range(start, first))
 
 
+@given(count=st.integers(0, 60), group=st.integers(1, 40), wanted=st.sets(st.integers(0, 70)))
+def test_only_the_wanted_rows_of_a_parquet_file(tmp_path_factory, count, group, wanted) -> None:
+    rows = [{"number": number} for number in range(count)]
+    path = tmp_path_factory.mktemp("rows") / "a.parquet"
+    write_parquet(path, rows, pa.schema({"number": pa.int64()}), group)
+    found = list(streams.parquet_rows(streams.open_parquet(path), wanted))
+    assert found == [(number, rows[number]) for number in sorted(wanted) if number < count]
+
+
 def test_where_a_row_is_said_to_be(tmp_path) -> None:
     write_parquet(tmp_path / "a.parquet", [{"number": number} for number in range(5)], group=2)
     (tmp_path / "b.jsonl").write_text('\n{"number": 1}\n\n{"number": 2}\n')
