@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the laboratory's tests share."""
 
+from pathlib import Path
+
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,3 +20,25 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return axes
+
+
+@pytest.fixture(scope="session")
+def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as far as a processor is read from it."""
+    from verl_df.lab.toy.tokenizer import save_processor
+
+    folder = tmp_path_factory.mktemp("policy")
+    save_processor(folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def processor(policy_folder: Path):
+    from transformers import AutoProcessor
+
+    return AutoProcessor.from_pretrained(policy_folder)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(processor):
+    return processor.tokenizer

@@ -42,9 +42,9 @@ def file_rows(paths: Sequence[Path], root: Path, start: int) -> Iterator[RawRow]
             for number, row in parquet_rows(file, range(start, count)):
                 yield RawRow(f"{path.name}, row {number}", row, files)
         else:
-            for count, (where, row) in enumerate(_json_rows(path), start=1):
+            for count, (where, content) in enumerate(_json_rows(path), start=1):
                 if count > start:
-                    yield RawRow(f"{path.name}, {where}", row, files)
+                    yield RawRow(f"{path.name}, {where}", content, files)
         start = max(0, start - count)
 
 

@@ -247,12 +247,9 @@ def test_rows_of_every_source_can_be_read(name, tmp_path) -> None:
         assert compute_score(name, boxed, prompt.ground_truth, prompt.extra_info)["score"] == 1.0
 
 
-def test_verl_reads_the_rows(tmp_path) -> None:
+def test_verl_reads_the_rows(processor, tmp_path) -> None:
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
-    from verl_df.lab.toy.tokenizer import save_processor
-
-    processor = save_processor(tmp_path / "processor", seed=0)
     file = write_parquet(tmp_path / "rows.parquet", [ROWS["mmmu"]])
     assert run("convert", "mmmu", "--from", file, "--out", tmp_path / "out") == 0
     config = OmegaConf.create({"prompt_key": "prompt", "image_key": "images", "filter_overlong_prompts": False})

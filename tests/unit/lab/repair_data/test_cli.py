@@ -11,7 +11,6 @@ from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usua
 from verl_df.lab.repair_data import commands
 from verl_df.lab.repair_data.__main__ import main
 from verl_df.lab.repair_data.records import read_samples
-from verl_df.lab.toy.tokenizer import save_processor
 
 COMPUTED = """
 from pathlib import Path
@@ -24,19 +23,9 @@ def other(response, extra_info):
 """
 
 
-@pytest.fixture(scope="module")
-def policy_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("policy")
-    save_processor(folder, seed=0)
-    return folder
-
-
 @pytest.fixture
-def here(tmp_path: Path, policy_folder: Path, monkeypatch) -> Path:
+def here(tmp_path: Path, tokenizer, monkeypatch) -> Path:
     """A working folder with data; the engine is replaced, and its arguments are kept in `engines`."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(policy_folder)
 
     def encode(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False)

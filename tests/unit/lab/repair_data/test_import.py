@@ -14,13 +14,7 @@ from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.imports import BrokenAnnotations, ImportReport, Place, import_annotations
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 from verl_df.lab.repair_data.targets import TargetChecker
-from verl_df.lab.toy.tokenizer import save_processor
 from verl_df.method.alignment import edit_distance
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    return save_processor(tmp_path_factory.mktemp("processor"), seed=0).tokenizer
 
 
 @pytest.fixture

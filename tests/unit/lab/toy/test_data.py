@@ -13,18 +13,12 @@ from PIL import Image
 from verl_df.lab.toy import data, text
 from verl_df.lab.toy.reward import compute_score
 from verl_df.lab.toy.settings import SftSettings, ToySettings
-from verl_df.lab.toy.tokenizer import save_processor
 from verl_df.lab.toy.truth import right_response
 from verl_df.prompts import render_repair
 
 SETTINGS = replace(
     ToySettings(), rl_train_rows=24, rl_val_rows=8, policy=SftSettings(rows=40, steps=1, batch=2, lr=1e-3)
 )
-
-
-@pytest.fixture(scope="module")
-def processor(tmp_path_factory):
-    return save_processor(tmp_path_factory.mktemp("processor"), seed=0)
 
 
 @pytest.fixture(scope="module")

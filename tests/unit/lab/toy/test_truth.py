@@ -11,14 +11,8 @@ from hypothesis import strategies as st
 from verl_df.lab.toy import data, text, world
 from verl_df.lab.toy.reward import compute_score
 from verl_df.lab.toy.settings import PictureSettings
-from verl_df.lab.toy.tokenizer import save_processor
 from verl_df.lab.toy.truth import END_TOKEN, error_mask, exact_repair, question_of
 from verl_df.lab.toy.verdict import judge
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    return save_processor(tmp_path_factory.mktemp("processor"), seed=0).tokenizer
 
 
 def make_example(seed: int) -> data.Example:
