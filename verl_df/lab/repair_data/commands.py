@@ -144,11 +144,11 @@ def parquet(arguments: argparse.Namespace) -> None:
     written: dict[Path, int] = {}
     with ExitStack() as stack:
         if sft:
-            rows = (sft_row(one, folder.images, template) for one in _of(folder.repairs, held, False))
+            rows = (sft_row(one, folder.images, template) for one in _side(folder.repairs, held, False))
             written[sft] = write_rows(stack.enter_context(whole_path(sft)), SFT_SCHEMA, rows)
         for path, is_held in ((train, False), (val, True)):
             if path:
-                rows = (task_row(one, folder.images) for one in _of(folder.samples, held, is_held))
+                rows = (task_row(one, folder.images) for one in _side(folder.samples, held, is_held))
                 written[path] = write_rows(stack.enter_context(whole_path(path)), task_schema(folder), rows)
         for path, count in written.items():
             if not count:
@@ -157,7 +157,7 @@ def parquet(arguments: argparse.Namespace) -> None:
         print(f"wrote {path}: {count} rows")
 
 
-def _of(path: Path, held: frozenset[str], is_held: bool) -> Iterator[RepairSample]:
+def _side(path: Path, held: frozenset[str], is_held: bool) -> Iterator[RepairSample]:
     return (one for one in read_samples(path) if (prompt_key(one) in held) == is_held)
 
 
