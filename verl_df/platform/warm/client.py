@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import stat
@@ -234,6 +235,11 @@ def stand_in(connection: socket.socket, descriptors: list[int]) -> NoReturn:
         if number == signal.SIGTSTP:
             os.kill(os.getpid(), signal.SIGSTOP)
 
+    # Python runs a handler between two of its instructions: for a signal that comes just before a system call, at the
+    # end of that call. The pipe brings it about.
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     for number in PASSED_ON:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
@@ -244,6 +250,8 @@ def stand_in(connection: socket.socket, descriptors: list[int]) -> NoReturn:
             os.close(number)
         else:
             os.dup2(nothing, number)
+    while connection not in select.select([connection, woken], [], [])[0]:
+        os.read(woken, 64)
     answer = connection.recv(4)
     if len(answer) < 4:  # the warm interpreter is gone, and its twins with it
         os.kill(os.getpid(), signal.SIGKILL)
