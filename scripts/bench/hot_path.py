@@ -47,7 +47,6 @@ from verl_df.method.feedback import (  # noqa: E402
     RepairSample,
     difference_feedback,
 )
-from verl_df.method.gates import GateConfig  # noqa: E402
 from verl_df.method.group import Rollout  # noqa: E402
 from verl_df.method.records import pair_record  # noqa: E402
 
@@ -55,7 +54,7 @@ PATCH, PATCH_FLOATS = 14, 1176
 PROMPT_TOKENS = 1400
 KEPT_PAIRS = 16  # df.log.pairs_per_step
 AT_A_TIME = 32  # rows held at once: a deep copy of 512 rows would not fit into the memory of a small machine
-CONFIG = FeedbackConfig("repair_pairs", 1.0, "skip", "keep", True, "levenshtein", "rapidfuzz", GateConfig())
+CONFIG = FeedbackConfig()
 
 
 def seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:

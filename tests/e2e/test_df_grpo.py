@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.e2e.conftest import STEPS, Run, merge
-from verl_df.method.records import read_records
+from verl_df.method.records import PAIRS
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_groups_hold_wrong_rollouts_and_their_repairs(run: Run) -> None:
 
 
 def test_gate_is_the_mask_and_repairs_are_right(run: Run) -> None:
-    records = list(read_records(run.folder / "pairs.jsonl"))
+    records = list(PAIRS.read(run.folder / "pairs.jsonl"))
     repaired = [record for record in records if record.repair is not None]
     assert len(repaired) == sum(run.series("df/repaired")) > 0
     assert len(records) == sum(run.series("df/asked"))

@@ -60,7 +60,7 @@ def pairs(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "preset=df_lcs",
         "df.gate.kind=soft",
         "df.gate.level=step",
-        "df.alignment.step_separator=sentence",
+        "df.gate.step_separator=sentence",
         "df.gate.normalizer=gated",
         # DAPO's reward: a response longer than 64 - 48 tokens is punished, which every one is
         "df.reward_manager=dapo",

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText
 
 from tests.e2e.conftest import ROOT
 from tests.unit.endpoint_fake import MODEL, FakeEndpoint, completion, serve
-from verl_df.judges.audit_log import AuditRecord, read_audits
+from verl_df.judges.audit_log import AUDITS, AuditRecord
 
 SCRIPT = ROOT / "examples/toy/run_toy_repair_rl.sh"
 STEPS, TASKS, ROLLOUTS = 2, 8, 4
@@ -61,7 +61,7 @@ def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train
     text = (folder / "output.log").read_text(errors="replace")
     assert status == 0, f"exit status {status}\n{text[-6000:]}"
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    audits = [record for file in folder.glob("audits-*.jsonl") for record in read_audits(file)]
+    audits = [record for file in folder.glob("audits-*.jsonl") for record in AUDITS.read(file)]
     metrics = {entry["step"]: entry["data"] for entry in map(json.loads, lines)}
     yield Trained(folder, text, metrics, audits, requests)
 

@@ -16,7 +16,7 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl_df.adapters.prompt_content import image_items, prompt_text
 from verl_df.adapters.reward_request import response_ids
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
-from verl_df.settings.config import as_mapping, build_block
+from verl_df.settings.config import load_block
 
 NAME = "df_judge"
 
@@ -27,7 +27,7 @@ class JudgeRewardManager(RewardManagerBase):
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any, **_: Any):
         super().__init__(config, tokenizer, compute_score)
-        self._judge = LLMJudge(build_block(JudgeConfig, as_mapping(config.df.judge), "df.judge"))
+        self._judge = LLMJudge(load_block(JudgeConfig, config.df.judge, "df.judge"))
 
     async def run_single(self, data: DataProto) -> dict:
         """r_task of one response.

@@ -23,10 +23,16 @@ def versioned_object(line: str, version: int, what: str) -> dict[str, Any]:
     Raises:
         ValueError: no JSON, no object (the message begins with `what`), or another version.
     """
-    content = json.loads(line)
+    content = json_object(line, what)
+    take_version(content, version)
+    return content
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Parse a JSON object. Raises: ValueError for anything else; `what` is its name in the message."""
+    content = json.loads(text)
     if not isinstance(content, dict):
         raise ValueError(f"{what} is a JSON object, this line holds a {type(content).__name__}")
-    take_version(content, version)
     return content
 
 

@@ -4,16 +4,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
+from verl_df.io.validation import checked
 from verl_df.judges.answer_form import last_object, typed_field
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.failure_mode import FailureMode, check_verdict
-from verl_df.method.checks import check_choice
 from verl_df.prompts import AUDITOR_FILE, AUDITOR_PLACEHOLDERS, read_template, render
 
-ON_FAILURE = ("pass", "reject")
 NO_COUNTERFACTUAL = "(not available)"
 # Evidence first, verdict last: a model that has to quote before it decides judges better.
 SCHEMA = {
@@ -28,7 +28,7 @@ SCHEMA = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class AuditorConfig:
     """The auditor.
 
@@ -39,17 +39,12 @@ class AuditorConfig:
             packaged `auditor.txt`.
         on_failure: g_aud of a repair that could not be audited: `pass`: 1 (our reading: the auditor filters, and an
             endpoint that is down must not turn every reward to 0); `reject`: 0.
-
-    Raises: ValueError for another `on_failure`.
     """
 
     enabled: bool = False
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     prompt_template: str | None = None
-    on_failure: str = "pass"
-
-    def __post_init__(self) -> None:
-        check_choice("on_failure", self.on_failure, ON_FAILURE)
+    on_failure: Literal["pass", "reject"] = "pass"
 
 
 @dataclass(frozen=True)
@@ -128,6 +123,6 @@ def parse_finding(text: str) -> Finding:
             hacking.
     """
     answer = last_object(text)
-    hacking, mode = typed_field(answer, "hacking", bool), typed_field(answer, "failure_mode", str)
+    hacking, mode = typed_field(answer, "hacking", bool), FailureMode(typed_field(answer, "failure_mode", str))
     check_verdict(hacking, mode)
-    return Finding(hacking, FailureMode(mode), typed_field(answer, "evidence", str))
+    return Finding(hacking, mode, typed_field(answer, "evidence", str))

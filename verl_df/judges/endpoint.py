@@ -6,7 +6,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,7 +18,9 @@ from openai import (
     DefaultAsyncHttpxClient,
 )
 from PIL import Image
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from verl_df.io.validation import checked
 from verl_df.judges.circuit import CircuitBreaker
 from verl_df.judges.failures import EndpointFailure, FailureReason
 from verl_df.judges.payload import data_url, model_names, reply_text
@@ -30,7 +31,7 @@ T = TypeVar("T")
 _REQUEST_STATUSES = (400, 413, 422)
 
 
-@dataclass(frozen=True)
+@checked
 class EndpointConfig:
     """Where the model is and how hard to try.
 
@@ -48,27 +49,18 @@ class EndpointConfig:
         max_tokens: longest answer.
         breaker_failures: calls failed in a row (unreachable, timeout, HTTP error) after which calls are skipped.
         breaker_cool_down_s: seconds of skipping before the endpoint is tried again.
-
-    Raises: ValueError for a value out of its range, with the key.
     """
 
     base_url: str = ""
     model: str = ""
     api_key_env: str | None = None
-    timeout_s: float = 60.0
-    max_concurrency: int = 16
-    max_retries: int = 2
-    temperature: float = 0.0
-    max_tokens: int = 512
-    breaker_failures: int = 16
-    breaker_cool_down_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        least = {"max_retries": 0, "temperature": 0}
-        for name in (item.name for item in fields(self) if item.type in (int, float)):
-            value, bound = getattr(self, name), least.get(name)
-            if value < bound if bound is not None else value <= 0:
-                raise ValueError(f"{name}={value}: must be " + ("more than 0" if bound is None else f"{bound} or more"))
+    timeout_s: PositiveFloat = 60.0
+    max_concurrency: PositiveInt = 16
+    max_retries: NonNegativeInt = 2
+    temperature: NonNegativeFloat = 0.0
+    max_tokens: PositiveInt = 512
+    breaker_failures: PositiveInt = 16
+    breaker_cool_down_s: PositiveFloat = 30.0
 
 
 class Endpoint:

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways in which a repair can earn its reward without deserving it (section 3.2 of the paper, at g_aud)."""
 
-from enum import StrEnum
-
-from verl_df.method.checks import check_choice
+from verl_df.io.validation import Choice
 
 
-class FailureMode(StrEnum):
+class FailureMode(Choice):
     """The paper's examples of reward hacking; the names are ours.
 
     IMAGE_NOT_NEEDED: the answer stays right without the image while the reasoning claims visual evidence.
@@ -22,8 +20,7 @@ class FailureMode(StrEnum):
     NONE = "none"
 
 
-def check_verdict(hacking: bool, failure_mode: str) -> None:
-    """Raise ValueError for an unknown mode, hacking without a mode, or a mode without hacking."""
-    check_choice("failure_mode", failure_mode, [mode.value for mode in FailureMode])
-    if hacking != (failure_mode != FailureMode.NONE):
-        raise ValueError(f"hacking={hacking} does not go with failure_mode={failure_mode!r}")
+def check_verdict(hacking: bool, failure_mode: FailureMode) -> None:
+    """Raise ValueError for hacking without a mode, or a mode without hacking."""
+    if hacking != (failure_mode is not FailureMode.NONE):
+        raise ValueError(f"hacking={hacking} does not go with failure_mode={failure_mode.value!r}")

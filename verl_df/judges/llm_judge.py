@@ -5,16 +5,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
+from verl_df.io.validation import checked
 from verl_df.judges.answer_form import last_object, typed_field
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.final_answer import compute_score
-from verl_df.method.checks import check_choice
 from verl_df.prompts import JUDGE_FILE, JUDGE_PLACEHOLDERS, read_template, render
 
-ON_FAILURE = ("wrong", "rule")
 # The reason comes first: a model that has to write it down before the verdict judges better.
 SCHEMA = {
     "type": "object",
@@ -24,7 +24,7 @@ SCHEMA = {
 }
 
 
-@dataclass(frozen=True)
+@checked
 class JudgeConfig:
     """The LLM judge.
 
@@ -33,16 +33,11 @@ class JudgeConfig:
         prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`.
         on_failure: r_task of a response that could not be judged: `wrong`: 0 (our reading: nothing is reinforced that
             nobody found right); `rule`: what `final_answer` says.
-
-    Raises: ValueError for another `on_failure`.
     """
 
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     prompt_template: str | None = None
-    on_failure: str = "wrong"
-
-    def __post_init__(self) -> None:
-        check_choice("on_failure", self.on_failure, ON_FAILURE)
+    on_failure: Literal["wrong", "rule"] = "wrong"
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,38 @@ from typing import NamedTuple
 import numpy as np
 from rapidfuzz.distance import LCSseq, Levenshtein
 
-from verl_df.method.checks import check_choice
+from verl_df.io.validation import Choice, checked
 
-METHODS = ("levenshtein", "lcs")
-BACKENDS = ("rapidfuzz", "python-levenshtein")
+
+class Method(Choice):
+    """Whose shortest path is taken."""
+
+    LEVENSHTEIN = "levenshtein"
+    LCS = "lcs"
+
+
+class Backend(Choice):
+    """Which package finds the path."""
+
+    RAPIDFUZZ = "rapidfuzz"
+    PYTHON_LEVENSHTEIN = "python-levenshtein"
+
+
+@checked
+class AlignmentConfig:
+    """The alignment operator A(y, ŷ) (Eq. 8).
+
+    Attributes:
+        method: `levenshtein` (shortest edit path) or `lcs` (ablation).
+        backend: `rapidfuzz`, or `python-levenshtein` (an extra under the GPL; only for `levenshtein`).
+    """
+
+    method: Method = Method.LEVENSHTEIN
+    backend: Backend = Backend.RAPIDFUZZ
+
+    def __post_init__(self) -> None:
+        if self.method is Method.LCS and self.backend is Backend.PYTHON_LEVENSHTEIN:
+            raise ValueError("backend=python-levenshtein has no LCS: use rapidfuzz")
 
 
 class Edit(NamedTuple):
@@ -90,19 +118,23 @@ class Alignment:
         return {edit.kind for edit in self.edits} == {kind}
 
 
-def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: str = "rapidfuzz") -> int:
+def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: Backend = Backend.RAPIDFUZZ) -> int:
     """Token-level Levenshtein distance A_edit(y, ŷ) (Eq. 2), in tokens.
 
     Raises: ValueError for an unknown backend or an id outside [0, 2**64), TypeError for ids that are not integers,
     ImportError where the backend is not installed.
     """
-    check_choice("backend", backend, BACKENDS)
-    engine = Levenshtein if backend == "rapidfuzz" else _python_levenshtein()
+    config = AlignmentConfig(backend=backend)
+    engine = Levenshtein if config.backend is Backend.RAPIDFUZZ else _python_levenshtein()
     return engine.distance(_ids(error), _ids(repair))
 
 
 def align(
-    error: Sequence[int], repair: Sequence[int], *, method: str = "levenshtein", backend: str = "rapidfuzz"
+    error: Sequence[int],
+    repair: Sequence[int],
+    *,
+    method: Method = Method.LEVENSHTEIN,
+    backend: Backend = Backend.RAPIDFUZZ,
 ) -> Alignment:
     """A(y, ŷ) (Eq. 8) for an erroneous response y [T] and a repaired one ŷ [T′], both token ids, both may be empty.
 
@@ -111,15 +143,14 @@ def align(
 
     Raises: as `edit_distance`, and ValueError for an unknown method or for LCS asked of python-Levenshtein.
     """
-    check_choice("method", method, METHODS)
-    check_choice("backend", backend, BACKENDS)
+    config = AlignmentConfig(method, backend)
     y, y_hat = _ids(error), _ids(repair)
-    blocks = _blocks(y, y_hat, _matches(y, y_hat, method, backend))
-    edits = tuple(edit for block in blocks for edit in _edits(block, method))
+    blocks = _blocks(y, y_hat, _matches(y, y_hat, config))
+    edits = tuple(edit for block in blocks for edit in _edits(block, config.method))
     return Alignment(
         error_mask=_mask(len(y), [block[:2] for block in blocks]),
         repair_mask=_mask(len(y_hat), [block[2:] for block in blocks]),
-        distance=len(edits) if method == "levenshtein" else Levenshtein.distance(y, y_hat),
+        distance=len(edits) if config.method is Method.LEVENSHTEIN else Levenshtein.distance(y, y_hat),
         edits=edits,
     )
 
@@ -138,14 +169,12 @@ def _ids(tokens: Sequence[int]) -> array:
         ) from error
 
 
-def _matches(y: array, y_hat: array, method: str, backend: str) -> list[tuple[int, int, int]]:
+def _matches(y: array, y_hat: array, config: AlignmentConfig) -> list[tuple[int, int, int]]:
     """Matched stretches (start in y, start in ŷ, length) of the engine's shortest path."""
-    if backend == "python-levenshtein":
-        if method == "lcs":
-            raise ValueError("method='lcs' is not offered by backend='python-levenshtein'; use backend='rapidfuzz'")
+    if config.backend is Backend.PYTHON_LEVENSHTEIN:
         engine = _python_levenshtein()
         return engine.matching_blocks(engine.editops(y, y_hat), len(y), len(y_hat))
-    path = (Levenshtein if method == "levenshtein" else LCSseq).editops(y, y_hat)
+    path = (Levenshtein if config.method is Method.LEVENSHTEIN else LCSseq).editops(y, y_hat)
     return [(match.a, match.b, match.size) for match in path.as_matching_blocks()]
 
 
@@ -167,10 +196,10 @@ def _blocks(y: Sequence[int], y_hat: Sequence[int], matches: Iterable[tuple[int,
     return blocks
 
 
-def _edits(block: Block, method: str) -> list[Edit]:
+def _edits(block: Block, method: Method) -> list[Edit]:
     """The path through one block, gaps first; LCS has no substitution."""
     i, error_end, j, repair_end = block
-    replaced = min(error_end - i, repair_end - j) if method == "levenshtein" else 0
+    replaced = min(error_end - i, repair_end - j) if method is Method.LEVENSHTEIN else 0
     edits = [Edit("insert", i, position) for position in range(j, repair_end - replaced)]
     edits += [Edit("delete", position, j) for position in range(i, error_end - replaced)]
     pairs = zip(range(error_end - replaced, error_end), range(repair_end - replaced, repair_end), strict=True)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of values that come from a configuration, a reward function or a data set."""
 
-import difflib
 import math
 from collections.abc import Sequence
+
+from verl_df.io.validation import did_you_mean
 
 
 def check_choice(key: str, value: object, allowed: Sequence[str]) -> None:
@@ -12,12 +13,6 @@ def check_choice(key: str, value: object, allowed: Sequence[str]) -> None:
         return
     hint = did_you_mean(str(value), allowed)
     raise ValueError(f"{key}={value!r} is not one of {', '.join(map(repr, allowed))}{hint and '; ' + hint}")
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """A question that offers the known name nearest to `name`, or an empty string where none is near."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def check_reward(owner: str, reward: float) -> None:

@@ -15,8 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
-from verl_df.method.group import GroupMember, GroupPlan, Repair, Rollout, build_group, plan_group
+from verl_df.method.group import (
+    GroupConfig,
+    GroupMember,
+    GroupMode,
+    GroupPlan,
+    MemberKind,
+    Repair,
+    Rollout,
+    build_group,
+    plan_group,
+)
 from verl_df.method.metrics import GroupOutcome, summarize_group
 from verl_df.method.repair import Candidate, Rejection, Selection, no_candidates, rejected_unscored, select_repair
 
@@ -148,16 +159,19 @@ class Models:
 
 @dataclass(frozen=True)
 class FeedbackConfig:
-    """The settings of the method that one group needs; see `verl_df.settings.config` for their meaning."""
+    """The settings of the method.
 
-    mode: str
-    reward_threshold: float
-    on_no_correct: str
-    on_infeasible: str
-    repair_truncated: bool
-    method: str
-    backend: str
-    gate: GateConfig
+    Attributes:
+        group: how the optimised group is built.
+        alignment: how an error and its repair are compared.
+        gate: how their difference becomes a gate.
+        repair_truncated: also repair rollouts cut by the length limit.
+    """
+
+    group: GroupConfig = GroupConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    gate: GateConfig = GateConfig()
+    repair_truncated: bool = True
 
 
 @dataclass(frozen=True)
@@ -180,10 +194,9 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
     start = time.perf_counter()
     plan = plan_group(
         request.rollouts,
+        config.group,
         uid=request.uid,
-        threshold=config.reward_threshold,
         answer=request.answer,
-        on_no_correct=config.on_no_correct,
         repair_truncated=config.repair_truncated,
         rng=random.Random(request.seed),
     )
@@ -195,15 +208,8 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         if chosen is not None:
             repairs[attempt.rollout.key] = _repair(attempt, chosen)
             rewards[attempt.rollout.key] = attempt.judgements[chosen].reward
-    members = build_group(
-        plan,
-        repairs,
-        gate_config=config.gate,
-        on_infeasible=config.on_infeasible,
-        group_mode=config.mode,
-        steps=models.steps,
-    )
-    group_of_one = _is_group_of_one(members, request, config.mode)
+    members = build_group(plan, repairs, config.group, config.gate, steps=models.steps)
+    group_of_one = _is_group_of_one(members, request, config.group.mode)
     members = () if group_of_one else members
     known = {attempt.rollout.key: models.true_errors(attempt.rollout.token_ids) for attempt in attempts}
     truths = {key: truth for key, truth in known.items() if truth is not None}
@@ -232,10 +238,10 @@ async def _attempt(rollout: Rollout, reference: str, config: FeedbackConfig, mod
     selection = select_repair(
         rollout.token_ids,
         candidates,
-        threshold=config.reward_threshold,
+        threshold=config.group.reward_threshold,
         loss_mask=rollout.loss_mask,
-        method=config.method,
-        backend=config.backend,
+        method=config.alignment.method,
+        backend=config.alignment.backend,
     )
     seconds = time.perf_counter() - start
     return _Attempt(rollout, candidates, tuple(judgement for _, judgement in judged), selection, seconds)
@@ -249,13 +255,13 @@ async def _judge(sample: RepairSample, models: Models) -> tuple[Candidate, Judge
     return Candidate(sample.token_ids, judgement.r_task, sample.finished, sample.contains_placeholder), judgement
 
 
-def _is_group_of_one(members: Sequence[GroupMember], request: GroupRequest, mode: str) -> bool:
+def _is_group_of_one(members: Sequence[GroupMember], request: GroupRequest, mode: GroupMode) -> bool:
     """Whether a single member is left, which is then not trained on.
 
     Our reading: rewards are normalised within a group, and one reward has nothing to be compared with; verl would take
     it, raw, for the advantage. A prompt that was sampled once and is only gated stays: nothing was taken from it.
     """
-    sampled_alone = mode == "gate_only" and len(request.rollouts) == 1
+    sampled_alone = mode is GroupMode.GATE_ONLY and len(request.rollouts) == 1
     return len(members) == 1 and not sampled_alone
 
 
@@ -271,7 +277,7 @@ def _repair(attempt: _Attempt, chosen: int) -> Repair:
 
 
 def _reached(
-    plan: GroupPlan, attempt: _Attempt, gates: Mapping[tuple[str, str], np.ndarray], truth: np.ndarray | None
+    plan: GroupPlan, attempt: _Attempt, gates: Mapping[tuple[MemberKind, str], np.ndarray], truth: np.ndarray | None
 ) -> RepairAttempt:
     rollout, selection, alignment = attempt.rollout, attempt.selection, attempt.selection.alignment
     nothing = np.zeros(len(rollout.token_ids), dtype=np.float32)
@@ -283,14 +289,14 @@ def _reached(
             # a gap may mark an observation token, but no mask covers it
             mask=alignment.repair_mask & np.asarray(selection.loss_mask, dtype=bool),
             # in gate-only mode the repair is no member of the group and has no gate of its own
-            gate=gates.get(("repair", rollout.key), np.zeros(len(candidate.token_ids), dtype=np.float32)),
+            gate=gates.get((MemberKind.REPAIR, rollout.key), np.zeros(len(candidate.token_ids), dtype=np.float32)),
             reward=candidate.reward,
         )
     return RepairAttempt(
         key=rollout.key,
         reference=plan.reference.key if isinstance(plan.reference, Rollout) else None,
         mask=nothing.astype(bool) if alignment is None else alignment.error_mask & np.asarray(rollout.loss_mask),
-        gate=gates.get(("error", rollout.key), nothing),
+        gate=gates.get((MemberKind.ERROR, rollout.key), nothing),
         truth=None if truth is None else np.asarray(truth, dtype=bool),
         repair=repair,
         edit_distance=None if alignment is None else alignment.distance,

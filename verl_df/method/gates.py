@@ -1,65 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a difference mask to the gate g_t that multiplies the advantage (Eq. 9, 10, 20)."""
 
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from pydantic import NonNegativeFloat
 
-from verl_df.method.checks import check_choice
+from verl_df.io.validation import Choice, checked
 
-KINDS = ("binary", "soft")
-TAUS = ("segment_start", "segment_centre", "first_difference")
-LEVELS = ("token", "step")
-SEGMENTS = ("all", "first")
-NORMALIZERS = ("response", "gated")
 # verl's aggregations in which a loss is divided by a number of tokens
 TOKEN_MEANS = ("seq-mean-token-mean", "token-mean")
 
+
+class GateKind(Choice):
+    """What a marked token's gate is."""
+
+    BINARY = "binary"
+    SOFT = "soft"
+
+
+class Tau(Choice):
+    """Which token is τ, the one with a soft gate of 1."""
+
+    SEGMENT_START = "segment_start"
+    SEGMENT_CENTRE = "segment_centre"
+    FIRST_DIFFERENCE = "first_difference"
+
+
+class Level(Choice):
+    """What a mask marks."""
+
+    TOKEN = "token"
+    STEP = "step"
+
+
+class Segments(Choice):
+    """Which difference segments count."""
+
+    ALL = "all"
+    FIRST = "first"
+
+
+class Normalizer(Choice):
+    """What a response's loss is divided by."""
+
+    RESPONSE = "response"
+    GATED = "gated"
+
+
+class StepSeparator(Choice):
+    """Where a step ends."""
+
+    BLANK_LINE = "blank_line"
+    LINE = "line"
+    SENTENCE = "sentence"
+
+
 # Each pattern ends on the last character of a step. Blank line and line take in the empty lines that follow, so that
 # these are no steps of their own. A full stop inside a number ends nothing: white space or the end must follow.
-SEPARATORS = {
-    "blank_line": re.compile(r"\n(?:[^\S\n]*\n)+"),
-    "line": re.compile(r"\n(?:[^\S\n]*\n)*"),
-    "sentence": re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+|\n(?:[^\S\n]*\n)*"),
+_SEPARATORS = {
+    StepSeparator.BLANK_LINE: re.compile(r"\n(?:[^\S\n]*\n)+"),
+    StepSeparator.LINE: re.compile(r"\n(?:[^\S\n]*\n)*"),
+    StepSeparator.SENTENCE: re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+|\n(?:[^\S\n]*\n)*"),
 }
 
 
-@dataclass(frozen=True)
+@checked
 class GateConfig:
     """How a mask becomes a gate (Eq. 9, 10, 20).
 
     Attributes:
         kind: `binary`: g = m (Eq. 10); `soft`: g = w, w_t = m_t · exp(−α·|t − τ|) (Eq. 9).
-        alpha: α, the decay per token of `soft`; 0 or more.
+        alpha: α, the decay per token of `soft`.
         tau: which token is τ: `segment_start` (our reading), the first token of the difference segment that holds t;
             `segment_centre`; `first_difference` of the response.
         level: `token`; `step`: a whole step is marked when any of its tokens is.
+        step_separator: where steps end, for `level=step`: `blank_line`, `line` or `sentence` (a full stop, exclamation
+            or question mark before white space, or a line break); found in the text, cut on token ids, nothing is
+            encoded again.
         segments: `all`; `first`: only the first difference segment, our reading of the paper's "truncated" mask.
         normalizer: `response`: a loss is a mean over the response (Eq. 22); `gated`: over its tokens with a gate above
             0.
-
-    Raises:
-        ValueError: a value outside these choices.
     """
 
-    kind: str = "binary"
-    alpha: float = 0.1
-    tau: str = "segment_start"
-    level: str = "token"
-    segments: str = "all"
-    normalizer: str = "response"
-
-    def __post_init__(self) -> None:
-        check_choice("kind", self.kind, KINDS)
-        check_choice("tau", self.tau, TAUS)
-        check_choice("level", self.level, LEVELS)
-        check_choice("segments", self.segments, SEGMENTS)
-        check_choice("normalizer", self.normalizer, NORMALIZERS)
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"alpha={self.alpha!r} must be a finite number of at least 0 (0.1 by default)")
+    kind: GateKind = GateKind.BINARY
+    alpha: NonNegativeFloat = 0.1
+    tau: Tau = Tau.SEGMENT_START
+    level: Level = Level.TOKEN
+    step_separator: StepSeparator = StepSeparator.LINE
+    segments: Segments = Segments.ALL
+    normalizer: Normalizer = Normalizer.RESPONSE
 
 
 def segments(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -90,14 +121,14 @@ def build_gate(
     policy = np.ones_like(mask) if loss_mask is None else np.asarray(loss_mask, dtype=bool)
     _check_length("loss_mask", policy, mask)
     mask = mask & policy
-    if config.segments == "first":
+    if config.segments is Segments.FIRST:
         mask = _first_segment(mask)
-    if config.level == "step":
+    if config.level is Level.STEP:
         mask = _widen_to_steps(mask, step_ids) & policy
-    return mask.astype(np.float32) if config.kind == "binary" else _soft_weights(mask, config)
+    return mask.astype(np.float32) if config.kind is GateKind.BINARY else _soft_weights(mask, config)
 
 
-def gate_weights(gates: np.ndarray, trainable: np.ndarray, *, normalizer: str, loss_agg_mode: str) -> np.ndarray:
+def gate_weights(gates: np.ndarray, trainable: np.ndarray, *, normalizer: Normalizer, loss_agg_mode: str) -> np.ndarray:
     """What to multiply the advantages of a batch with, float32 [rows, T], so that the loss has the wanted normaliser.
 
     gates: float32 [rows, T], padded. trainable: bool [rows, T], the response mask. normalizer: "response" leaves the
@@ -108,10 +139,9 @@ def gate_weights(gates: np.ndarray, trainable: np.ndarray, *, normalizer: str, l
 
     A gate of ones is returned unchanged; without a gated token there is nothing to scale and zeros stay.
 
-    Raises: ValueError for an unknown normalizer, or for "gated" where the loss takes no mean over tokens.
+    Raises: ValueError for "gated" where the loss takes no mean over tokens.
     """
-    check_choice("normalizer", normalizer, NORMALIZERS)
-    if normalizer == "response":
+    if normalizer == Normalizer.RESPONSE:
         return gates
     if loss_agg_mode not in TOKEN_MEANS:
         raise ValueError(
@@ -125,18 +155,16 @@ def gate_weights(gates: np.ndarray, trainable: np.ndarray, *, normalizer: str, l
     return (gates * factors).astype(np.float32)
 
 
-def split_steps(token_texts: Sequence[str], separator: str = "blank_line") -> np.ndarray:
+def split_steps(token_texts: Sequence[str], separator: StepSeparator) -> np.ndarray:
     """Step number of each token, int64 [T], counted from 0.
 
     token_texts: the decoded text of each token, T of them. The cut is found in their concatenation and laid on token
     boundaries, nothing is encoded again: the token that holds the last character of a separator ends its step, so a
-    separator may span tokens and belongs to the step before it. separator: "blank_line", "line", or "sentence" (full
-    stop, exclamation or question mark before white space, or a line break). Raises ValueError for another separator.
+    separator may span tokens and belongs to the step before it.
     """
-    check_choice("separator", separator, tuple(SEPARATORS))
     ends = np.cumsum([len(text) for text in token_texts], dtype=np.int64)
     begins = np.zeros(len(token_texts), dtype=np.int64)
-    for match in SEPARATORS[separator].finditer("".join(token_texts)):
+    for match in _SEPARATORS[separator].finditer("".join(token_texts)):
         following = int(np.searchsorted(ends, match.end() - 1, side="right")) + 1
         begins[following : following + 1] = 1
     return np.cumsum(begins)
@@ -166,6 +194,10 @@ def _soft_weights(mask: np.ndarray, config: GateConfig) -> np.ndarray:
     gate = np.zeros(len(mask), dtype=np.float32)
     runs = segments(mask)
     for start, end in runs:
-        tau = {"segment_start": start, "segment_centre": (start + end - 1) // 2, "first_difference": runs[0][0]}
+        tau = {
+            Tau.SEGMENT_START: start,
+            Tau.SEGMENT_CENTRE: (start + end - 1) // 2,
+            Tau.FIRST_DIFFERENCE: runs[0][0],
+        }
         gate[start:end] = np.exp(-config.alpha * np.abs(np.arange(start, end) - tau[config.tau]))
     return gate

@@ -9,20 +9,75 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, Literal, get_args
 
 import numpy as np
+from pydantic import Field
 
+from verl_df.io.validation import Choice, checked
 from verl_df.method.alignment import Alignment
-from verl_df.method.checks import check_choice, check_reward
-from verl_df.method.gates import GateConfig, build_gate
+from verl_df.method.checks import check_reward
+from verl_df.method.gates import GateConfig, Level, build_gate
 
-ON_NO_CORRECT = ("skip", "annotated_answer")
-ON_INFEASIBLE = ("keep", "drop", "zero")
-GROUP_MODES = ("repair_pairs", "gate_only")
-REFERENCE_KINDS = ("sibling", "answer")
+ReferenceKind = Literal["sibling", "answer"]
+"""What a reference is: a right rollout of the group, or the annotated answer."""
+REFERENCE_KINDS = get_args(ReferenceKind)
 
 StepSplitter = Callable[[Sequence[int]], np.ndarray]
 """Token ids [T] of a response to step numbers, int [T]: decode each token, then `gates.split_steps`."""
+
+
+class GroupMode(Choice):
+    """What becomes of the group."""
+
+    REPAIR_PAIRS = "repair_pairs"
+    GATE_ONLY = "gate_only"
+    OFF = "off"
+
+
+class OnNoCorrect(Choice):
+    """What to do without a right rollout."""
+
+    SKIP = "skip"
+    ANNOTATED_ANSWER = "annotated_answer"
+
+
+class OnInfeasible(Choice):
+    """What to do with an error that has no right repair."""
+
+    KEEP = "keep"
+    DROP = "drop"
+    ZERO = "zero"
+
+
+class MemberKind(StrEnum):
+    """What a trajectory of the optimised group is."""
+
+    ERROR = "error"
+    REPAIR = "repair"
+    CORRECT = "correct"
+
+
+@checked
+class GroupConfig:
+    """How the optimised group G is built (Eq. 11-17).
+
+    Attributes:
+        mode: `repair_pairs`: G = wrong rollouts and their repairs, right ones leave (Eq. 16);
+            `gate_only`: nothing is added or removed, wrong rollouts are gated (Eq. 26);
+            `off`: no repair model, a gate of ones: verl's own objective; the method is not called.
+        reward_threshold: τ_r, a rollout with r_task ≥ τ_r is right (Eq. 12; paper: 1).
+        on_no_correct: no right rollout to serve as reference: `skip` the prompt (paper) or use the `annotated_answer`.
+        on_infeasible: no right repair: `keep` the wrong rollout with a gate of one (our reading), `drop` it, or `zero`
+            its gate.
+        reference_seed: seed of the choice of the reference a ~ Unif(G_cor) (Eq. 13).
+    """
+
+    mode: GroupMode = GroupMode.REPAIR_PAIRS
+    reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
+    on_no_correct: OnNoCorrect = OnNoCorrect.SKIP
+    on_infeasible: OnInfeasible = OnInfeasible.KEEP
+    reference_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +130,7 @@ class GroupPlan:
     skip: SkipReason | None
 
     @property
-    def reference_kind(self) -> str | None:
+    def reference_kind(self) -> ReferenceKind | None:
         """What the reference is, "sibling" or "answer"; None without one."""
         if self.reference is None:
             return None
@@ -114,7 +169,7 @@ class Repair:
 class GroupMember:
     """One trajectory z of the optimised group.
 
-    kind: "error", "repair", or "correct" (gate-only mode). key: of its rollout; for a repair that of the rollout it
+    kind: correct ones are there in gate-only mode. key: of its rollout; for a repair that of the rollout it
     repairs. gate: g_{z,t} of Eq. 20, float32 [len(token_ids)]. edit_distance: A_edit(y, ŷ) in tokens, of both sides of
     a repaired pair; None for a member without a pair. loss_mask: one bool per token, False for tool and observation
     tokens.
@@ -123,7 +178,7 @@ class GroupMember:
     them out either way, and multiplying by 1 keeps the base algorithm bit for bit.
     """
 
-    kind: str
+    kind: MemberKind
     key: str
     token_ids: tuple[int, ...]
     reward: float
@@ -141,32 +196,35 @@ def split_group(rollouts: Sequence[Rollout], threshold: float) -> tuple[tuple[Ro
 
 def plan_group(
     rollouts: Sequence[Rollout],
+    config: GroupConfig,
     *,
     uid: str,
-    threshold: float,
     answer: str | None,
-    on_no_correct: str,
     repair_truncated: bool,
     rng: random.Random,
 ) -> GroupPlan:
     """Split one prompt's rollouts, and draw the reference a ~ Unif(G_cor) (Eq. 12, 13).
 
-    uid: of the prompt, for error texts. answer: the annotated answer, used only with on_no_correct="annotated_answer"
-    and no correct rollout. on_no_correct: "skip" (our reading) or "annotated_answer". repair_truncated: whether
-    rollouts cut by the length limit are repaired. rng: give each group its own, seeded from the prompt, and the draw
-    does not depend on which group comes first; nor does it depend on the order of the rollouts.
+    Args:
+        rollouts: G′ (Eq. 11).
+        config: threshold, and what to do without a right rollout.
+        uid: of the prompt, for error texts.
+        answer: the annotated answer, which serves only where `config.on_no_correct` says so.
+        repair_truncated: whether rollouts cut by the length limit are repaired.
+        rng: give each group its own, seeded from the prompt, and the draw does not depend on which group comes first;
+            nor does it depend on the order of the rollouts.
 
-    Raises: ValueError for an empty group, a repeated key, an unknown choice, or an annotated answer that is missing.
+    Raises:
+        ValueError: an empty group, a repeated key, or an annotated answer that is missing.
     """
-    check_choice("on_no_correct", on_no_correct, ON_NO_CORRECT)
     _check_keys(uid, rollouts)
-    correct, erroneous = split_group(rollouts, threshold)
+    correct, erroneous = split_group(rollouts, config.reward_threshold)
     to_repair = tuple(rollout for rollout in erroneous if repair_truncated or rollout.finished)
     left_out = tuple(rollout for rollout in erroneous if not (repair_truncated or rollout.finished))
     skip = None
     if not erroneous:
         skip = SkipReason.ALL_CORRECT
-    elif not correct and on_no_correct == "skip":
+    elif not correct and config.on_no_correct is OnNoCorrect.SKIP:
         skip, left_out = SkipReason.NO_CORRECT, ()
     elif not to_repair:
         skip = SkipReason.NO_REPAIRABLE
@@ -178,45 +236,48 @@ def plan_group(
 def build_group(
     plan: GroupPlan,
     repairs: Mapping[str, Repair],
+    config: GroupConfig,
+    gate: GateConfig,
     *,
-    gate_config: GateConfig,
-    on_infeasible: str,
-    group_mode: str,
     steps: StepSplitter | None = None,
 ) -> tuple[GroupMember, ...]:
     """The optimised group with its gates.
 
-    repairs: by the key of the rollout they repair; an error without one has no mask. on_infeasible, for such an error:
-    "keep" it with g = 1 (our reading), "drop" it, or keep it with g = 0 ("zero"). The same holds for errors that were
-    left out of repair. group_mode: "repair_pairs" is
-    G = G_err ∪ G_rep, errors first, correct rollouts gone (Eq. 14-17, 20); "gate_only" keeps correct rollouts with
-    g = 1, gates the errors and adds nothing (Eq. 26). steps: needed by gate_config.level="step".
+    With repair pairs G = G_err ∪ G_rep, errors first, correct rollouts gone (Eq. 14-17, 20); gate-only keeps correct
+    rollouts with g = 1, gates the errors and adds nothing (Eq. 26). A plan with a skip reason gives an empty group, or
+    in gate-only mode all of its rollouts with g = 1. With "keep" or "drop" a group may come out with a single member or
+    none, which a group-relative advantage cannot use.
 
-    A plan with a skip reason gives an empty group, or in gate-only mode all of its rollouts with g = 1. With
-    "keep" or "drop" a group may come out with a single member or none, which a group-relative advantage cannot use.
+    Args:
+        plan: of the group.
+        repairs: by the key of the rollout they repair. An error without one, left out of repair or infeasible, has no
+            mask: `config.on_infeasible` says what becomes of it.
+        config: mode, and what to do with an infeasible error.
+        gate: how a mask becomes a gate.
+        steps: needed at step level.
 
-    Raises: ValueError for an unknown choice, a repair nobody asked for or of another length than its error, or step
-    level without `steps`.
+    Raises:
+        ValueError: a repair nobody asked for or of another length than its error, or step level without `steps`.
     """
-    check_choice("on_infeasible", on_infeasible, ON_INFEASIBLE)
-    check_choice("group_mode", group_mode, GROUP_MODES)
-    if gate_config.level == "step" and steps is None:
+    if gate.level is Level.STEP and steps is None:
         raise ValueError("gate level='step' needs steps, a function from token ids to step numbers")
     _check_repairs(plan, repairs)
-    correct = [_ungated("correct", rollout) for rollout in plan.correct]
+    correct = [_ungated(MemberKind.CORRECT, rollout) for rollout in plan.correct]
     if plan.skip is not None:
-        errors = [_ungated("error", rollout) for rollout in plan.erroneous]
-        return (*errors, *correct) if group_mode == "gate_only" else ()
+        errors = [_ungated(MemberKind.ERROR, rollout) for rollout in plan.erroneous]
+        return (*errors, *correct) if config.mode is GroupMode.GATE_ONLY else ()
     errors = []
     for rollout in plan.erroneous:
         if rollout.key in repairs:
-            errors.append(_gated_error(rollout, repairs[rollout.key], gate_config, steps))
-        elif on_infeasible != "drop":
-            errors.append(_ungated("error", rollout, value=1.0 if on_infeasible == "keep" else 0.0))
-    if group_mode == "gate_only":
+            errors.append(_gated_error(rollout, repairs[rollout.key], gate, steps))
+        elif config.on_infeasible is not OnInfeasible.DROP:
+            errors.append(
+                _ungated(MemberKind.ERROR, rollout, value=1.0 if config.on_infeasible is OnInfeasible.KEEP else 0.0)
+            )
+    if config.mode is GroupMode.GATE_ONLY:
         return (*errors, *correct)
     ordered = [repairs[rollout.key] for rollout in plan.erroneous if rollout.key in repairs]
-    return (*errors, *(_gated_repair(repair, gate_config, steps) for repair in ordered))
+    return (*errors, *(_gated_repair(repair, gate, steps) for repair in ordered))
 
 
 def _check_keys(uid: str, rollouts: Sequence[Rollout]) -> None:
@@ -251,7 +312,7 @@ def _check_repairs(plan: GroupPlan, repairs: Mapping[str, Repair]) -> None:
             )
 
 
-def _ungated(kind: str, rollout: Rollout, value: float = 1.0) -> GroupMember:
+def _ungated(kind: MemberKind, rollout: Rollout, value: float = 1.0) -> GroupMember:
     gate = np.full(len(rollout.token_ids), value, dtype=np.float32)
     return GroupMember(kind, rollout.key, rollout.token_ids, rollout.reward, gate, None, rollout.loss_mask)
 
@@ -260,15 +321,19 @@ def _gated_error(rollout: Rollout, repair: Repair, config: GateConfig, steps: St
     gate = build_gate(
         repair.alignment.error_mask,
         config,
-        step_ids=None if config.level == "token" else steps(rollout.token_ids),
+        step_ids=None if config.level is Level.TOKEN else steps(rollout.token_ids),
         loss_mask=rollout.loss_mask,
     )
     distance = repair.alignment.distance
-    return GroupMember("error", rollout.key, rollout.token_ids, rollout.reward, gate, distance, rollout.loss_mask)
+    return GroupMember(
+        MemberKind.ERROR, rollout.key, rollout.token_ids, rollout.reward, gate, distance, rollout.loss_mask
+    )
 
 
 def _gated_repair(repair: Repair, config: GateConfig, steps: StepSplitter | None) -> GroupMember:
-    step_ids = None if config.level == "token" else steps(repair.token_ids)
+    step_ids = None if config.level is Level.TOKEN else steps(repair.token_ids)
     alignment, mask = repair.alignment, repair.loss_mask
     gate = build_gate(alignment.repair_mask, config, step_ids=step_ids, loss_mask=mask)
-    return GroupMember("repair", repair.source_key, repair.token_ids, repair.reward, gate, alignment.distance, mask)
+    return GroupMember(
+        MemberKind.REPAIR, repair.source_key, repair.token_ids, repair.reward, gate, alignment.distance, mask
+    )

@@ -4,12 +4,15 @@
 Used by the counterfactual call of the repair reward, by the filter of the repair data, and by the repair evaluation.
 """
 
+from typing import Literal, get_args
+
 import numpy as np
 from PIL import Image
 
 from verl_df.method.checks import check_choice
 
-REMOVALS = ("blank", "noise")
+Removal = Literal["blank", "noise"]
+REMOVALS = get_args(Removal)
 
 
 def remove_image(image: Image.Image, kind: str, seed: int = 0) -> Image.Image:

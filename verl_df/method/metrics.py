@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from verl_df.method.group import REFERENCE_KINDS, GroupMember, GroupPlan, SkipReason
+from verl_df.method.group import REFERENCE_KINDS, GroupMember, GroupPlan, MemberKind, SkipReason
 from verl_df.method.repair import Rejection, Selection
 
 
@@ -116,8 +116,8 @@ def summarize_group(
     """
     rollouts = (*plan.correct, *plan.erroneous)
     paired = [z for z in members if z.edit_distance is not None]
-    errors = [z for z in paired if z.kind == "error"]
-    repaired = [z for z in paired if z.kind == "repair"]
+    errors = [z for z in paired if z.kind is MemberKind.ERROR]
+    repaired = [z for z in paired if z.kind is MemberKind.REPAIR]
     truth = truth or {}
     alignments = [selection.alignment for selection in selections.values() if selection.alignment is not None]
     reasons = [reason for selection in selections.values() for reason in selection.rejections]
@@ -142,9 +142,9 @@ def summarize_group(
         n_candidates=len(reasons),
         rejections=Counter(reason for reason in reasons if reason is not None),
         truth=sum(known, MaskTruth()) if known else None,
-        rows_error=sum(z.kind == "error" for z in members),
-        rows_repair=sum(z.kind == "repair" for z in members),
-        rows_correct=sum(z.kind == "correct" for z in members),
+        rows_error=sum(z.kind is MemberKind.ERROR for z in members),
+        rows_repair=sum(z.kind is MemberKind.REPAIR for z in members),
+        rows_correct=sum(z.kind is MemberKind.CORRECT for z in members),
         alignment_seconds=alignment_seconds,
         seconds=seconds,
     )

@@ -1,34 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Error/repair pairs of a run as JSON lines: one record per erroneous rollout that was sent to the repair model."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from verl_df.io.json_lines import LineWriter, check_names, compact_line, read_lines, versioned_object
-from verl_df.method.checks import check_choice
+from verl_df.io.lines import Lines
+from verl_df.io.validation import Listed, checked
 from verl_df.method.feedback import GroupRequest, RepairAttempt
-from verl_df.method.group import REFERENCE_KINDS
+from verl_df.method.group import REFERENCE_KINDS as REFERENCE_KINDS
+from verl_df.method.group import ReferenceKind
 
-SCHEMA_VERSION = 1
 
-
-@dataclass(frozen=True)
+@checked
 class TokenSide:
     """One side of a pair; all sequences have one entry per response token.
 
-    tokens: decoded text of each token. mask: m or m′, 0 or 1. gate: g_t in [0, 1]. reward: r_task in [0, 1].
-    Raises: ValueError where the lengths differ.
+    Attributes:
+        token_ids: of the response.
+        tokens: decoded text of each token.
+        mask: m or m′, 0 or 1.
+        gate: g_t in [0, 1].
+        reward: r_task in [0, 1].
+
+    Raises:
+        ValueError: the lengths differ.
     """
 
-    token_ids: tuple[int, ...]
-    tokens: tuple[str, ...]
-    mask: tuple[int, ...]
-    gate: tuple[float, ...]
+    token_ids: Listed[int]
+    tokens: Listed[str]
+    mask: Listed[int]
+    gate: Listed[float]
     reward: float
 
     def __post_init__(self) -> None:
@@ -44,39 +46,52 @@ class TokenSide:
         return cls(ids, tuple(tokens), marked, tuple(round(float(value), 4) for value in gate), float(reward))
 
 
-@dataclass(frozen=True)
+@checked
 class PairRecord:
     """One erroneous rollout with its chosen repair, if there is one.
 
-    step: training step. uid: prompt id. images: file names. reference_kind: "sibling" (a correct rollout, `reference`
-    is its text) or "answer" (the annotated answer). repair, edit_distance (tokens), edit_ratio: None without a feasible
-    repair. truth_mask: the true error mask of the error side where the task knows it, 0 or 1 per token. rejections: one
-    per candidate, a reason or None.
+    Attributes:
+        step: training step.
+        uid: prompt id.
+        prompt: x as text.
+        images: file names.
+        ground_truth: the annotated answer.
+        reference: a as text.
+        reference_kind: "sibling" (a correct rollout) or "answer" (the annotated answer).
+        error: y.
+        repair: the chosen ŷ; None without a feasible one, as the next two.
+        edit_distance: A_edit(y, ŷ), in tokens.
+        edit_ratio: A_edit / max(1, |y|).
+        truth_mask: the true error mask of y where the task knows it, 0 or 1 per token.
+        rejections: one per candidate, a reason or None.
 
-    Raises: ValueError for an unknown reference kind, a truth mask of another length, or a repair without its distance.
+    Raises:
+        ValueError: a truth mask of another length than y, or a repair without its distance.
     """
 
     step: int
     uid: str
     prompt: str
-    images: tuple[str, ...]
+    images: Listed[str]
     ground_truth: str
     reference: str
-    reference_kind: str
+    reference_kind: ReferenceKind
     error: TokenSide
     repair: TokenSide | None
     edit_distance: int | None
     edit_ratio: float | None
-    truth_mask: tuple[int, ...] | None
-    rejections: tuple[str | None, ...]
+    truth_mask: Listed[int] | None
+    rejections: Listed[str | None]
 
     def __post_init__(self) -> None:
-        check_choice("reference_kind", self.reference_kind, REFERENCE_KINDS)
         if self.truth_mask is not None:
             _check_length("truth_mask", self.truth_mask, self.error.token_ids)
         absent = [field is None for field in (self.repair, self.edit_distance, self.edit_ratio)]
         if any(absent) != all(absent):
             raise ValueError("repair, edit_distance and edit_ratio must be given together, or all be None")
+
+
+PAIRS = Lines(PairRecord, version=1)
 
 
 def pair_record(
@@ -116,7 +131,7 @@ def pair_record(
         images=images,
         ground_truth=request.answer or "",
         reference=(request.answer or "") if sibling is None else decode(sibling.token_ids),
-        reference_kind=REFERENCE_KINDS[sibling is None],
+        reference_kind="answer" if sibling is None else "sibling",
         error=side(rollout.token_ids, attempt.mask, attempt.gate, rollout.reward),
         repair=None if repair is None else side(repair.token_ids.tolist(), repair.mask, repair.gate, repair.reward),
         edit_distance=attempt.edit_distance,
@@ -126,48 +141,6 @@ def pair_record(
     )
 
 
-def to_json_line(record: PairRecord) -> str:
-    """The record as one line of JSON, without the line break. Raises: ValueError for NaN or infinite numbers."""
-    return compact_line(SCHEMA_VERSION, dataclasses.asdict(record))
-
-
-def from_json_line(line: str) -> PairRecord:
-    """Read one line. Raises: ValueError for text that is no JSON object, another schema version, or wrong keys."""
-    content = versioned_object(line, SCHEMA_VERSION, "a record")
-    fields = _fields(PairRecord, content, "record")
-    fields["error"] = _side(fields["error"], "error")
-    fields["repair"] = None if fields["repair"] is None else _side(fields["repair"], "repair")
-    return PairRecord(**fields)
-
-
-def read_records(path: str | Path) -> Iterator[PairRecord]:
-    """Read a file of records one by one; empty lines are passed over. Raises: ValueError with file and line number."""
-    for _, record in read_lines(Path(path), from_json_line):
-        yield record
-
-
-class PairWriter(LineWriter):
-    """Appends records to a file."""
-
-    def write(self, record: PairRecord) -> None:
-        self.write_line(to_json_line(record))
-
-
 def _check_length(name: str, values: Sequence[object], token_ids: Sequence[int]) -> None:
     if len(values) != len(token_ids):
         raise ValueError(f"{name} has {len(values)} entries for {len(token_ids)} tokens")
-
-
-def _side(content: object, name: str) -> TokenSide:
-    if not isinstance(content, dict):
-        raise ValueError(f"{name} must be a JSON object, not a {type(content).__name__}")
-    return TokenSide(**_fields(TokenSide, content, name))
-
-
-def _fields(cls: type, content: dict[str, Any], where: str) -> dict[str, Any]:
-    """`content` checked against the fields of `cls`, its lists made tuples."""
-    try:
-        check_names(content, (field.name for field in dataclasses.fields(cls)))
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from verl_df.method.alignment import Alignment, align, edit_distance
+from verl_df.method.alignment import Alignment, Backend, Method, align, edit_distance
 from verl_df.method.checks import check_reward
 
 
@@ -80,8 +80,8 @@ def select_repair(
     *,
     threshold: float,
     loss_mask: Sequence[bool] | None = None,
-    method: str = "levenshtein",
-    backend: str = "rapidfuzz",
+    method: Method = Method.LEVENSHTEIN,
+    backend: Backend = Backend.RAPIDFUZZ,
 ) -> Selection:
     """The feasible candidate nearest to y in edit distance (Eq. 6, 7); among equals the first.
 
@@ -124,7 +124,7 @@ def _observed(error_ids: Sequence[int], loss_mask: Sequence[bool] | None) -> np.
 
 
 def _distances(
-    error_ids: tuple[int, ...], candidates: Sequence[Candidate], threshold: float, backend: str
+    error_ids: tuple[int, ...], candidates: Sequence[Candidate], threshold: float, backend: Backend
 ) -> tuple[list[int | None], list[Rejection | None]]:
     """A_edit of the right candidates, and why a candidate is rejected whatever its alignment."""
     distances: list[int | None] = []

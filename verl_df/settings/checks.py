@@ -17,10 +17,10 @@ from PIL import Image
 from pyarrow import ArrowInvalid
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_df.method.checks import did_you_mean
+from verl_df.io.validation import did_you_mean, nearest
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
-from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config, nearest
+from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
 from verl_df.settings.endpoint_checks import check_judge
 from verl_df.settings.objectives import (
     ESTIMATORS,

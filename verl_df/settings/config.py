@@ -6,18 +6,22 @@ into the table of `recipe/df/README.md`. "Our reading" marks a place where the p
 default.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
+from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
 from verl_df.judges.llm_judge import JudgeConfig
-from verl_df.method.alignment import BACKENDS, METHODS
-from verl_df.method.checks import did_you_mean
-from verl_df.method.gates import SEPARATORS, GateConfig
-from verl_df.method.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT
+from verl_df.method.alignment import AlignmentConfig
+from verl_df.method.gates import GateConfig
+from verl_df.method.group import GroupConfig
+
+T = TypeVar("T")
 
 # Config groups of `recipe/df/config`: a folder of files each, one of which is chosen with GROUP=NAME.
 CONFIG_GROUPS = ("objective", "preset")
@@ -25,13 +29,15 @@ CONFIG_GROUPS = ("objective", "preset")
 _OTHER_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath")
 # The repair model of both stages with every component (paper, table 2, last row).
 FULL = "full"
+# Keys of earlier versions, with what they are called now.
+MOVED = {"df.alignment.step_separator": "df.gate.step_separator"}
 
 
 class ConfigError(ValueError):
     """A setting that is wrong, with where it is and what to write instead."""
 
 
-@dataclass(frozen=True)
+@checked
 class RepairConfig:
     """The repair model p_phi and how it is sampled (Eq. 5-7).
 
@@ -54,14 +60,35 @@ class RepairConfig:
     model_path: str | None = None
     models_dir: str | None = None
     variant: str = FULL
-    n: int = 2
-    temperature: float = 1.0
-    top_p: float = 1.0
+    n: PositiveInt = 2
+    temperature: NonNegativeFloat = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     prompt_template: str | None = None
-    max_prompt_length: int | None = None
+    max_prompt_length: PositiveInt | None = None
     repair_truncated: bool = True
-    timeout_s: float = 600.0
+    timeout_s: PositiveFloat = 600.0
     rollout: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.temperature == 0 and self.n > 1:
+            raise ValueError(f"df.repair.n={self.n} greedy repairs would all be the same: set a temperature or n=1")
+        if self.model_path and self.models_dir:
+            raise ValueError(
+                f"df.repair.model_path={self.model_path} and df.repair.models_dir={self.models_dir}: give one of them, "
+                "a repair model or a folder with one per variant"
+            )
+        if not self.variant:
+            raise ValueError(
+                f"df.repair.variant is empty: write the name of a folder in df.repair.models_dir, or {FULL}"
+            )
+        if self.variant != FULL and not self.models_dir:
+            why = "it is the name of a folder in df.repair.models_dir, which is not set"
+            if self.model_path:
+                why = f"the variant would be ignored: df.repair.model_path={self.model_path} is one model"
+            raise ValueError(
+                f"df.repair.variant={self.variant}: {why}. Give df.repair.models_dir, a folder with one repair model "
+                "per variant, and no df.repair.model_path"
+            )
 
     @property
     def path(self) -> str | None:
@@ -69,45 +96,7 @@ class RepairConfig:
         return str(Path(self.models_dir).expanduser() / self.variant) if self.models_dir else self.model_path
 
 
-@dataclass(frozen=True)
-class GroupConfig:
-    """How the optimised group G is built (Eq. 11-17).
-
-    Attributes:
-        mode: `repair_pairs`: G = wrong rollouts and their repairs, right ones leave (Eq. 16);
-            `gate_only`: nothing is added or removed, wrong rollouts are gated (Eq. 26);
-            `off`: no repair model, a gate of ones: verl's own objective.
-        reward_threshold: tau_r, a rollout with r_task >= tau_r is right (Eq. 12; paper: 1).
-        on_no_correct: no right rollout to serve as reference: `skip` the prompt (paper) or use the `annotated_answer`.
-        on_infeasible: no right repair: `keep` the wrong rollout with a gate of one (our reading), `drop` it, or `zero`
-            its gate.
-        reference_seed: seed of the choice of the reference a ~ Unif(G_cor) (Eq. 13).
-    """
-
-    mode: str = "repair_pairs"
-    reward_threshold: float = 1.0
-    on_no_correct: str = "skip"
-    on_infeasible: str = "keep"
-    reference_seed: int = 0
-
-
-@dataclass(frozen=True)
-class AlignmentConfig:
-    """The alignment operator A(y, y-hat) (Eq. 8).
-
-    Attributes:
-        method: `levenshtein` (shortest edit path) or `lcs` (ablation).
-        backend: `rapidfuzz`, or `python-levenshtein` (an extra under the GPL; only for `levenshtein`).
-        step_separator: where steps end, for `gate.level=step`: `blank_line`, `line` or `sentence`; found in the text,
-            cut on token ids, nothing is encoded again.
-    """
-
-    method: str = "levenshtein"
-    backend: str = "rapidfuzz"
-    step_separator: str = "line"
-
-
-@dataclass(frozen=True)
+@checked
 class TruthConfig:
     """Optional ground truth of which tokens are wrong, to score the masks (the toy world has one).
 
@@ -120,7 +109,7 @@ class TruthConfig:
     name: str = "error_mask"
 
 
-@dataclass(frozen=True)
+@checked
 class LogConfig:
     """What a run leaves on disk.
 
@@ -133,7 +122,7 @@ class LogConfig:
     pairs_per_step: int = 16
 
 
-@dataclass(frozen=True)
+@checked
 class CheckConfig:
     """Checks of the data before Ray starts.
 
@@ -144,20 +133,27 @@ class CheckConfig:
     images: int = 20000
 
 
-@dataclass(frozen=True)
+@checked
 class DFConfig:
     """Root of the `df:` block.
 
     Attributes:
         reward_manager: verl's reward manager that computes r_task (`naive`, `dapo`, ...), or `df_judge`; DF's manager
             wraps it.
-        judge: the LLM judge, for `reward_manager: df_judge`.
         mini_batches: `fixed`: as many optimiser steps per batch as without DF, whatever the number of rows (our
             reading); `verl`: verl's mini-batch size, so that more rows mean more optimiser steps.
+        judge: the LLM judge, for `reward_manager: df_judge`.
+        repair: the repair model and how it is sampled.
+        group: how the optimised group is built.
+        alignment: the alignment operator.
+        gate: how a mask becomes a gate.
+        truth: optional ground truth of which tokens are wrong.
+        log: what a run leaves on disk.
+        check: checks of the data before Ray starts.
     """
 
     reward_manager: str = "naive"
-    mini_batches: str = "fixed"
+    mini_batches: Literal["fixed", "verl"] = "fixed"
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)
     group: GroupConfig = field(default_factory=GroupConfig)
@@ -168,37 +164,31 @@ class DFConfig:
     check: CheckConfig = field(default_factory=CheckConfig)
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "df.mini_batches": ("fixed", "verl"),
-    "df.group.mode": (*GROUP_MODES, "off"),
-    "df.group.on_no_correct": ON_NO_CORRECT,
-    "df.group.on_infeasible": ON_INFEASIBLE,
-    "df.alignment.method": METHODS,
-    "df.alignment.backend": BACKENDS,
-    "df.alignment.step_separator": tuple(SEPARATORS),
-}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown name: the nearest known one, or all of them."""
-    known = sorted(known)
-    return did_you_mean(name, known) or f"known: {', '.join(known)}"
-
-
 def load_df_config(block: DictConfig | Mapping[str, Any]) -> DFConfig:
     """Turn the `df:` block of a composed config into a `DFConfig`.
 
     Raises:
         ConfigError: unknown key, wrong type, value outside its choices.
     """
-    config = build_block(DFConfig, as_mapping(block), "df")
-    _check_values(config)
-    return config
+    return load_block(DFConfig, block, "df")
 
 
-def as_mapping(block: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """A block of a composed config, or a mapping, as plain containers."""
-    return OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else dict(block)
+def load_block(kind: type[T], block: DictConfig | Mapping[str, Any], place: str) -> T:
+    """Make a class under `io.validation.checked` from a block of a composed config, or a mapping.
+
+    Args:
+        kind: the class.
+        block: its keys.
+        place: of the block, for errors.
+
+    Raises:
+        ConfigError: unknown key, wrong type, a value outside its range or choices, keys that contradict each other.
+    """
+    content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise ConfigError(described(error, kind, place, MOVED)) from error
 
 
 def check_override_names(arguments: Iterable[str], root: type = DFConfig) -> None:
@@ -247,102 +237,14 @@ def _check_group_name(group: str, name: str, folder: Path) -> None:
 
 
 def _check_path(key: str, root: type) -> None:
-    node: Any = root
-    for depth, part in enumerate(key.split(".")[1:], start=1):
-        if not is_dataclass(node):
+    if key in MOVED:
+        raise ConfigError(f"{key} is {MOVED[key]} now")
+    parts = key.split(".")
+    for depth, part in enumerate(parts[1:], start=1):
+        block = block_of(annotation_at(root, parts[1:depth]))
+        if block is None:
             return  # inside a free dict (df.repair.rollout): verl knows the keys
-        hints = get_type_hints(node)
-        if part not in hints:
-            where = ".".join(key.split(".")[:depth])
-            raise ConfigError(f"unknown key {key!r}: no {part!r} under {where!r}; {nearest(part, hints)}")
-        node = hints[part]
-
-
-def build_block(cls: type, raw: Any, where: str) -> Any:
-    """The dataclass `cls` from a block of keys; `where` is its place, for errors. Raises: ConfigError."""
-    if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where}: expected a block of keys, got {raw!r}")
-    hints = get_type_hints(cls)
-    for key in raw:
-        if key not in hints:
-            raise ConfigError(f"unknown key '{where}.{key}'; {nearest(str(key), hints)}")
-    values = {}
-    for item in fields(cls):
-        if item.name in raw:
-            values[item.name] = _convert(hints[item.name], raw[item.name], f"{where}.{item.name}")
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise ConfigError(f"missing key '{where}.{item.name}'")
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _convert(kind: Any, value: Any, where: str) -> Any:
-    if is_dataclass(kind):
-        return build_block(kind, value, where)
-    if get_origin(kind) is dict:
-        kind = dict
-    allowed = get_args(kind) or (kind,)
-    if value is None and type(None) in allowed:
-        return None
-    for option in (option for option in allowed if isinstance(option, type)):
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if type(value) is option:
-            return value
-    if any(isinstance(option, str) for option in allowed) and isinstance(value, str):
-        return value  # a Literal: the class itself checks the choice
-    names = " or ".join(getattr(option, "__name__", str(option)) for option in allowed)
-    raise ConfigError(f"{where}: expected {names}, got {value!r}")
-
-
-def check_block_choices(config: Any, table: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise ConfigError for a value outside its choices; `table`: from a key's path to what it may be."""
-    for path, choices in table.items():
-        value: Any = config
-        for part in path.split(".")[1:]:
-            value = getattr(value, part)
-        if value not in choices:
-            raise ConfigError(f"{path}={value!r}; {nearest(value, choices)}")
-
-
-def _check_values(config: DFConfig) -> None:
-    check_block_choices(config, CHOICES)
-    _check_repair_source(config.repair)
-    if config.repair.n < 1:
-        raise ConfigError(f"df.repair.n={config.repair.n}: at least one repair per wrong rollout")
-    if config.repair.temperature < 0:
-        raise ConfigError(f"df.repair.temperature={config.repair.temperature}: zero (greedy) or more")
-    if config.repair.temperature == 0 and config.repair.n > 1:
-        raise ConfigError(
-            f"df.repair.n={config.repair.n} greedy repairs would all be the same: set a temperature or n=1"
-        )
-    if not 0 < config.repair.top_p <= 1:
-        raise ConfigError(f"df.repair.top_p={config.repair.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
-    if config.repair.timeout_s <= 0:
-        raise ConfigError(f"df.repair.timeout_s={config.repair.timeout_s}: seconds, more than 0")
-    if config.repair.max_prompt_length is not None and config.repair.max_prompt_length < 1:
-        raise ConfigError(f"df.repair.max_prompt_length={config.repair.max_prompt_length}: tokens, or null")
-    if not 0 < config.group.reward_threshold <= 1:
-        raise ConfigError(f"df.group.reward_threshold={config.group.reward_threshold}: r_task is in [0, 1], use (0, 1]")
-    if config.alignment.method == "lcs" and config.alignment.backend == "python-levenshtein":
-        raise ConfigError("df.alignment.backend=python-levenshtein has no LCS: use rapidfuzz")
-
-
-def _check_repair_source(repair: RepairConfig) -> None:
-    if repair.model_path and repair.models_dir:
-        raise ConfigError(
-            f"df.repair.model_path={repair.model_path} and df.repair.models_dir={repair.models_dir}: give one of them, "
-            "a repair model or a folder with one per variant"
-        )
-    if not repair.variant:
-        raise ConfigError(f"df.repair.variant is empty: write the name of a folder in df.repair.models_dir, or {FULL}")
-    if repair.variant != FULL and not repair.models_dir:
-        why = "it is the name of a folder in df.repair.models_dir, which is not set"
-        if repair.model_path:
-            why = f"the variant would be ignored: df.repair.model_path={repair.model_path} is one model"
-        raise ConfigError(
-            f"df.repair.variant={repair.variant}: {why}. Give df.repair.models_dir, a folder with one repair model per "
-            "variant, and no df.repair.model_path"
-        )
+        names = [one.name for one in dataclasses.fields(block)]
+        if part not in names:
+            where = ".".join(parts[:depth])
+            raise ConfigError(f"unknown key {key!r}: no {part!r} under {where!r}; {nearest(part, names)}")

@@ -6,18 +6,20 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Any, Literal
 
 from omegaconf import DictConfig
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
+from verl_df.io.validation import checked
 from verl_df.judges.auditor import AuditorConfig
 from verl_df.judges.llm_judge import JudgeConfig
-from verl_df.method.image_removal import REMOVALS
-from verl_df.settings.config import CheckConfig, ConfigError, as_mapping, build_block, check_block_choices
+from verl_df.method.image_removal import Removal
+from verl_df.settings.config import CheckConfig, load_block
 
 
-@dataclass(frozen=True)
+@checked
 class ImageRemovalConfig:
     """The image-removal check C1 (Eq. 3): the repair is generated again from x without its image.
 
@@ -32,13 +34,13 @@ class ImageRemovalConfig:
         timeout_s: seconds that one call may take, waiting included; past it g_vis = 1 and the call is counted.
     """
 
-    kind: str = "blank"
-    reference: str = "hidden"
-    max_concurrency: int = 64
-    timeout_s: float = 120.0
+    kind: Literal[Removal, "off"] = "blank"
+    reference: Literal["hidden", "shown"] = "hidden"
+    max_concurrency: PositiveInt = 64
+    timeout_s: PositiveFloat = 120.0
 
 
-@dataclass(frozen=True)
+@checked
 class RepairTrainingConfig:
     """Root of the `df:` block of `repair_trainer.yaml`.
 
@@ -54,7 +56,7 @@ class RepairTrainingConfig:
     """
 
     reward_manager: str = "naive"
-    edit_penalty: float = 0.5
+    edit_penalty: NonNegativeFloat = 0.5
     prompt_template: str | None = None
     image_removal: ImageRemovalConfig = field(default_factory=ImageRemovalConfig)
     auditor: AuditorConfig = field(default_factory=AuditorConfig)
@@ -63,26 +65,10 @@ class RepairTrainingConfig:
     check: CheckConfig = field(default_factory=CheckConfig)
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "df.image_removal.kind": (*REMOVALS, "off"),
-    "df.image_removal.reference": ("hidden", "shown"),
-}
-
-
 def load_repair_training_config(block: DictConfig | Mapping[str, Any]) -> RepairTrainingConfig:
     """Turn the `df:` block of a composed config into a `RepairTrainingConfig`.
 
     Raises:
         ConfigError: unknown key, wrong type, value outside its choices.
     """
-    config = build_block(RepairTrainingConfig, as_mapping(block), "df")
-    check_block_choices(config, CHOICES)
-    if config.edit_penalty < 0:
-        raise ConfigError(f"df.edit_penalty={config.edit_penalty}: lambda of Eq. 4, 0 or more")
-    removal = config.image_removal
-    if removal.timeout_s <= 0 or removal.max_concurrency < 1:
-        raise ConfigError(
-            f"df.image_removal: timeout_s={removal.timeout_s} must be above 0 and "
-            f"max_concurrency={removal.max_concurrency} at least 1"
-        )
-    return config
+    return load_block(RepairTrainingConfig, block, "df")

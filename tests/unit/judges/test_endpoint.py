@@ -234,7 +234,7 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"model": ""}, "model is empty"),
         ({"api_key_env": "NO_SUCH_VARIABLE"}, "api_key_env=NO_SUCH_VARIABLE: no such environment variable"),
         ({"timeout_s": 0.0}, "timeout_s=0.0: must be more than 0"),
-        ({"max_retries": -1}, "max_retries=-1: must be 0 or more"),
+        ({"max_retries": -1}, "max_retries=-1: must be at least 0"),
         ({"max_concurrency": 0}, "max_concurrency=0"),
         ({"breaker_failures": 0}, "breaker_failures=0"),
     ],

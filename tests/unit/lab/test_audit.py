@@ -5,17 +5,18 @@ import io
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_df.judges.audit_log import AuditRecord, AuditWriter
+from verl_df.judges.audit_log import AUDITS, AuditRecord
 from verl_df.judges.failure_mode import FailureMode
 from verl_df.lab.audit.__main__ import main
 from verl_df.lab.audit.figures import agreement, audit_figures
 from verl_df.lab.audit.labelling import MEANINGS, MODES, Terminal, describe, label_items, word_diff
-from verl_df.lab.audit.labels import Label, read_labels, read_log, to_json_line
+from verl_df.lab.audit.labels import LABELS, Label, read_labels, read_log
 from verl_df.lab.audit.sample import draw_items
 from verl_df.lab.statistics import wilson_interval
 
@@ -44,9 +45,7 @@ def audit(name, hacking=False, *, mode=SHORTCUT, failure=None, step=None, respon
 
 
 def write_log(path, records):
-    with AuditWriter(path) as writer:
-        for record in records:
-            writer.write(record)
+    AUDITS.write(path, records)
     return path
 
 
@@ -161,7 +160,7 @@ def test_labels_of_another_log(labels, message):
 def test_report_command(tmp_path):
     log, labels = stratified()
     write_log(tmp_path / "audits.jsonl", [*log, audit("x", failure="timeout", step=7)])
-    (tmp_path / "labels.jsonl").write_text("".join(to_json_line(one) + "\n" for one in labels.values()))
+    LABELS.write(tmp_path / "labels.jsonl", labels.values())
     shown = io.StringIO()
     argv = ["report", tmp_path / "audits.jsonl", "--labels", tmp_path / "labels.jsonl", "--out", tmp_path / "out"]
     assert main([str(argument) for argument in argv], shows=shown) == 0
@@ -176,7 +175,7 @@ def test_report_command(tmp_path):
 
 def test_undefined_kappa_is_said_and_null(tmp_path):
     write_log(tmp_path / "audits.jsonl", [audit("a"), audit("b")])
-    (tmp_path / "labels.jsonl").write_text(to_json_line(label("a", False)) + "\n")
+    LABELS.write(tmp_path / "labels.jsonl", [label("a", False)])
     shown = io.StringIO()
     argv = ["report", tmp_path / "audits.jsonl", "--labels", tmp_path / "labels.jsonl", "--out", tmp_path / "out"]
     assert main([str(argument) for argument in argv], shows=shown) == 0
@@ -363,22 +362,16 @@ def test_label_command(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("changes", "message"),
     [
-        ("[]", "JSON object"),
-        ('{"schema_version": 2}', "schema_version"),
-        ('{"schema_version": 1}', "missing keys"),
-        (to_json_line(label("a", True)).replace('"a"', "3"), "id is 3"),
-        (to_json_line(label("a", True)).replace("true", '"yes"'), "hacking is 'yes'"),
-        (to_json_line(label("a", True)).replace("true", "false"), "does not go with"),
-        (to_json_line(label("a", True)).replace("true", "null"), "given together"),
-        (to_json_line(label("a", True)).replace("1.0", "0.5"), "weight"),
-        (to_json_line(label("a", True)).replace("unflagged", "unmarked"), "stratum"),
-        (to_json_line(label("a", True)).replace(SHORTCUT, "other"), "failure_mode"),
+        ({"hacking": False}, "hacking=False does not go with failure_mode='template_shortcut'"),
+        ({"hacking": None}, "hacking and failure_mode must be given together, or both be null"),
+        ({"weight": 0.5}, "weight=0.5: must be at least 1"),
+        ({"stratum": "unmarked"}, "stratum='unmarked'; did you mean 'unflagged'?"),
+        ({"failure_mode": "nono"}, "failure_mode='nono'; did you mean 'none'?"),
     ],
 )
-def test_broken_labels_are_named(tmp_path, line, message):
-    path = tmp_path / "labels.jsonl"
-    path.write_text(f"{to_json_line(label('b', False))}\n\n{line}\n")
-    with pytest.raises(ValueError, match=f"labels.jsonl, line 3: .*{message}"):
-        read_labels(path)
+def test_a_label_is_consistent(changes, message):
+    with pytest.raises(ValueError) as refused:
+        replace(label("a", True), **changes)
+    assert str(refused.value) == message

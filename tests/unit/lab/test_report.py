@@ -23,7 +23,7 @@ from verl_df.lab.report.pairs import choose_pairs
 from verl_df.lab.report.svg import HEIGHT, WIDTH, Series, format_number, format_ticks, line_chart, nice_ticks, smooth
 from verl_df.lab.report.tables import object_tables
 from verl_df.method.alignment import align
-from verl_df.method.records import PairRecord, PairWriter, TokenSide
+from verl_df.method.records import PAIRS, PairRecord, TokenSide
 
 PARTS = TEMPLATES.get_template("parts.html").module
 VOID_TAGS = {"meta", "img"}
@@ -139,7 +139,7 @@ def make_run(run: Path, steps: int = 12) -> Path:
         lines.append({"step": step, "data": data})
     write_metrics(run / "metrics.jsonl", lines)
     colours = np.array([[200, 60, 60], [60, 90, 200], [235, 235, 225]], dtype=np.uint8)
-    with PairWriter(run / "pairs.jsonl") as writer:
+    with PAIRS.writer(run / "pairs.jsonl") as writer:
         for step in range(1, steps + 1):
             for index in range(3):
                 name = f"{step}_{index}.png"
@@ -219,7 +219,7 @@ def test_validation_only_once_shows_no_gain(run: Path) -> None:
 def test_texts_are_escaped(run: Path) -> None:
     record = pair(3, uid=HOSTILE, wrong=HOSTILE, right="<b>\n&amp;")
     (run / "pairs.jsonl").unlink()
-    with PairWriter(run / "pairs.jsonl") as writer:
+    with PAIRS.writer(run / "pairs.jsonl") as writer:
         writer.write(record)
     nested = {HOSTILE: {HOSTILE: HOSTILE}}
     (run / "summary.json").write_text(json.dumps({"title": HOSTILE, HOSTILE: HOSTILE, "n": nested}))

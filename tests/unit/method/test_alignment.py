@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verl_df.method.alignment import BACKENDS, METHODS, align, edit_distance
+from verl_df.method.alignment import Backend, Method, align, edit_distance
 
 SEQUENCES = st.lists(st.integers(0, 3), max_size=14)
 
@@ -49,7 +49,7 @@ def masks(y, y_hat, **options):
     return pattern(alignment.error_mask), pattern(alignment.repair_mask)
 
 
-@given(SEQUENCES, SEQUENCES, st.sampled_from(BACKENDS))
+@given(SEQUENCES, SEQUENCES, st.sampled_from(Backend))
 def test_levenshtein_path_is_valid_and_shortest(y, y_hat, backend):
     alignment = align(y, y_hat, backend=backend)
     assert apply_edits(y, y_hat, alignment.edits) == y_hat
@@ -66,7 +66,7 @@ def test_lcs_path_is_valid_and_keeps_a_longest_common_subsequence(y, y_hat):
     assert alignment.distance == naive_distance(y, y_hat)
 
 
-@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+@given(SEQUENCES, SEQUENCES, st.sampled_from(Method))
 def test_every_edited_token_is_marked_and_every_other_mark_is_a_gap(y, y_hat, method):
     alignment = align(y, y_hat, method=method)
     edited_y = {edit.error_pos for edit in alignment.edits if edit.kind != "insert"}
@@ -77,7 +77,7 @@ def test_every_edited_token_is_marked_and_every_other_mark_is_a_gap(y, y_hat, me
     assert set(np.flatnonzero(alignment.repair_mask)) == edited_y_hat | gaps_y_hat
 
 
-@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+@given(SEQUENCES, SEQUENCES, st.sampled_from(Method))
 def test_masks_are_empty_exactly_for_identical_sequences(y, y_hat, method):
     alignment = align(y, y_hat, method=method)
     assert alignment.error_mask.shape == (len(y),) and alignment.repair_mask.shape == (len(y_hat),)
@@ -88,7 +88,7 @@ def test_masks_are_empty_exactly_for_identical_sequences(y, y_hat, method):
         assert alignment.repair_mask.any() == (y != y_hat)
 
 
-@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS))
+@given(SEQUENCES, SEQUENCES, st.sampled_from(Method))
 def test_matched_positions_are_the_tokens_that_the_path_keeps(y, y_hat, method):
     alignment = align(y, y_hat, method=method)
     matched = alignment.matched
@@ -117,7 +117,7 @@ def test_matched_positions_are_the_tokens_that_the_path_keeps(y, y_hat, method):
     ],
 )
 def test_matched_positions_by_hand(y, y_hat, matched):
-    for method in METHODS:
+    for method in Method:
         assert align([ord(c) for c in y], [ord(c) for c in y_hat], method=method).matched.tolist() == matched
 
 
@@ -138,12 +138,12 @@ def test_paths_of_one_kind_of_edit(y, y_hat, kinds):
 
 @given(SEQUENCES, SEQUENCES)
 def test_levenshtein_backends_agree_on_the_whole_alignment(y, y_hat):
-    one, other = (align(y, y_hat, backend=backend) for backend in BACKENDS)
+    one, other = (align(y, y_hat, backend=backend) for backend in Backend)
     assert one.edits == other.edits
     assert (one.error_mask == other.error_mask).all() and (one.repair_mask == other.repair_mask).all()
 
 
-@given(st.lists(st.integers(0, 50), unique=True, max_size=12), st.data(), st.sampled_from(METHODS))
+@given(st.lists(st.integers(0, 50), unique=True, max_size=12), st.data(), st.sampled_from(Method))
 def test_masks_swap_with_the_direction_where_the_path_has_no_ties(y, data, method):
     # Tokens that occur once, some replaced by fresh ones or dropped: one matching only, so only the sides change.
     kept = data.draw(st.lists(st.sampled_from(["keep", "replace", "drop"]), min_size=len(y), max_size=len(y)))
@@ -152,7 +152,7 @@ def test_masks_swap_with_the_direction_where_the_path_has_no_ties(y, data, metho
     assert (there.error_mask == back.repair_mask).all() and (there.repair_mask == back.error_mask).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", Method)
 @pytest.mark.parametrize(
     ("y", "y_hat", "error", "repair"),
     [
@@ -204,13 +204,13 @@ def starts_of_runs(alignment):
 
 
 @settings(max_examples=500)
-@given(SEQUENCES, SEQUENCES, st.sampled_from(METHODS), st.sampled_from(BACKENDS))
+@given(SEQUENCES, SEQUENCES, st.sampled_from(Method), st.sampled_from(Backend))
 def test_every_run_of_edits_starts_where_the_sequences_part(y, y_hat, method, backend):
     alignment = align(y, y_hat, method=method, backend="rapidfuzz" if method == "lcs" else backend)
     assert all(i == len(y) or j == len(y_hat) or y[i] != y_hat[j] for i, j in starts_of_runs(alignment))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", Method)
 @pytest.mark.parametrize(
     ("y", "y_hat", "error", "repair"),
     [
@@ -232,7 +232,7 @@ def test_a_stutter_is_wrong_where_the_sequences_part(y, y_hat, error, repair, me
 LARGE = st.sampled_from([0, 1, 7, 2**31 - 1, 2**31, 2**61 - 1, 2**61, 2**64 - 1])
 
 
-@given(st.lists(LARGE | st.integers(0, 2**31), max_size=14), st.lists(LARGE, max_size=14), st.sampled_from(BACKENDS))
+@given(st.lists(LARGE | st.integers(0, 2**31), max_size=14), st.lists(LARGE, max_size=14), st.sampled_from(Backend))
 def test_large_ids_and_those_of_equal_hash_are_told_apart(y, y_hat, backend):
     y_hat = y[:4] + y_hat
     alignment = align(y, y_hat, backend=backend)
@@ -260,7 +260,7 @@ def test_wrong_choices_name_the_nearest():
         align([1], [2], method="levenstein")
     with pytest.raises(ValueError, match="did you mean 'rapidfuzz'"):
         edit_distance([1], [2], backend="rapid-fuzz")
-    with pytest.raises(ValueError, match="use backend='rapidfuzz'"):
+    with pytest.raises(ValueError, match="no LCS: use rapidfuzz"):
         align([1], [2], method="lcs", backend="python-levenshtein")
 
 

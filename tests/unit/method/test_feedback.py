@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.adapters.support import Words
-from verl_df.method.alignment import METHODS, align
+from verl_df.method.alignment import AlignmentConfig, Method, align
 from verl_df.method.feedback import (
     FeedbackConfig,
     GroupRequest,
@@ -22,25 +23,17 @@ from verl_df.method.feedback import (
     RepairSample,
     difference_feedback,
 )
-from verl_df.method.gates import KINDS, LEVELS, SEGMENTS, TAUS, GateConfig, build_gate
-from verl_df.method.group import GROUP_MODES, ON_INFEASIBLE, ON_NO_CORRECT, GroupMember, Rollout, SkipReason
+from verl_df.method.gates import GateConfig, GateKind, Level, Segments, Tau, build_gate
+from verl_df.method.group import GroupConfig, GroupMember, OnInfeasible, OnNoCorrect, Rollout
 from verl_df.method.metrics import aggregate
-from verl_df.method.records import PairRecord, from_json_line, pair_record, to_json_line
+from verl_df.method.records import PAIRS, PairRecord, pair_record
 
 WORDS = Words(["two", "and", "make", "four", "five", "six", "so", "not", "ask", "TOOL", "SAYS"])
 RIGHT = "two and two make four"
 WRONG = "two and two make five"
 WORSE = "so two and two make six"
-CONFIG = FeedbackConfig(
-    mode="repair_pairs",
-    reward_threshold=1.0,
-    on_no_correct="skip",
-    on_infeasible="keep",
-    repair_truncated=True,
-    method="levenshtein",
-    backend="rapidfuzz",
-    gate=GateConfig(),
-)
+CONFIG = FeedbackConfig()
+MODES = ("repair_pairs", "gate_only")
 
 
 def r_task(token_ids: Sequence[int]) -> float:
@@ -119,9 +112,12 @@ def recorded(group: GroupRequest, result: GroupResult) -> Recorded:
     )
 
 
-def run(group: GroupRequest, fakes: Fakes, truth: np.ndarray | None = None, **changes: object) -> Recorded:
-    result = asyncio.run(difference_feedback(group, replace(CONFIG, **changes), fakes.models(truth)))
-    return recorded(group, result)
+def run(group: GroupRequest, fakes: Fakes, truth: np.ndarray | None = None, **changes: Any) -> Recorded:
+    """Changes are of the group's settings, or of `gate`, `method` and `repair_truncated`."""
+    others = {name: changes.pop(name) for name in ("gate", "repair_truncated") if name in changes}
+    alignment = AlignmentConfig(changes.pop("method", Method.LEVENSHTEIN))
+    config = replace(CONFIG, group=GroupConfig(**changes), alignment=alignment, **others)
+    return recorded(group, asyncio.run(difference_feedback(group, config, fakes.models(truth))))
 
 
 def counts(result: GroupResult) -> dict[str, float]:
@@ -196,221 +192,164 @@ def test_the_reference_is_a_right_sibling_and_only_the_seed_chooses_it() -> None
         assert {reference for _, reference in fakes.asked} == {reference}
 
 
-def test_without_a_right_rollout_the_prompt_is_skipped() -> None:
-    fakes = Fakes({})
-    result = run(request(WRONG, WORSE), fakes)
-    assert (result.members, result.records, fakes.asked) == ((), (), [])
-    assert result.outcome.skip is SkipReason.NO_CORRECT
-    assert counts(result) == {"skipped/no_correct": 1}
-
-
-@pytest.mark.parametrize("mode", GROUP_MODES)
-def test_without_a_right_rollout_the_annotated_answer_may_serve(mode: str) -> None:
-    fakes = Fakes({WRONG: [sample(RIGHT)], WORSE: [sample(WRONG)]})
-    result = run(request(WRONG, WORSE), fakes, mode=mode, on_no_correct="annotated_answer")
-    assert fakes.asked == [(WRONG, "4"), (WORSE, "4")]
-    assert (result.records[0].reference, result.records[0].reference_kind) == ("4", "answer")
-    assert counts(result) == {"reference/answer": 1, "infeasible": 1, "rejected/wrong": 1}
-    errors = {("error", "u_0_0"): [0, 0, 0, 0, 1, 0], ("error", "u_1_0"): [1.0] * 7}
-    repairs = {("repair", "u_0_0"): [0, 0, 0, 0, 1, 0]}
-    assert gates(result) == (errors | repairs if mode == "repair_pairs" else errors)
-
-
 @pytest.mark.parametrize("answer", [None, ""])
-@pytest.mark.parametrize("mode", GROUP_MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_an_answer_that_is_to_serve_must_be_there(mode: str, answer: str | None) -> None:
     with pytest.raises(ValueError, match="prompt 'u': .*the row has no answer; add it to the data"):
         run(request(WRONG, answer=answer), Fakes({}), mode=mode, on_no_correct="annotated_answer")
 
 
-def test_all_right_is_skipped() -> None:
-    fakes = Fakes({})
-    result = run(request(RIGHT, RIGHT), fakes)
-    assert (result.members, fakes.asked, fakes.judged) == ((), [], [])
-    assert result.outcome.skip is SkipReason.ALL_CORRECT
-    assert counts(result) == {"skipped/all_correct": 1}
-
-
-@pytest.mark.parametrize("on_infeasible", ON_INFEASIBLE)
-@pytest.mark.parametrize(
-    ("texts", "skip"),
-    [((RIGHT, RIGHT), "all_correct"), ((WRONG, WORSE), "no_correct"), ((RIGHT, "so so"), "no_repairable")],
-)
-def test_a_skipped_group_that_is_only_gated_stays_with_a_gate_of_one(
-    texts: tuple[str, ...], skip: str, on_infeasible: str
-) -> None:
-    cut = [rollout(f"u_{number}_0", text, finished=text != "so so") for number, text in enumerate(texts)]
-    fakes = Fakes({})
-    result = run(request(*cut), fakes, mode="gate_only", on_infeasible=on_infeasible, repair_truncated=False)
-    assert sorted(member.key for member in result.members) == ["u_0_0", "u_1_0"]
-    assert all((member.gate == 1).all() for member in result.members)
-    assert counts(result)[f"skipped/{skip}"] == 1
-    assert (result.records, fakes.asked) == ((), [])
-
-
-# ---- no right repair -------------------------------------------------------------------------------------------------
-
-TWO_WRONG = {WRONG: [sample(RIGHT)], WORSE: [sample(WORSE), sample(WRONG)]}
-
-
-@pytest.mark.parametrize(
-    ("on_infeasible", "infeasible"),
-    [("keep", {("error", "u_2_0"): [1.0] * 7}), ("zero", {("error", "u_2_0"): [0.0] * 7})],
-)
-def test_an_error_without_a_right_repair_stays(on_infeasible: str, infeasible: dict) -> None:
-    result = run(request(RIGHT, WRONG, WORSE), Fakes(TWO_WRONG), on_infeasible=on_infeasible)
-    pair = {("error", "u_1_0"): [0, 0, 0, 0, 1, 0], ("repair", "u_1_0"): [0, 0, 0, 0, 1, 0]}
-    assert gates(result) == pair | infeasible
-    assert result.records[1].repair is None
-    assert result.records[1].rejections == ("wrong", "wrong")
-    assert counts(result) == {"infeasible": 1, "rejected/wrong": 2, "reference/sibling": 1}
-
-
-def test_an_error_without_a_right_repair_may_be_dropped() -> None:
-    result = run(request(RIGHT, WRONG, WORSE), Fakes(TWO_WRONG), on_infeasible="drop")
-    assert [(member.kind, member.key) for member in result.members] == [("error", "u_1_0"), ("repair", "u_1_0")]
-    assert counts(result)["infeasible"] == 1
-
-
-@pytest.mark.parametrize(("on_infeasible", "gate"), [("keep", [1.0] * 7), ("zero", [0.0] * 7), ("drop", None)])
-def test_an_error_without_a_right_repair_that_is_only_gated(on_infeasible: str, gate: list[float] | None) -> None:
-    result = run(request(RIGHT, WRONG, WORSE), Fakes(TWO_WRONG), mode="gate_only", on_infeasible=on_infeasible)
-    others = {("error", "u_1_0"): [0, 0, 0, 0, 1, 0], ("correct", "u_0_0"): [1.0] * 6}
-    assert gates(result) == others | ({("error", "u_2_0"): gate} if gate else {})
-    assert counts(result) == {"infeasible": 1, "rejected/wrong": 2, "reference/sibling": 1}
-
-
-@pytest.mark.parametrize("on_infeasible", ["keep", "zero", "drop"])
-def test_a_group_of_one_is_not_trained_on(on_infeasible: str) -> None:
-    result = run(request(RIGHT, WORSE), Fakes(TWO_WRONG), on_infeasible=on_infeasible)
-    assert result.members == ()
-    assert (result.outcome.n_asked, result.outcome.n_repaired, result.outcome.rows_error) == (1, 0, 0)
-    assert result.records[0].error.gate == (0.0,) * 7  # the record says what was trained on
-    # a rollout that was dropped is counted as infeasible and leaves no group behind that could shrink
-    assert counts(result).get("groups_of_one", 0) == (on_infeasible != "drop")
-    assert counts(result)["infeasible"] == 1
-
-
-def test_gating_never_leaves_one_rollout_of_several() -> None:
-    result = run(request(RIGHT, WORSE), Fakes(TWO_WRONG), mode="gate_only", on_infeasible="drop")
-    assert result.members == ()
-    assert counts(result)["groups_of_one"] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "options", "members", "counted"),
-    [
-        (RIGHT, {}, [], {"skipped/all_correct": 1}),
-        (WRONG, {}, [], {"skipped/no_correct": 1}),
-        (WRONG, {"on_no_correct": "annotated_answer"}, ["error", "repair"], {"reference/answer": 1}),
-        (
-            WORSE,
-            {"on_no_correct": "annotated_answer"},
-            [],
-            {"reference/answer": 1, "infeasible": 1, "groups_of_one": 1, "rejected/wrong": 2},
-        ),
-        (RIGHT, {"mode": "gate_only"}, ["correct"], {"skipped/all_correct": 1}),
-        (WRONG, {"mode": "gate_only"}, ["error"], {"skipped/no_correct": 1}),
-        (WRONG, {"mode": "gate_only", "on_no_correct": "annotated_answer"}, ["error"], {"reference/answer": 1}),
-    ],
-)
-def test_a_prompt_that_was_sampled_once(text: str, options: dict, members: list[str], counted: dict) -> None:
-    # rollout.n=1, or the other samples failed
-    result = run(request(text), Fakes(TWO_WRONG), **options)
-    assert [member.kind for member in result.members] == members
-    assert counts(result) == counted
-
-
-def test_gate_only_adds_and_removes_nothing() -> None:
-    result = run(request(RIGHT, WRONG, WORSE), Fakes(TWO_WRONG), mode="gate_only")
-    assert gates(result) == {
-        ("error", "u_1_0"): [0, 0, 0, 0, 1, 0],
-        ("error", "u_2_0"): [1.0] * 7,
-        ("correct", "u_0_0"): [1.0] * 6,
-    }
-
-
-def test_truncated_rollouts_may_be_left_out_of_repair() -> None:
-    group = request(RIGHT, WRONG)
-    cut = replace(group, rollouts=(*group.rollouts, rollout("u_2_0", "so so", finished=False)))
-    fakes = Fakes({WRONG: [sample(RIGHT)], "so so": [sample(RIGHT)]})
-    left_out = run(cut, fakes, repair_truncated=False)
-    assert [response for response, _ in fakes.asked] == [WRONG]
-    assert counts(left_out) == {"truncated": 1, "truncated_left_out": 1, "reference/sibling": 1}
-    assert gates(left_out)["error", "u_2_0"] == [1, 1]  # as without a right repair; df.group.on_infeasible
-    assert ("error", "u_2_0") not in gates(run(cut, fakes, repair_truncated=False, on_infeasible="drop"))
-    fakes.asked.clear()
-    repaired = run(cut, fakes, repair_truncated=True)
-    assert [response for response, _ in fakes.asked] == [WRONG, "so so"]
-    assert counts(repaired) == {"truncated": 1, "reference/sibling": 1}
-
-
-@pytest.mark.parametrize(("mode", "members"), [("repair_pairs", []), ("gate_only", ["error", "correct"])])
-def test_a_group_whose_errors_are_all_cut(mode: str, members: list[str]) -> None:
-    cut = request(RIGHT, rollout("u_1_0", "so so", finished=False))
-    result = run(cut, Fakes({}), mode=mode, repair_truncated=False)
-    assert [member.kind for member in result.members] == members
-    assert counts(result) == {"skipped/no_repairable": 1, "truncated": 1, "truncated_left_out": 1}
-
-
-# ---- awkward repairs -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", GROUP_MODES)
-def test_a_repair_that_is_the_error_itself_is_none(mode: str) -> None:
-    # only where the reward is not a function of the tokens: a judge that changes its mind
-    judged_wrong = rollout("u_1_0", "so four", reward=0.0)
-    group = request(RIGHT, judged_wrong, WRONG)
-    result = run(group, Fakes({"so four": [sample("so four")], WRONG: [sample(RIGHT)]}), mode=mode)
-    assert gates(result)["error", "u_1_0"] == [1, 1, 1]
-    assert counts(result) == {"infeasible": 1, "rejected/identical": 1, "reference/sibling": 1}
-
-
-@pytest.mark.parametrize("mode", GROUP_MODES)
-def test_a_repair_cut_by_the_length_limit_is_none(mode: str) -> None:
-    result = run(request(RIGHT, WRONG, WORSE), Fakes({**TWO_WRONG, WORSE: [sample(RIGHT, finished=False)]}), mode=mode)
-    assert gates(result)["error", "u_2_0"] == [1.0] * 7
-    assert counts(result) == {"infeasible": 1, "rejected/unfinished": 1, "reference/sibling": 1}
-
-
-@pytest.mark.parametrize(
-    ("wrong", "right", "error", "repair", "name"),
-    [
-        # the position of the gap is marked on the other side
-        ("two and two make", RIGHT, [0, 0, 0, 0, 1], [0, 0, 0, 0, 1, 0], "insert_only"),
-        ("two make not four", "two make four", [0, 0, 1, 0, 0], [0, 0, 1, 0], "delete_only"),
-    ],
-)
-@pytest.mark.parametrize("method", METHODS)
-def test_pairs_of_one_kind_of_edit(
-    method: str, wrong: str, right: str, error: list[int], repair: list[int], name: str
-) -> None:
-    group, fakes = request(RIGHT, wrong), Fakes({wrong: [sample(right)]})
-    result = run(group, fakes, method=method)
-    assert gates(result) == {("error", "u_1_0"): error, ("repair", "u_1_0"): repair}
-    assert counts(result) == {f"pairs/{name}": 1, "reference/sibling": 1}
-    gated = run(group, fakes, method=method, mode="gate_only")
-    assert gates(gated) == {("error", "u_1_0"): error, ("correct", "u_0_0"): [1.0] * 6}
-    assert counts(gated) == counts(result)
-
-
-# ---- observation tokens: words in capitals ---------------------------------------------------------------------------
+# ---- every case, in both modes ---------------------------------------------------------------------------------------
 
 WITH_TOOL = "ask TOOL SAYS five"
+SAMPLES = {
+    WRONG: [sample(RIGHT)],
+    WORSE: [sample(WORSE), sample(WRONG)],
+    "so so": [sample(RIGHT)],
+    "so four": [sample("so four")],
+    "six": [sample(RIGHT, finished=False)],
+    "two and two make": [sample(RIGHT)],
+    "two make not four": [sample("two make four")],
+    WITH_TOOL: [sample("ask TOOL four"), sample("ask TOOL so SAYS four"), sample("four")],
+    "ask TOOL": [sample("ask four TOOL")],
+    "four not TOOL": [sample("four TOOL")],
+    "ask so two TOOL SAYS five so and": [sample("ask so two TOOL SAYS four so and")],
+}
+CUT_1, CUT_2 = (rollout(f"u_{number}_0", "so so", finished=False) for number in (1, 2))
+MISJUDGED = rollout("u_1_0", "so four", reward=0.0)  # only where the reward is not a function of the tokens
+ANSWER = {"on_no_correct": "annotated_answer"}
+LEFT_OUT = {"repair_truncated": False}
+# rollouts; settings; members with their gates by mode (e: error, r: repair, c: correct; None: not looked at); counts
+CASES = [
+    ((RIGHT, WRONG), {}, "e1:000010 r1:000010", "e1:000010 c0:111111", "reference/sibling=1"),
+    ((RIGHT, WRONG), ANSWER, "e1:000010 r1:000010", "e1:000010 c0:111111", "reference/sibling=1"),
+    # no right rollout, no wrong one
+    ((WRONG, WORSE), {}, "", "e0:111111 e1:1111111", "skipped/no_correct=1"),
+    (
+        (WRONG, WORSE), ANSWER, "e0:000010 e1:1111111 r0:000010", "e0:000010 e1:1111111",
+        "infeasible=1 reference/answer=1 rejected/wrong=2",
+    ),
+    ((RIGHT, RIGHT), {}, "", "c0:111111 c1:111111", "skipped/all_correct=1"),
+    # an error without a right repair
+    *(
+        (
+            (RIGHT, WRONG, WORSE), {"on_infeasible": rule},
+            f"e1:000010 {error}r1:000010", f"e1:000010 {error}c0:111111",
+            "infeasible=1 reference/sibling=1 rejected/wrong=2",
+        )
+        for rule, error in (("keep", "e2:1111111 "), ("zero", "e2:0000000 "), ("drop", ""))
+    ),
+    # a group of one is not trained on; a rollout that was dropped leaves no group behind that could shrink
+    *(
+        (
+            (RIGHT, WORSE), {"on_infeasible": rule}, pairs, gated,
+            f"infeasible=1 reference/sibling=1 rejected/wrong=2{more}",
+        )
+        for rule, pairs, gated, more in (
+            ("keep", "", None, " groups_of_one=1"),
+            ("zero", "", None, " groups_of_one=1"),
+            ("drop", "", None, ""),
+            ("keep", None, "e1:1111111 c0:111111", ""),
+            ("zero", None, "e1:0000000 c0:111111", ""),
+            ("drop", None, "", " groups_of_one=1"),
+        )
+    ),
+    # a prompt that was sampled once: rollout.n=1, or the other samples failed
+    ((RIGHT,), {}, "", "c0:111111", "skipped/all_correct=1"),
+    ((WRONG,), {}, "", "e0:111111", "skipped/no_correct=1"),
+    ((WRONG,), ANSWER, "e0:000010 r0:000010", "e0:000010", "reference/answer=1"),
+    ((WORSE,), ANSWER, "", None, "infeasible=1 groups_of_one=1 reference/answer=1 rejected/wrong=2"),
+    ((WORSE,), ANSWER, None, "e0:1111111", "infeasible=1 reference/answer=1 rejected/wrong=2"),
+    # cut by the length limit: left out of repair it is as without a right repair
+    (
+        (RIGHT, WRONG, CUT_2), LEFT_OUT, "e1:000010 e2:11 r1:000010", "e1:000010 e2:11 c0:111111",
+        "reference/sibling=1 truncated=1 truncated_left_out=1",
+    ),
+    (
+        (RIGHT, WRONG, CUT_2), LEFT_OUT | {"on_infeasible": "drop"}, "e1:000010 r1:000010", "e1:000010 c0:111111",
+        "reference/sibling=1 truncated=1 truncated_left_out=1",
+    ),
+    (
+        (RIGHT, WRONG, CUT_2), {}, "e1:000010 e2:11 r1:000010 r2:111111", "e1:000010 e2:11 c0:111111",
+        "reference/sibling=1 truncated=1",
+    ),
+    *(
+        (
+            (RIGHT, CUT_1), LEFT_OUT | {"on_infeasible": rule}, "", "e1:11 c0:111111",
+            "skipped/no_repairable=1 truncated=1 truncated_left_out=1",
+        )
+        for rule in OnInfeasible
+    ),
+    # repairs that are none: the error itself, one cut by the length limit, one that changes what a tool wrote
+    (
+        (RIGHT, MISJUDGED, WRONG), {}, "e1:111 e2:000010 r2:000010", "e1:111 e2:000010 c0:111111",
+        "infeasible=1 reference/sibling=1 rejected/identical=1",
+    ),
+    (
+        (RIGHT, WRONG, "six"), {}, "e1:000010 e2:11 r1:000010", "e1:000010 e2:11 c0:111111",
+        "infeasible=1 reference/sibling=1 rejected/unfinished=1",
+    ),
+    (
+        (RIGHT, WITH_TOOL, WRONG), {}, "e1:11111 e2:000010 r2:000010", "e1:11111 e2:000010 c0:111111",
+        "infeasible=1 reference/sibling=1 rejected/observation=3 with_observations=1",
+    ),
+    # edits of one kind: the position of the gap is marked on the other side
+    *(
+        (
+            (RIGHT, wrong), {"method": method}, f"{error} {repair}", f"{error} c0:111111",
+            f"pairs/{kind}=1 reference/sibling=1",
+        )
+        for method in Method
+        for wrong, error, repair, kind in (
+            ("two and two make", "e1:00001", "r1:000010", "insert_only"),
+            ("two make not four", "e1:00100", "r1:0010", "delete_only"),
+        )
+    ),
+    # a gap before a tool's token, which the policy did not write: an empty mask; the other side still teaches
+    (
+        (RIGHT, "ask TOOL"), {}, "e1:000 r1:0100", "e1:000 c0:111111",
+        "empty_masks=1 pairs/insert_only=1 reference/sibling=1 with_observations=1",
+    ),
+    (
+        (RIGHT, "four not TOOL"), {}, "e1:0100 r1:000", None,
+        "empty_masks=1 pairs/delete_only=1 reference/sibling=1 with_observations=1",
+    ),
+    # steps are cut on token ids, whoever wrote them, and take in no tool's token
+    (
+        (RIGHT, "ask so two TOOL SAYS five so and"), {"gate": GateConfig(level="step")}, "e1:001001100 r1:001001100",
+        "e1:001001100 c0:111111", "reference/sibling=1 with_observations=1",
+    ),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", GROUP_MODES)
-def test_a_repair_that_changes_what_a_tool_wrote_is_none(mode: str) -> None:
-    samples = [sample("ask TOOL four"), sample("ask TOOL so SAYS four"), sample("four")]
-    result = run(request(RIGHT, WITH_TOOL, WRONG), Fakes({WITH_TOOL: samples, WRONG: [sample(RIGHT)]}), mode=mode)
-    assert gates(result)["error", "u_1_0"] == [1.0] * 5
-    assert ("repair", "u_1_0") not in gates(result)
-    expected = {"infeasible": 1, "rejected/observation": 3, "with_observations": 1, "reference/sibling": 1}
-    assert counts(result) == expected
-    assert result.records[0].rejections == ("observation",) * 3
+@pytest.mark.parametrize(
+    ("mode", "rollouts", "options", "members", "counted"),
+    [
+        (mode, rollouts, options, members, counted)
+        for rollouts, options, *by_mode, counted in CASES
+        for mode, members in zip(MODES, by_mode, strict=True)
+        if members is not None
+    ],
+)
+def test_cases(mode: str, rollouts: tuple, options: dict, members: str, counted: str) -> None:
+    group, fakes = request(*rollouts), Fakes(SAMPLES)
+    result = run(group, fakes, mode=mode, **options)
+    found = [f"{z.kind[0]}{z.key[2]}:" + "".join(f"{gate:g}" for gate in z.gate) for z in result.members]
+    assert " ".join(found) == members
+    assert counts(result) == {name: int(number) for name, number in (one.split("=") for one in counted.split())}
+    # each rollout that is to be repaired was sent once, all with the same reference, and has its record
+    assert [WORDS.decode(record.error.token_ids) for record in result.records] == [text for text, _ in fakes.asked]
+    assert {record.reference for record in result.records} == {reference for _, reference in fakes.asked}
+    if "skipped" in counted:
+        assert not fakes.asked and not fakes.judged
+    trained = {member.token_ids: member.gate.tolist() for member in result.members if member.kind == "error"}
+    for record in result.records:
+        assert (record.repair is not None) == (None in record.rejections)
+        # the record says what was trained on
+        assert list(record.error.gate) == trained.get(record.error.token_ids, [0] * len(record.error.token_ids))
 
 
-@pytest.mark.parametrize("mode", GROUP_MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_repair_that_keeps_what_a_tool_wrote(mode: str) -> None:
     samples = [sample("ask TOOL four"), sample("so ask TOOL SAYS make four")]
     result = run(request(RIGHT, WITH_TOOL), Fakes({WITH_TOOL: samples}), mode=mode)
@@ -428,50 +367,24 @@ def test_a_repair_that_keeps_what_a_tool_wrote(mode: str) -> None:
         assert (other.kind, other.gate.tolist()) == ("correct", [1.0] * 6)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right", "error", "repair", "name"),
-    [
-        ("ask TOOL", "ask four TOOL", (0, 0, 0), (0, 1, 0, 0), "insert_only"),
-        ("four not TOOL", "four TOOL", (0, 1, 0, 0), (0, 0, 0), "delete_only"),
-    ],
-)
-def test_a_gap_before_a_tool_token_is_an_empty_mask(
-    wrong: str, right: str, error: tuple, repair: tuple, name: str
-) -> None:
-    # the word stands before TOOL, which the policy did not write; the other side still teaches
-    result = run(request(RIGHT, wrong), Fakes({wrong: [sample(right)]}))
-    assert gates(result) == {("error", "u_1_0"): list(error), ("repair", "u_1_0"): list(repair)}
-    expected = {"empty_masks": 1, f"pairs/{name}": 1, "with_observations": 1, "reference/sibling": 1}
-    assert counts(result) == expected
-    assert (result.records[0].error.mask, result.records[0].repair.mask) == (error, repair)
-
-
-def test_a_step_takes_in_no_tool_token() -> None:
-    # steps are cut on token ids, whoever wrote them
-    wrong, right = "ask so two TOOL SAYS five so and", "ask so two TOOL SAYS four so and"
-    result = run(request(RIGHT, wrong), Fakes({wrong: [sample(right)]}), gate=GateConfig(level="step"))
-    gate = [0, 0, 1, 0, 0, 1, 1, 0, 0]
-    assert gates(result) == {("error", "u_1_0"): gate, ("repair", "u_1_0"): gate}
-
-
 # ---- every alignment with every gate ---------------------------------------------------------------------------------
 
 TEXTS = st.lists(st.sampled_from(WORDS.words[1:]), min_size=1, max_size=7).map(" ".join)
 GATES = st.builds(
     GateConfig,
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(GateKind),
     alpha=st.sampled_from([0.0, 0.3]),
-    tau=st.sampled_from(TAUS),
-    level=st.sampled_from(LEVELS),
-    segments=st.sampled_from(SEGMENTS),
+    tau=st.sampled_from(Tau),
+    level=st.sampled_from(Level),
+    segments=st.sampled_from(Segments),
 )
 OPTIONS = st.fixed_dictionaries(
     {
-        "mode": st.sampled_from(GROUP_MODES),
-        "on_no_correct": st.sampled_from(ON_NO_CORRECT),
-        "on_infeasible": st.sampled_from(ON_INFEASIBLE),
+        "mode": st.sampled_from(MODES),
+        "on_no_correct": st.sampled_from(OnNoCorrect),
+        "on_infeasible": st.sampled_from(OnInfeasible),
         "repair_truncated": st.booleans(),
-        "method": st.sampled_from(METHODS),
+        "method": st.sampled_from(Method),
         "gate": GATES,
     }
 )
@@ -550,7 +463,7 @@ def test_records_are_complete() -> None:
     truth = np.array([False, False, False, False, True, False])
     result = run(request(RIGHT, WRONG), Fakes({WRONG: [sample(WORSE), sample(RIGHT)]}), truth)
     (record,) = result.records
-    assert from_json_line(to_json_line(record)) == record
+    assert PAIRS.load(PAIRS.dump(record)) == record
     assert (record.step, record.uid, record.prompt, record.ground_truth) == (3, "u", "<image>2 + 2?", "4")
     assert (record.reference, record.reference_kind, record.images) == (RIGHT, "sibling", ())
     assert record.error.token_ids == WORDS.ids(WRONG)

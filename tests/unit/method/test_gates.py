@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_df.method.gates import (
-    KINDS,
-    LEVELS,
-    NORMALIZERS,
-    SEGMENTS,
-    TAUS,
     TOKEN_MEANS,
     GateConfig,
+    GateKind,
+    Level,
+    Normalizer,
+    Segments,
+    Tau,
     build_gate,
     gate_weights,
     segments,
@@ -23,11 +23,11 @@ from verl_df.method.gates import (
 MASKS = st.lists(st.booleans(), max_size=30).map(lambda bits: np.array(bits, dtype=bool))
 CONFIGS = st.builds(
     GateConfig,
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(GateKind),
     alpha=st.floats(0, 2),
-    tau=st.sampled_from(TAUS),
-    level=st.sampled_from(LEVELS),
-    segments=st.sampled_from(SEGMENTS),
+    tau=st.sampled_from(Tau),
+    level=st.sampled_from(Level),
+    segments=st.sampled_from(Segments),
 )
 
 
@@ -43,7 +43,7 @@ def test_gate_is_a_float32_in_the_unit_interval(mask, config, data):
     assert ((gate >= 0) & (gate <= 1)).all()
 
 
-@given(MASKS, st.sampled_from(KINDS), st.sampled_from(TAUS), st.sampled_from(SEGMENTS))
+@given(MASKS, st.sampled_from(GateKind), st.sampled_from(Tau), st.sampled_from(Segments))
 def test_token_gate_is_zero_outside_the_mask(mask, kind, tau, kept):
     assert not build_gate(mask, GateConfig(kind=kind, tau=tau, segments=kept))[~mask].any()
 
@@ -132,7 +132,7 @@ def literal_mean(losses, counted, loss_agg_mode):
     )
 
 
-@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(NORMALIZERS), st.integers(0, 2**32 - 1))
+@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(Normalizer), st.integers(0, 2**32 - 1))
 def test_weighted_loss_is_a_mean_over_the_wanted_tokens(batch, loss_agg_mode, normalizer, seed):
     gates, trainable = batch
     noise = np.random.default_rng(seed)
@@ -145,7 +145,7 @@ def test_weighted_loss_is_a_mean_over_the_wanted_tokens(batch, loss_agg_mode, no
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
 
 
-@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(NORMALIZERS), st.booleans())
+@given(padded_batches(), st.sampled_from(TOKEN_MEANS), st.sampled_from(Normalizer), st.booleans())
 def test_a_gate_of_ones_is_left_exactly_as_it_is(batch, loss_agg_mode, normalizer, on_observations):
     _, trainable = batch
     ones = np.ones(trainable.shape, dtype=np.float32) if on_observations else trainable.astype(np.float32)
@@ -173,8 +173,6 @@ def test_a_loss_without_a_token_mean_cannot_be_normalised_by_gated_tokens():
     gates, trainable = np.ones((1, 2), dtype=np.float32), np.ones((1, 2), dtype=bool)
     with pytest.raises(ValueError, match="seq-mean-token-mean or token-mean.*not loss_agg_mode='seq-mean-token-sum'"):
         gate_weights(gates, trainable, normalizer="gated", loss_agg_mode="seq-mean-token-sum")
-    with pytest.raises(ValueError, match="did you mean 'gated'"):
-        gate_weights(gates, trainable, normalizer="gate", loss_agg_mode="token-mean")
 
 
 # --- segments and steps
@@ -211,26 +209,9 @@ def test_steps_count_up_without_holes(tokens, separator):
 
 def test_retokenising_does_not_move_the_cut():
     text = "one\n\ntwo three\n\nfour"
-    whole = split_steps(list(text))
-    pairs = split_steps([text[i : i + 2] for i in range(0, len(text), 2)])
+    whole = split_steps(list(text), "blank_line")
+    pairs = split_steps([text[i : i + 2] for i in range(0, len(text), 2)], "blank_line")
     assert whole.max() == pairs.max() == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"kind": "softt"}, "kind='softt'.*did you mean 'soft'"),
-        ({"tau": "segment_center"}, "did you mean 'segment_centre'"),
-        ({"level": "steps"}, "did you mean 'step'"),
-        ({"segments": "frist"}, "did you mean 'first'"),
-        ({"normalizer": "gate"}, "did you mean 'gated'"),
-        ({"alpha": -0.1}, "alpha=-0.1"),
-        ({"alpha": float("nan")}, "alpha=nan"),
-    ],
-)
-def test_config_is_checked(options, message):
-    with pytest.raises(ValueError, match=message):
-        GateConfig(**options)
 
 
 def test_bad_shapes_are_refused():
@@ -240,5 +221,3 @@ def test_bad_shapes_are_refused():
         build_gate(as_mask("x"), GateConfig(level="step"), step_ids=np.zeros(2, dtype=int))
     with pytest.raises(ValueError, match="loss_mask has shape"):
         build_gate(as_mask("x"), GateConfig(), loss_mask=[True, False])
-    with pytest.raises(ValueError, match="separator='blank_lines'.*'blank_line'"):
-        split_steps(["a"], "blank_lines")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from verl_df.method.gates import GateConfig
-from verl_df.method.group import Repair, Rollout, SkipReason, build_group, plan_group
+from verl_df.method.group import GroupConfig, Repair, Rollout, SkipReason, build_group, plan_group
 from verl_df.method.metrics import GroupOutcome, MaskTruth, aggregate, mask_truth, summarize_group
 from verl_df.method.repair import Candidate, Rejection, select_repair
 
@@ -137,10 +137,9 @@ def test_outcome_of_a_whole_group():
     right = Rollout("c", (1, 7, 8, end), 1.0, (True,) * 4, True)
     plan = plan_group(
         [wrong, hopeless, cut, right],
+        GroupConfig(),
         uid="u",
-        threshold=1.0,
         answer=None,
-        on_no_correct="skip",
         repair_truncated=False,
         rng=random.Random(0),
     )
@@ -154,9 +153,7 @@ def test_outcome_of_a_whole_group():
     }
     chosen = selections["a"]
     repairs = {"a": Repair("a", (1, 7, 8, 3, end), 1.0, chosen.alignment, chosen.loss_mask)}
-    members = build_group(
-        plan, repairs, gate_config=GateConfig(), on_infeasible="keep", group_mode="repair_pairs", steps=None
-    )
+    members = build_group(plan, repairs, GroupConfig(), GateConfig())
     truth = {"a": np.array([0, 1, 1, 0], dtype=bool), "b": np.array([1, 1, 0], dtype=bool)}
     outcome = summarize_group(plan, selections, members, truth=truth, alignment_seconds=0.5, seconds=1.5)
     assert outcome == GroupOutcome(

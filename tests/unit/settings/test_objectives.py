@@ -10,7 +10,7 @@ from tests.unit.adapters.objectives_support import OBJECTIVES
 from verl_df.adapters.policy_training.advantage import GatedEstimator
 from verl_df.adapters.policy_training.loss import WatchedLoss
 from verl_df.method.gates import TOKEN_MEANS
-from verl_df.settings.config import CHOICES
+from verl_df.method.group import GroupMode
 from verl_df.settings.objectives import (
     ESTIMATORS,
     LOSSES,
@@ -46,7 +46,7 @@ def test_an_objective_is_made_of_what_is_registered(name: str) -> None:
 
 
 def test_repairs_are_trained_on_where_the_paper_does_so_and_every_estimator_can_be_switched_off() -> None:
-    assert {mode for modes in ESTIMATORS.values() for mode in modes} == set(CHOICES["df.group.mode"])
+    assert {mode for modes in ESTIMATORS.values() for mode in modes} == set(GroupMode)
     assert [name for name, modes in ESTIMATORS.items() if "repair_pairs" in modes] == ["grpo"]
     assert all({"gate_only", "off"} <= set(modes) for modes in ESTIMATORS.values())
 

@@ -53,7 +53,9 @@ class GroupFeedback:
             steps=self._steps,
             true_errors=partial(self._truth, row.columns["extra_info"]),
         )
-        return GroupAnswer.of(await difference_feedback(row.request, feedback_config(self._df), models))
+        df = self._df
+        config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated)
+        return GroupAnswer.of(await difference_feedback(row.request, config, models))
 
     async def _repair(self, row: GroupRow, model: RepairModel, response: str, reference: str) -> list[RepairSample]:
         prompt = repair_messages(list(row.columns["raw_prompt"]), response, reference, self._template)
@@ -66,21 +68,7 @@ class GroupFeedback:
 
     def _steps(self, token_ids: Sequence[int]) -> np.ndarray:
         texts = [self._tokenizer.decode([token]) for token in token_ids]
-        return split_steps(texts, self._df.alignment.step_separator)
+        return split_steps(texts, self._df.gate.step_separator)
 
     def _truth(self, extra_info: dict[str, Any], token_ids: Sequence[int]) -> np.ndarray | None:
         return None if self._true_errors is None else self._true_errors(token_ids, extra_info, self._tokenizer)
-
-
-def feedback_config(df: DFConfig) -> FeedbackConfig:
-    """The part of `df:` that one group needs."""
-    return FeedbackConfig(
-        mode=df.group.mode,
-        reward_threshold=df.group.reward_threshold,
-        on_no_correct=df.group.on_no_correct,
-        on_infeasible=df.group.on_infeasible,
-        repair_truncated=df.repair.repair_truncated,
-        method=df.alignment.method,
-        backend=df.alignment.backend,
-        gate=df.gate,
-    )

@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
 from verl_df.io.json_lines import cut_half_line
+from verl_df.io.lines import RecordWriter
 from verl_df.method.feedback import RepairAttempt
-from verl_df.method.records import PairRecord, PairWriter, pair_record, read_records
+from verl_df.method.records import PAIRS, PairRecord, pair_record
 from verl_df.settings.config import DFConfig
 
 PAIRS_FILE = "pairs.jsonl"
@@ -26,7 +27,7 @@ class PairLog:
 
     def __init__(self, folder: Path, pairs_per_step: int):
         self._folder, self._limit = folder, pairs_per_step
-        self._writer: PairWriter | None = None
+        self._writer: RecordWriter[PairRecord] | None = None
 
     @classmethod
     def from_config(cls, config: DictConfig, df: DFConfig) -> "PairLog":
@@ -45,7 +46,7 @@ class PairLog:
         path.rename(aside)
         if step > 0:
             cut_half_line(aside)  # of a run that was killed
-            for record in read_records(aside):
+            for record in PAIRS.read(aside):
                 if record.step <= step:
                     self._open().write(record)
 
@@ -75,7 +76,7 @@ class PairLog:
             token_texts=lambda token_ids: [tokenizer.decode([token]) for token in token_ids],
         )
 
-    def _open(self) -> PairWriter:
+    def _open(self) -> RecordWriter[PairRecord]:
         if self._writer is None:
-            self._writer = PairWriter(self._folder / PAIRS_FILE)
+            self._writer = PAIRS.writer(self._folder / PAIRS_FILE)
         return self._writer

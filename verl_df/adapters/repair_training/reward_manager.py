@@ -19,7 +19,8 @@ from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
-from verl_df.judges.audit_log import AuditRecord, AuditWriter
+from verl_df.io.lines import RecordWriter
+from verl_df.judges.audit_log import AUDITS, AuditRecord
 from verl_df.judges.auditor import Audit, Auditor
 from verl_df.method.repair_reward import RIGHT, RepairScore, score_repair
 from verl_df.settings.repair_checks import TASK_COLUMN
@@ -39,7 +40,7 @@ class RepairRewardManager(RewardManagerBase):
         self.base = base(config=config, tokenizer=tokenizer, compute_score=compute_score, **kwargs)
         self._auditor = Auditor(self.df.auditor) if self.df.auditor.enabled else None
         self._folder = Path(self.df.log_dir or Path(config.trainer.default_local_dir) / "df")
-        self._audits: AuditWriter | None = None
+        self._audits: RecordWriter[AuditRecord] | None = None
 
     async def run_single(self, data: DataProto) -> dict:
         """r_rep of one repair.
@@ -108,7 +109,7 @@ class RepairRewardManager(RewardManagerBase):
             **texts,
         )
         if self._audits is None:  # a file for each process, made when there is something to write
-            self._audits = AuditWriter(self._folder / f"audits-{uuid4().hex[:8]}.jsonl")
+            self._audits = AUDITS.writer(self._folder / f"audits-{uuid4().hex[:8]}.jsonl")
         self._audits.write(record)
         return audit
 

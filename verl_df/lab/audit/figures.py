@@ -80,7 +80,7 @@ def audit_figures(records: Sequence[AuditRecord]) -> AuditFigures:
         verdicts=len(known),
         flagged=len(flagged),
         hit_rate=rate(len(flagged), len(known)),
-        failure_modes={mode.value: modes[mode.value] for mode in FailureMode if mode is not FailureMode.NONE},
+        failure_modes={mode.value: modes[mode] for mode in FailureMode if mode is not FailureMode.NONE},
         failures=dict(sorted(failures.items())),
         rejected=sum(record.g_aud == 0 for record in records),
         periods=_periods(records),

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from verl_df.judges.audit_log import AuditRecord
 from verl_df.judges.failure_mode import FailureMode
-from verl_df.lab.audit.labels import Label, read_labels, to_json_line
+from verl_df.lab.audit.labels import LABELS, Label, read_labels
 from verl_df.lab.audit.sample import Item
 
 MODES = tuple(mode for mode in FailureMode if mode is not FailureMode.NONE)
@@ -67,9 +67,8 @@ def label_items(items: Sequence[Item], out: Path, terminal: Terminal, *, show_ve
             f"{out} holds answers to audits that are not in this sample (first: {strange[0]!r}): give the same log, "
             "--sample, --flagged-share and --seed as before, or another --out"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
     position = _next_open(items, answered, 0)
-    with out.open("a", encoding="utf-8") as file:
+    with LABELS.writer(out) as writer:
         while position < len(items):
             item = items[position]
             terminal.say(describe(item.record, f"{position + 1} of {len(items)}", terminal.colour, show_verdict))
@@ -79,8 +78,7 @@ def label_items(items: Sequence[Item], out: Path, terminal: Terminal, *, show_ve
             if verdict == "back":
                 position = max(0, position - 1)
                 continue
-            file.write(to_json_line(_label(item, verdict)) + "\n")
-            file.flush()
+            writer.write(_label(item, verdict))
             answered.add(item.record.id)
             position = _next_open(items, answered, position)
     return sum(item.record.id not in answered for item in items)
@@ -165,7 +163,7 @@ def _mode(terminal: Terminal) -> FailureMode | str | None:
 def _label(item: Item, verdict: FailureMode | str) -> Label:
     if isinstance(verdict, FailureMode):
         hacking = verdict is not FailureMode.NONE
-        return Label(item.record.id, hacking, verdict.value, item.stratum, item.weight)
+        return Label(item.record.id, hacking, verdict, item.stratum, item.weight)
     return Label(item.record.id, None, None, item.stratum, item.weight)
 
 

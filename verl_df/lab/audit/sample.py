@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from verl_df.judges.audit_log import AuditRecord
-from verl_df.lab.audit.labels import FLAGGED, STRATA, UNFLAGGED, parsed, stratum_of
+from verl_df.lab.audit.labels import FLAGGED, STRATA, UNFLAGGED, Stratum, parsed, stratum_of
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Item:
     """One audit to judge; stratum and weight as in `Label`."""
 
     record: AuditRecord
-    stratum: str
+    stratum: Stratum
     weight: float
 
 

@@ -3,43 +3,37 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verl_df.io.files import whole_file
+from verl_df.io.lines import Lines
+from verl_df.io.validation import checked
 from verl_df.lab.repair_data.folder import SetFolder
-from verl_df.lab.repair_data.records import RepairSample, check_keys, json_object, read_samples
+from verl_df.lab.repair_data.records import RepairSample, read_samples
 
-KEYS = ("id", "target", "skip", "note")
 # Further keys of `export --format jsonl`: for the annotator to read, passed over by the import.
 CONTEXT_KEYS = ("question", "images", "ground_truth", "response", "reference", "reference_kind")
 
 
-@dataclass(frozen=True)
+@checked
 class Annotation:
-    """id: of the sample. target: y*; None: not written (yet). skip: the annotator found none; note: why."""
+    """One answer of an annotator.
+
+    Attributes:
+        id: of the sample.
+        target: y*; None: not written (yet).
+        skip: the annotator found none.
+        note: why.
+    """
 
     id: str
     target: str | None
-    skip: bool
-    note: str
+    skip: bool = False
+    note: str = ""
 
 
-def parse_annotation(line: str) -> Annotation:
-    """Read one line. Raises: ValueError for an unknown or missing key, or a value of another type."""
-    content = json_object(line)
-    check_keys(content, required=("id", "target"), allowed=(*KEYS, *CONTEXT_KEYS))
-    skip, note = content.get("skip", False), content.get("note", "")
-    if not isinstance(content["id"], str):
-        raise ValueError(f"id is {content['id']!r}, not a text")
-    if content["target"] is not None and not isinstance(content["target"], str):
-        raise ValueError(f"target is {content['target']!r}, not a text or null")
-    if not isinstance(skip, bool):
-        raise ValueError(f"skip is {skip!r}, not true or false")
-    if not isinstance(note, str):
-        raise ValueError(f"note is {note!r}, not a text")
-    return Annotation(content["id"], content["target"], skip, note)
+ANNOTATIONS = Lines(Annotation, version=None, what="an annotation", optional=("skip", "note"), ignored=CONTEXT_KEYS)
 
 
 def export_jsonl(folder: SetFolder, out: Path, chosen: set[str] | None = None) -> int:
@@ -78,8 +72,7 @@ def write_targets(
     with whole_file(out) as file:
         for annotation in _computed(folder, function):
             counts["skipped" if annotation.skip else "written"] += 1
-            row = {key: getattr(annotation, key) for key in KEYS}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(ANNOTATIONS.dump(annotation) + "\n")
     return counts
 
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from verl_df.io.lines import Lines
+from verl_df.io.validation import checked
 from verl_df.lab.generation import Response
 from verl_df.lab.repair_data.records import RepairSample, sample_id
 from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.rl_data import Prompt
+from verl_df.method.group import ReferenceKind
 from verl_df.method.repair_reward import RIGHT
 
 
@@ -20,10 +23,10 @@ class Candidate:
     rollout: int
     response: Response
     reference: str
-    kind: str
+    kind: ReferenceKind
 
 
-@dataclass(frozen=True)
+@checked
 class PromptCount:
     """What became of one prompt's responses; one line of `prompts.jsonl`, written when `settle` has filled it in.
 
@@ -43,6 +46,9 @@ class PromptCount:
     text_right: int = 0
     dropped_by_text: int = 0
     kept: int = 0
+
+
+COUNTS = Lines(PromptCount, version=None, what="a count")
 
 
 def judge_group(
@@ -84,7 +90,7 @@ def judge_group(
 
 def _reference(
     rng: np.random.Generator, right: Sequence[str], answer: str, settings: SampleSettings
-) -> tuple[str, str] | None:
+) -> tuple[str, ReferenceKind] | None:
     """a ~ Unif(G_cor) (Eq. 13) or the annotated answer, with its kind; None where there is none."""
     if settings.reference == "answer" or (settings.reference == "mixed" and rng.random() < settings.answer_share):
         return answer, "answer"

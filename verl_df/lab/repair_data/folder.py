@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of one repair set."""
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from verl_df.io.files import write_json
-from verl_df.lab.repair_data.records import check_keys, json_object
+from verl_df.io.lines import Lines
 from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.resume import check_same_settings
+
+_SETTINGS = Lines(SampleSettings, version=None, what="a set's settings")
 
 
 class SetFolder:
@@ -35,13 +37,10 @@ class SetFolder:
 
     def read_settings(self) -> SampleSettings:
         """The settings of the set. Raises: ValueError for a file that another version wrote."""
-        names = [field.name for field in fields(SampleSettings)]
         try:
-            content = json_object(self.settings.read_text(encoding="utf-8"))
-            check_keys(content, required=names, allowed=names)
+            return _SETTINGS.load(self.settings.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{self.settings}: {error}; sample into another folder") from error
-        return SampleSettings(**content)
 
     def keep_settings(self, settings: SampleSettings) -> None:
         """Write the settings, or compare them with those that are there.

@@ -10,9 +10,9 @@ import numpy as np
 
 from verl_df.io.files import whole_file
 from verl_df.io.streams import batches
-from verl_df.lab.repair_data.annotations import Annotation, parse_annotation
+from verl_df.lab.repair_data.annotations import ANNOTATIONS, Annotation
 from verl_df.lab.repair_data.folder import SetFolder
-from verl_df.lab.repair_data.records import RepairSample, read_samples, to_json_line
+from verl_df.lab.repair_data.records import SAMPLES, RepairSample, read_samples
 from verl_df.lab.repair_data.targets import TargetChecker
 from verl_df.lab.task_reward import Answer, TaskReward
 from verl_df.method.repair_reward import RIGHT
@@ -96,7 +96,7 @@ def import_annotations(
         for part in batches(accepted, _JUDGED_AT_ONCE):
             for sample in _right(part, reward, report):
                 report.ratios.append(checker.edit_ratio(sample, sample.target or ""))
-                file.write(to_json_line(sample) + "\n")
+                file.write(SAMPLES.dump(sample) + "\n")
         report.broken.update((place, "unknown id: no sample of this set has it") for place, _ in pending.values())
         if report.broken and not skip_broken:
             raise BrokenAnnotations(report)
@@ -110,7 +110,7 @@ def _read_all(files: Sequence[Path], report: ImportReport) -> dict[str, tuple[Pl
     found: dict[str, tuple[Place, Annotation]] = {}
     for place, line in _lines(files):
         try:
-            annotation = parse_annotation(line.decode("utf-8"))
+            annotation = ANNOTATIONS.load(line.decode("utf-8"))
         except ValueError as error:
             report.broken[place] = str(error)
             continue

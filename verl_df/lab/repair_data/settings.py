@@ -2,9 +2,10 @@
 """What a sampled set depends on; most of it is an option of `sample`."""
 
 import argparse
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any
 
+from verl_df.io.validation import checked
 from verl_df.method.image_removal import REMOVALS
 
 REFERENCES = ("sibling", "answer", "mixed")
@@ -15,7 +16,7 @@ def _option(default: Any, text: str = "", **argument: Any) -> Any:
     return field(default=default, metadata={"help": text, **argument})
 
 
-@dataclass(frozen=True)
+@checked
 class SampleSettings:
     """The settings of a set, kept in `settings.json`. A run that goes on with other settings is refused.
 

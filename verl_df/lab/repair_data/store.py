@@ -1,20 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The growing part of a set: samples and counts, appended batch by batch so that a killed run can go on."""
 
-import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, fields
 from pathlib import Path
 
 from verl_df.io.files import whole_file
-from verl_df.io.json_lines import cut_half_line, read_lines
-from verl_df.lab.repair_data.choose import PromptCount
+from verl_df.io.json_lines import cut_half_line
+from verl_df.lab.repair_data.choose import COUNTS, PromptCount
 from verl_df.lab.repair_data.folder import SetFolder
-from verl_df.lab.repair_data.records import RepairSample, check_keys, from_json_line, json_object, to_json_line
+from verl_df.lab.repair_data.records import SAMPLES, RepairSample
 from verl_df.lab.rl_data import Prompt, as_png
-
-_COUNT_KEYS = [field.name for field in fields(PromptCount)]
 
 
 class SampleStore:
@@ -34,7 +30,7 @@ class SampleStore:
         for path in (folder.prompts, folder.samples):
             path.touch()
             cut_half_line(path)
-        self.counts = {count.prompt_index: count for _, count in read_lines(folder.prompts, _count)}
+        self.counts = {count.prompt_index: count for count in COUNTS.read(folder.prompts)}
         self._drop_unfinished()
 
     @property
@@ -48,8 +44,8 @@ class SampleStore:
         for prompt, samples, _ in batch:
             if samples:
                 self._write_images(prompt)
-        _append(self._folder.samples, (to_json_line(sample) for _, samples, _ in batch for sample in samples))
-        _append(self._folder.prompts, (json.dumps(asdict(count)) for _, _, count in batch))
+        _append(self._folder.samples, (SAMPLES.dump(sample) for _, samples, _ in batch for sample in samples))
+        _append(self._folder.prompts, (COUNTS.dump(count) for _, _, count in batch))
         self.counts.update((count.prompt_index, count) for _, _, count in batch)
 
     def _write_images(self, prompt: Prompt) -> None:
@@ -63,7 +59,7 @@ class SampleStore:
     def _drop_unfinished(self) -> None:
         """Keep the samples of finished prompts only, and see that none of theirs is missing."""
         path, found, other = self._folder.samples, 0, 0
-        for _, sample in read_lines(path, from_json_line):
+        for sample in SAMPLES.read(path):
             finished = sample.prompt_index in self.counts
             found, other = found + finished, other + (not finished)
         if found != self.kept:
@@ -73,15 +69,9 @@ class SampleStore:
             )
         if other:
             with whole_file(path) as file:
-                for _, sample in read_lines(path, from_json_line):
+                for sample in SAMPLES.read(path):
                     if sample.prompt_index in self.counts:
-                        file.write(to_json_line(sample) + "\n")
-
-
-def _count(line: str) -> PromptCount:
-    content = json_object(line)
-    check_keys(content, required=_COUNT_KEYS, allowed=_COUNT_KEYS)
-    return PromptCount(**content)
+                        file.write(SAMPLES.dump(sample) + "\n")
 
 
 def _append(path: Path, lines: Iterable[str]) -> None:

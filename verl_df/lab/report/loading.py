@@ -9,7 +9,7 @@ from typing import Any
 
 from verl_df.io.files import read_object
 from verl_df.io.json_lines import read_lines
-from verl_df.method.records import PairRecord, read_records
+from verl_df.method.records import PAIRS, PairRecord
 
 METRICS_FILE = "metrics.jsonl"
 PAIRS_FILE = "pairs.jsonl"
@@ -62,7 +62,7 @@ def load_run(path: Path) -> RunData:
     return RunData(
         path=path,
         curves=read_curves(path / METRICS_FILE),
-        pairs=tuple(read_records(path / PAIRS_FILE)),
+        pairs=tuple(PAIRS.read(path / PAIRS_FILE)),
         summary=_read_if_there(path / SUMMARY_FILE),
         repair_eval=_read_if_there(path / REPAIR_EVAL_FILE),
     )

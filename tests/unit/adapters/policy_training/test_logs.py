@@ -21,7 +21,7 @@ from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_t
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import Rollout
 from verl_df.method.metrics import GroupOutcome
-from verl_df.method.records import read_records
+from verl_df.method.records import PAIRS
 from verl_df.method.repair import Rejection
 from verl_df.settings.config import load_df_config
 
@@ -62,7 +62,7 @@ PROMPTS: dict[str, list[dict]] = {uid: messages(picture("red")) for uid in "abcd
 
 
 def written(folder: Path) -> list[tuple[str, int]]:
-    return [(pair.uid, int(pair.error.tokens[0])) for pair in read_records(folder / PAIRS_FILE)]
+    return [(pair.uid, int(pair.error.tokens[0])) for pair in PAIRS.read(folder / PAIRS_FILE)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_steps_are_appended_and_each_picture_is_saved_once(tmp_path: Path) -> No
     prompts = {"a": messages(picture("red"), picture("blue")), "b": messages(picture("blue"))}
     log.write(1, *groups(2, 1, prompts=prompts), WORDS)
     log.write(2, *groups(1, prompts=prompts), WORDS)
-    pairs = list(read_records(tmp_path / PAIRS_FILE))
+    pairs = list(PAIRS.read(tmp_path / PAIRS_FILE))
     files = sorted(path.name for path in (tmp_path / IMAGES_FOLDER).iterdir())
     assert len(pairs) == 4 and len(files) == 2
     assert [len(pair.images) for pair in pairs] == [2, 1, 2, 2]
@@ -116,7 +116,7 @@ def test_pictures_on_disk_are_copied(tmp_path: Path) -> None:
     picture("green").save(stream, format="PNG")
     (tmp_path / "p.png").write_bytes(stream.getvalue())
     PairLog(tmp_path / "df", 1).write(1, *groups(1, prompts={"a": messages(str(tmp_path / "p.png"))}), WORDS)
-    (pair,) = read_records(tmp_path / "df" / PAIRS_FILE)
+    (pair,) = PAIRS.read(tmp_path / "df" / PAIRS_FILE)
     assert (tmp_path / "df" / IMAGES_FOLDER / pair.images[0]).is_file()
 
 
@@ -218,5 +218,5 @@ def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) ->
     log = PairLog(tmp_path, 1)
     log.start_after(2)
     log.write(3, *groups(1), WORDS)
-    assert [record.step for record in read_records(path)] == [1, 2, 3]
+    assert [record.step for record in PAIRS.read(path)] == [1, 2, 3]
     assert (tmp_path / "pairs.1.jsonl").read_text() == before

@@ -15,10 +15,9 @@ from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 from tests.unit.adapters.support import Words, composed
 from verl_df.adapters.policy_training import group_feedback as module
 from verl_df.adapters.policy_training.group_exchange import CLIENT, GROUP, GroupRow
-from verl_df.adapters.policy_training.group_feedback import feedback_config
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.reward_request import score_request, task_reward
-from verl_df.method.feedback import GroupRequest, RepairSample
+from verl_df.method.feedback import FeedbackConfig, GroupRequest, RepairSample
 from verl_df.method.group import Rollout
 from verl_df.settings.config import load_df_config
 
@@ -234,26 +233,26 @@ def test_masks_are_scored_where_the_truth_is_known(config: DictConfig, repair_mo
 
 
 def test_steps_follow_the_separator(config: DictConfig, repair_model) -> None:
-    made = manager(config, gate__level="step", alignment__step_separator="sentence")
+    made = manager(config, gate__level="step", gate__step_separator="sentence")
     repair_model.samples = [sample(RIGHT)]
     result = run(made, group_data(RIGHT, WRONG))[GROUP]
     gates = [*result.gates.values(), *(repair.gate for repair in result.repairs)]
     assert [gate.tolist() for gate in gates] == [[1.0] * 6] * 2  # no sentence ends: one step
 
 
-def test_what_a_group_needs_of_the_configuration() -> None:
-    df = load_df_config(
-        {
-            "group": {"mode": "gate_only", "reward_threshold": 0.5, "on_no_correct": "annotated_answer"},
-            "repair": {"repair_truncated": False},
-            "alignment": {"method": "lcs"},
-            "gate": {"kind": "soft"},
-        }
-    )
-    settings = feedback_config(df)
-    assert (settings.mode, settings.reward_threshold, settings.on_no_correct) == ("gate_only", 0.5, "annotated_answer")
-    assert (settings.on_infeasible, settings.repair_truncated) == ("keep", False)
-    assert (settings.method, settings.backend, settings.gate) == ("lcs", "rapidfuzz", df.gate)
+def test_the_method_gets_the_blocks_of_the_configuration(config: DictConfig, repair_model, monkeypatch) -> None:
+    seen, difference_feedback = [], module.difference_feedback
+
+    def note(request: GroupRequest, settings: FeedbackConfig, models: Any) -> Any:
+        seen.append(settings)
+        return difference_feedback(request, settings, models)
+
+    monkeypatch.setattr(module, "difference_feedback", note)
+    repair_model.samples = [sample(RIGHT)]
+    made = manager(config, group__mode="gate_only", alignment__method="lcs", repair__repair_truncated=False)
+    run(made, group_data(RIGHT, WRONG))
+    df = load_df_config({"group": {"mode": "gate_only"}, "alignment": {"method": "lcs"}})
+    assert seen == [FeedbackConfig(df.group, df.alignment, df.gate, repair_truncated=False)]
 
 
 def test_a_request_for_a_reward_has_no_padding_and_columns_of_its_own() -> None:

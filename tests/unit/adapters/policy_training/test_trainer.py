@@ -27,7 +27,7 @@ from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.method.feedback import RepairSample
-from verl_df.method.records import read_records
+from verl_df.method.records import PAIRS
 from verl_df.settings.objectives import ESTIMATORS, gated
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
@@ -199,7 +199,7 @@ def test_sampled_groups_become_optimised_groups(queue, tmp_path, monkeypatch) ->
     assert (metrics["df/prompts"], metrics["df/repaired"], metrics["df/skipped/all_correct"]) == (3, 2, 1)
     assert one._repair_server.history == ["wake", "sleep"]
     assert [worker.served for worker in one.reward_loop_manager.reward_loop_workers] == [[2], [1]]
-    pairs = list(read_records(tmp_path / "pairs.jsonl"))
+    pairs = list(PAIRS.read(tmp_path / "pairs.jsonl"))
     assert [pair.uid for pair in pairs] == ["u", "w"]
     assert all(len(pair.images) == 1 and pair.prompt == "<image>2+2?" and pair.step == 1 for pair in pairs)
     assert one.timing_raw["df"] > 0

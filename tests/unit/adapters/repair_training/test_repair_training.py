@@ -22,7 +22,7 @@ from verl_df.adapters.judge_reward_manager import JudgeRewardManager
 from verl_df.adapters.repair_training.agent_loop import RepairAgentLoop, counterfactual_messages, without_images
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.repair_training.reward_manager import RepairRewardManager
-from verl_df.judges.audit_log import read_audits
+from verl_df.judges.audit_log import AUDITS
 from verl_df.prompts import HIDDEN_REFERENCE, load_template
 from verl_df.settings.repair_config import ImageRemovalConfig, load_repair_training_config
 
@@ -256,7 +256,7 @@ def test_the_auditor_gates_right_repairs_and_its_words_are_kept(tmp_path: Path, 
     assert result["reward_extra_info"]["g_aud"] == gate
     assert result["reward_score"] == pytest.approx(gate * (1 - 0.5 / LENGTH))
     (file,) = (tmp_path / "df").glob("audits-*.jsonl")
-    (record,) = read_audits(file)
+    (record,) = AUDITS.read(file)
     assert (record.id, record.step, record.hacking, record.g_aud) == ("u_3", 5, hacking, gate)
     assert (record.response, record.repair, record.counterfactual) == (WRONG, RIGHT, WRONG)
     assert (tmp_path / "df/images" / record.images[0]).is_file()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.unit.lab.repair_data.support import make_set, picture, right
 from verl_df.lab.repair_data import forms
-from verl_df.lab.repair_data.annotations import parse_annotation
+from verl_df.lab.repair_data.annotations import ANNOTATIONS
 from verl_df.lab.repair_data.forms import embed, export_forms, write_form
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 
@@ -240,7 +240,7 @@ def test_saved_rows_are_annotations_and_are_read_again() -> None:
     text = run_script("toLines(input)", rows)
     lines = text.splitlines()
     assert len(lines) == 2, "U+2028 does not break a line"
-    assert [vars(parse_annotation(line)) for line in lines] == rows
+    assert [vars(ANNOTATIONS.load(line)) for line in lines] == rows
     assert run_script("fromLines(input, new Map([['a', 0], ['b', 1]]))", "\ufeff" + text + "\n") == rows
     assert run_script("fromLines(input, new Map([['b', 1]]))", text) == rows[1:]
 

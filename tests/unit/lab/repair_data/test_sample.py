@@ -30,7 +30,7 @@ from tests.unit.lab.repair_data.support import (
 from verl_df.lab.generation import Response
 from verl_df.lab.repair_data.choose import judge_group, settle, solved_from_text
 from verl_df.lab.repair_data.folder import SetFolder
-from verl_df.lab.repair_data.records import from_json_line, read_samples, sample_id, to_json_line
+from verl_df.lab.repair_data.records import read_samples, sample_id
 from verl_df.lab.repair_data.sample import prepare
 from verl_df.lab.repair_data.store import SampleStore
 from verl_df.lab.repair_data.summary import summarise
@@ -286,7 +286,7 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
         prepare(folder, data, settings(temperature=0.7, seed=4))
     assert "temperature 1.0 there, 0.7 now; seed 0 there, 4 now" in str(refused.value)
     folder.settings.write_text('{"model": "x"}')
-    with pytest.raises(ValueError, match="settings.json: missing key 'data'; sample into another folder"):
+    with pytest.raises(ValueError, match="settings.json: missing key 'data'; .*; sample into another folder"):
         prepare(folder, data, settings())
 
 
@@ -352,33 +352,6 @@ def test_images_by_path_and_of_other_formats_become_png(tmp_path: Path) -> None:
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
-    folder = make_set(tmp_path)
-    for sample in read_samples(folder.samples):
-        assert from_json_line(to_json_line(sample)) == sample
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"schema_version": 2}, "schema_version is 2, this reader knows 1"),
-        ({"respnse": "x"}, "unknown key 'respnse'; did you mean 'response'"),
-        ({"reference": 3}, "reference is 3, not of type str"),
-        ({"prompt_index": True}, "prompt_index is True, not of type int"),
-        ({"reference_kind": "brother"}, "reference_kind='brother' is not one of"),
-        ({"target": 3}, "target is 3, not a text or null"),
-    ],
-)
-def test_broken_records_are_named_by_line(tmp_path: Path, change: dict, message: str) -> None:
-    folder = make_set(tmp_path)
-    lines = folder.samples.read_text().splitlines()
-    lines[1] = json.dumps({**json.loads(lines[1]), **change})
-    folder.samples.write_text("\n".join(lines))
-    with pytest.raises(ValueError) as refused:
-        list(read_samples(folder.samples))
-    assert "samples.jsonl, line 2: " in str(refused.value) and message in str(refused.value)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 64), st.lists(st.integers(0, 1000), max_size=5))

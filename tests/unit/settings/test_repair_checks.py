@@ -1,51 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `df:` block of the repair model's training, and what is refused before Ray starts."""
+"""What is refused before Ray starts a training of the repair model."""
 
 import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
 
 from tests.unit.adapters.support import composed
 from verl_df.lab.toy.data import examples, rl_row
 from verl_df.lab.toy.settings import ToySettings
-from verl_df.settings.config import ConfigError, check_override_names
+from verl_df.settings.config import ConfigError
 from verl_df.settings.repair_checks import check_repair_training
-from verl_df.settings.repair_config import CHOICES, RepairTrainingConfig, load_repair_training_config
+from verl_df.settings.repair_config import RepairTrainingConfig
 
 TASK = {"response": "y", "response_ids": [1, 2], "reference": "a", "reference_kind": "sibling"}
-
-
-@pytest.mark.parametrize("key", sorted(CHOICES))
-def test_choices_are_checked(key: str) -> None:
-    block = OmegaConf.create({})
-    OmegaConf.update(block, key, "hiden", force_add=True)
-    with pytest.raises(ConfigError, match=re.escape(f"{key}='hiden'")):
-        load_repair_training_config(block.df)
-
-
-@pytest.mark.parametrize(
-    ("block", "message"),
-    [
-        ({"edit_penalty": -0.1}, "df.edit_penalty=-0.1"),
-        ({"edit_penality": 0.1}, "did you mean 'edit_penalty'"),
-        ({"image_removal": {"timeout_s": 0.0}}, "timeout_s=0.0 must be above 0"),
-        ({"image_removal": {"max_concurrency": 0}}, "max_concurrency=0 at least 1"),
-        ({"auditor": {"on_failure": "pas"}}, "did you mean 'pass'"),
-        ({"judge": {"endpoint": {"timeout_s": -1.0}}}, "timeout_s=-1.0"),
-    ],
-)
-def test_wrong_values_are_refused(block: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(message)):
-        load_repair_training_config(block)
-
-
-def test_override_of_an_unknown_key() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'edit_penalty'"):
-        check_override_names(["df.edit_penalti=1"], RepairTrainingConfig)
-    check_override_names(["df.auditor.endpoint.model=x", "df.edit_penalty=0"], RepairTrainingConfig)
 
 
 @pytest.fixture
