@@ -27,16 +27,14 @@ case "$SCRIPT" in
     *) architecture=qwen2_5_vl ;;
 esac
 source scripts/cpu_env.sh
-MODEL_PATH=$TINY/$architecture MINI_BATCH=$PROMPTS WORKERS=1
-[[ -e $MODEL_PATH ]] || "$PYTHON" -m verl_df tiny model "$architecture" --out "$MODEL_PATH"
-[[ -e $TINY/rl.parquet ]] || "$PYTHON" -m verl_df tiny rows rl --out "$TINY/rl.parquet"
-source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, CRITIC, ROLLOUT, TRAINER, RUNTIME; its REWARD is the toy's
+POLICY=$TINY/$architecture rows=$TINY/rl.parquet
+[[ -e $POLICY ]] || "$PYTHON" -m verl_df tiny model "$architecture" --out "$POLICY"
+[[ -e $rows ]] || "$PYTHON" -m verl_df tiny rows rl --out "$rows"
+export POLICY REPAIR=$POLICY TRAIN=$rows VAL=$rows MINI_BATCH=$PROMPTS NNODES=1 GPUS=1 TP=1 MAX_PROMPT=256 MAX_RESPONSE=64
+export REWARD_PATH=pkg://verl_df.lab.tiny.reward PART=cpu
+[[ $SCRIPT != *ppo_trainer* ]] || PART=cpu,cpu_critic
+WARM=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})     # Ray's workers start warm, too
 
-export POLICY=$MODEL_PATH REPAIR=$MODEL_PATH TRAIN=$TINY/rl.parquet VAL=$TINY/rl.parquet MINI_BATCH NNODES=1 GPUS=$WORKERS TP=1
-export REWARD_PATH=pkg://verl_df.lab.tiny.reward MAX_PROMPT=256 MAX_RESPONSE=64 TOKENS_PER_GPU=8192
-CPU=("${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${TRAINER[@]}" "${RUNTIME[@]}")
-[[ $SCRIPT != *ppo_trainer* ]] || CPU+=("${CRITIC[@]}")
-
-exec "${WATCH[@]}" --log "$OUT/run.log" -- bash "$SCRIPT" "${CPU[@]}" trainer.resume_mode=disable \
-    actor_rollout_ref.actor.fsdp_config.param_offload=False actor_rollout_ref.actor.fsdp_config.optimizer_offload=False \
-    reward.num_workers=1 trainer.val_before_train=False trainer.test_freq=-1 "$@"
+exec "${WATCH[@]}" --log "$OUT/run.log" -- bash "$SCRIPT" "${WARM[@]}" trainer.total_training_steps="$STEPS" \
+    trainer.resume_mode=disable trainer.val_before_train=False trainer.test_freq=-1 \
+    actor_rollout_ref.actor.fsdp_config.param_offload=False actor_rollout_ref.actor.fsdp_config.optimizer_offload=False "$@"

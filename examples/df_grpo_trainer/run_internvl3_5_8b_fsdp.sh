@@ -1,48 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# DF-GRPO on InternVL3.5-8B-MPO (table 1, InternVL): FSDP2 and vLLM. The model must be in transformers' form, an `-HF`
-# checkpoint (docs/models.md). The baseline on stock verl from the same numbers:
-# examples/grpo_trainer/run_internvl3_5_8b_fsdp.sh. Any key of verl or of `df:`, and any preset, can be appended:
-#   bash examples/df_grpo_trainer/run_internvl3_5_8b_fsdp.sh preset=df_soft
-# DRY_RUN=1 checks everything and starts nothing; it needs no GPU and no download. Several nodes: start Ray on them, then
-# run this on the head node (NNODES=4). Needs a repair model: examples/repair_sft, examples/repair_rl.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-
-########################### user-adjustable ###########################
-ALGO=${ALGO:-df_grpo}                       # a file of recipe/df/config/objective, or grpo: stock verl
-PYTHON=${PYTHON:-.venv/bin/python}
-NAME=${NAME:-internvl3_5_8b}
-POLICY=${POLICY:-OpenGVLab/InternVL3_5-8B-MPO-HF}
-REPAIR=${REPAIR:-outputs/$NAME/repair_rl/model}                         # of examples/repair_rl
-TRAIN=${TRAIN:-data/mmpr_tiny_train.parquet}                            # verl-df data convert mmpr_tiny
-VAL=${VAL:-data/mathvista_testmini.parquet}
-REWARD_PATH=${REWARD_PATH:-pkg://verl_df.judges.score}              # r_task; benchmarks by their own rules
-OUT=${OUT:-outputs/$NAME/$ALGO}             # metrics, pairs, checkpoints
-NNODES=${NNODES:-1}                         # paper: 32 x A800, NNODES=4
-GPUS=${GPUS:-8}                             # of each node
-TP=${TP:-1}                                 # GPUs of a vLLM replica
-PROMPTS=${PROMPTS:-512}                     # paper: "rollout batch size is 512", read as prompts of a step
-ROLLOUTS=${ROLLOUTS:-8}                     # of a prompt; the paper gives none
-MINI_BATCH=${MINI_BATCH:-128}               # prompts of an optimiser step; ours: 4 steps a batch
-LR=${LR:-1e-6}                              # paper: "learning rate of 1 x 10^-6"
-MAX_PROMPT=${MAX_PROMPT:-4096}              # tokens, of images too; ours, as the other lengths
-MAX_RESPONSE=${MAX_RESPONSE:-2048}
-TOKENS_PER_GPU=${TOKENS_PER_GPU:-16384}     # of a micro-batch; less if the update runs out of memory
-VLLM_SHARE=${VLLM_SHARE:-0.6}               # of a GPU's memory
-BATCHED_TOKENS=${BATCHED_TOKENS:-16384}     # of a forward pass of vLLM
-EPOCHS=${EPOCHS:-1}
-#######################################################################
-
-source examples/vlm_settings.sh             # DATA, MODEL, ACTOR, ROLLOUT, REWARD, DF, TRAINER; launch
-
-if [[ $ALGO == df_* ]]; then
-    ALGORITHM=("${DF[@]}")
-else
-    ALGORITHM=(
-        algorithm.adv_estimator=grpo
-        actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean       # Eq. 22: a mean over each response
-    )
-fi
-
-launch "$@"
+# DF-GRPO on InternVL3.5-8B-MPO (table 1, InternVL): as examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh, which says how
+# to use it. The model must be in transformers' form, an `-HF` checkpoint (docs/models.md).
+RUN=internvl3_5_8b                    # its numbers and their sources: recipe/df/config/run
+ALGO=${ALGO:-df_grpo}                 # a file of recipe/df/config/objective; grpo: stock verl's
+source "$(dirname "${BASH_SOURCE[0]}")/../launch.sh"
+policy "$@"

@@ -2,12 +2,16 @@
 # Sourced by the runs of reinforcement learning on the toy world, which set OUT. A run that was interrupted goes on from its
 # newest checkpoint; one that is finished, or had other settings, starts over.
 
+RUNTIME=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})   # Ray's workers start warm, too
+export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
+mkdir -p "$OUT"
+
 # go_on_or_start_over FILE... -- OVERRIDE...
 # Prepares OUT/checkpoints for verl's trainer.resume_mode=auto. FILE: what the run reads beside its settings.
 # Sets FINISHED: 1 when OUT/checkpoints held a finished run of the same settings. With KEEP_FINISHED=1 that stays, else it
 # is removed.
 go_on_or_start_over() {
-    local folder=$OUT/checkpoints last steps=0 stamp one files=()
+    local folder=$OUT/checkpoints last steps=0 stamp one files=(recipe/df/config/run/{toy,cpu,cpu_critic}.yaml)
     while [[ $1 != -- ]]; do files+=("$1") && shift; done
     shift
     FINISHED=0

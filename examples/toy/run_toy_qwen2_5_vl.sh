@@ -30,31 +30,35 @@ BRIEF=${BRIEF:-0}                           # 1: a line for each step on the ter
 #######################################################################
 
 source scripts/cpu_env.sh
-MODEL_PATH=$POLICY MINI_BATCH=$PROMPTS
-source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, CRITIC, ROLLOUT, REWARD, TRAINER, RUNTIME
 
-DATA+=(
+SETTINGS=(                                  # the rest: recipe/df/config/run/toy.yaml
     data.train_files="$WORLD/data/train.parquet"
     data.val_files="$WORLD/data/val.parquet"
     data.train_batch_size="$PROMPTS"
-    data.max_prompt_length=128
-    data.seed=1
+    actor_rollout_ref.model.path="$POLICY"
+    actor_rollout_ref.actor.optim.lr="$LR"
+    actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
+    actor_rollout_ref.rollout.n="$ROLLOUTS"
+    trainer.experiment_name="toy_$ALGO"
+    trainer.n_gpus_per_node="$WORKERS"
+    trainer.total_training_steps="$STEPS"
+    trainer.default_local_dir="$OUT/checkpoints"
 )
 
 if [[ $ALGO == grpo ]]; then
     MAIN=verl.trainer.main_ppo
-    ALGORITHM=(algorithm.adv_estimator=grpo actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean)
+    SETTINGS+=(hydra.searchpath='[pkg://recipe.df.config]' +run=toy +baseline=grpo)
 elif [[ -f recipe/df/config/objective/$ALGO.yaml ]]; then
     # estimator, loss, clip, aggregation and group mode are the objective's: nothing above or below sets them
-    ALGORITHM=(
+    SETTINGS+=(
         objective="$ALGO"
         df.truth.path=pkg://verl_df.lab.toy.truth                           # the toy knows which tokens are wrong: score the masks
         df.log.dir="$OUT"
     )
     if [[ -n $REPAIRS ]]; then
-        ALGORITHM+=(df.repair.models_dir="$REPAIRS")
+        SETTINGS+=(df.repair.models_dir="$REPAIRS")
     else
-        ALGORITHM+=(df.repair.model_path="$REPAIR")
+        SETTINGS+=(df.repair.model_path="$REPAIR")
     fi
 else
     names=$(cd recipe/df/config/objective && echo *.yaml)
@@ -63,39 +67,15 @@ else
 fi
 
 case "$ALGO" in
-    *dapo*)
-        ALGORITHM+=(reward.reward_kwargs.overlong_buffer_cfg.len=16)    # of 64 tokens
-        ;;
-    df_ppo)
-        ALGORITHM+=(
-            critic.strategy=fsdp2
-            critic.optim.lr="$LR"
-            critic.model.enable_gradient_checkpointing=False
-            "${CRITIC[@]}"
-        )
-        ;;
+    grpo) ;;
+    *dapo*) SETTINGS+=(run=toy reward.reward_kwargs.overlong_buffer_cfg.len=16) ;;    # of 64 tokens
+    df_ppo) SETTINGS+=('run=[toy,cpu_critic]' critic.optim.lr="$LR" critic.model.enable_gradient_checkpointing=False) ;;
+    *) SETTINGS+=(run=toy) ;;
 esac
 
-VALIDATION=(                                # greedy
-    actor_rollout_ref.rollout.val_kwargs.do_sample=False
-    actor_rollout_ref.rollout.val_kwargs.temperature=0
-)
-
-TRAINER+=(
-    trainer.experiment_name="toy_$ALGO"
-    trainer.val_before_train=True
-    trainer.test_freq=5
-    trainer.resume_mode=auto                # go_on.sh, below
-)
-
-SETTINGS=(
-    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${VALIDATION[@]}" "${TRAINER[@]}"
-)
 source examples/toy/go_on.sh
-mkdir -p "$OUT"
 go_on_or_start_over "$POLICY/model.safetensors" "$REPAIR/model.safetensors" "$WORLD/data/train.parquet" -- \
     "$MAIN" "${SETTINGS[@]}" "$@"
 [[ $BRIEF != 1 ]] || WATCH+=(--brief)
-export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
 exec "${WATCH[@]}" --log "$OUT/run.log" -- "$PYTHON" -u -m "$MAIN" "${SETTINGS[@]}" "${RUNTIME[@]}" "$@"

@@ -25,46 +25,35 @@ WORKERS=${WORKERS:-1}
 #######################################################################
 
 source scripts/cpu_env.sh
-MODEL_PATH=$STAGE1 MINI_BATCH=$TASKS
-source examples/toy/cpu_settings.sh         # DATA, MODEL, ACTOR, ROLLOUT, REWARD, TRAINER, RUNTIME
 
-DATA+=(
+SETTINGS=(                                  # the rest: recipe/df/config/run/toy.yaml
+    run=toy
+    +baseline=grpo                          # the policy's
     data.train_files="$WORLD/repair_tasks/train.parquet"
     data.val_files="$WORLD/repair_tasks/val.parquet"
     data.train_batch_size="$TASKS"
     data.max_prompt_length=384              # question, wrong response, reference and the words around them
     data.seed="$SEED"
-)
-
-ALGORITHM=(                                 # verl's own GRPO, as the policy's
-    algorithm.adv_estimator=grpo
-    actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean
+    actor_rollout_ref.model.path="$STAGE1"
+    actor_rollout_ref.actor.optim.lr="$LR"
+    actor_rollout_ref.actor.ppo_mini_batch_size="$TASKS"
+    actor_rollout_ref.rollout.n="$ROLLOUTS"
     actor_rollout_ref.rollout.seed="$SEED"
     actor_rollout_ref.rollout.val_kwargs.do_sample=True     # as repairs are sampled while the policy trains
     actor_rollout_ref.rollout.val_kwargs.temperature=1.0
     actor_rollout_ref.rollout.val_kwargs.n=2                # Acc@1 and Acc@2
-)
-
-DF=(
     df.edit_penalty="$EDIT_PENALTY"
     df.log_dir="$OUT"
-)
-
-TRAINER+=(
     trainer.experiment_name=toy_repair_rl
-    trainer.val_before_train=True
+    trainer.n_gpus_per_node="$WORKERS"
     trainer.test_freq="$STEPS"
-    trainer.resume_mode=auto                # go_on.sh, below
+    trainer.total_training_steps="$STEPS"
+    trainer.default_local_dir="$OUT/checkpoints"
 )
 
-SETTINGS=(
-    "${DATA[@]}" "${MODEL[@]}" "${ACTOR[@]}" "${ROLLOUT[@]}" "${REWARD[@]}" "${ALGORITHM[@]}" "${DF[@]}" "${TRAINER[@]}"
-)
 source examples/toy/go_on.sh
-mkdir -p "$OUT"
 [[ -e $OUT/model ]] || KEEP_FINISHED=1      # trained, but not merged yet
 go_on_or_start_over "$STAGE1/model.safetensors" "$WORLD/repair_tasks/train.parquet" -- "${SETTINGS[@]}" "$@"
-export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 
 if [[ $FINISHED == 0 ]]; then
     rm -rf "$OUT/model"

@@ -5,7 +5,7 @@ verl's `main_ppo` with DF's config, and with everything that can be known to be 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import hydra
@@ -16,6 +16,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
+from recipe.df.presets import spelled_out
 from verl_df import plugin
 from verl_df.settings.checks import check_run
 from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
@@ -50,11 +51,18 @@ def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
     run_ppo(config, task_runner_class=ray.remote(DFTaskRunner))
 
 
+def command_line(arguments: Iterable[str]) -> list[str]:
+    """The command line as Hydra is to read it. Raises: ConfigError, for a name that does not exist."""
+    arguments = spelled_out(arguments)
+    check_config_groups(arguments, CONFIG_FOLDER)
+    check_override_names(arguments)
+    return arguments
+
+
 def main() -> None:
     """Run; a wrong setting is one line on stderr, not a traceback."""
     try:
-        check_config_groups(sys.argv[1:], CONFIG_FOLDER)
-        check_override_names(sys.argv[1:])
+        sys.argv[1:] = command_line(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")
     train()

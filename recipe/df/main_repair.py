@@ -6,12 +6,13 @@ refused before Ray starts.
 """
 
 import sys
+from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
 
 from recipe.df.main_df import CONFIG_FOLDER, launch
-from verl_df.settings.config import ConfigError, check_override_names
+from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
 from verl_df.settings.repair_checks import check_repair_training
 from verl_df.settings.repair_config import RepairTrainingConfig
 
@@ -22,10 +23,17 @@ def train(config: DictConfig) -> None:
     launch(config, check_repair_training)
 
 
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """The command line as Hydra is to read it. Raises: ConfigError, for a name that does not exist."""
+    check_config_groups(arguments, CONFIG_FOLDER)
+    check_override_names(arguments, RepairTrainingConfig)
+    return list(arguments)
+
+
 def main() -> None:
     """Run; a wrong setting is one line on stderr, not a traceback."""
     try:
-        check_override_names(sys.argv[1:], RepairTrainingConfig)
+        sys.argv[1:] = command_line(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")
     train()

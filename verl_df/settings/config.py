@@ -24,7 +24,7 @@ from verl_df.method.group import GroupConfig
 T = TypeVar("T")
 
 # Config groups of `recipe/df/config`: a folder of files each, one of which is chosen with GROUP=NAME.
-CONFIG_GROUPS = ("objective", "preset")
+CONFIG_GROUPS = ("objective", "run", "baseline")
 # What makes Hydra look for them elsewhere too.
 _OTHER_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath")
 # The repair model of both stages with every component (paper, table 2, last row).
@@ -209,7 +209,7 @@ def check_override_names(arguments: Iterable[str], root: type = DFConfig) -> Non
 
 
 def check_config_groups(arguments: Iterable[str], folder: Path) -> None:
-    """Refuse `objective=` or `preset=` with a name that has no file, before Hydra's own error of many lines.
+    """Refuse `objective=` or `run=` with a name that has no file, before Hydra's own error of many lines.
 
     Args:
         arguments: the command line. With a search path of its own (`--config-dir`, `hydra.searchpath`) the names are
@@ -226,12 +226,12 @@ def check_config_groups(arguments: Iterable[str], folder: Path) -> None:
         group, separator, value = argument.lstrip("+").partition("=")
         if not separator or group not in CONFIG_GROUPS:
             continue
-        for name in value.split(","):  # of a sweep
+        for name in value.strip("[]").split(","):  # several files, or a sweep
             _check_group_name(group, name.strip("'\""), folder)
 
 
 def _check_group_name(group: str, name: str, folder: Path) -> None:
-    known = [path.stem for path in (folder / group).glob("*.yaml")]
+    known = [path.stem for path in (folder / group).glob("[!_]*.yaml")]
     if name not in known:
         raise ConfigError(f"{group}={name}: no such {group}; {nearest(name, known)}")
 

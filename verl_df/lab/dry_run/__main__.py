@@ -21,6 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import omega_conf_to_dataclass, validate_config
 
+from recipe.df import main_df, main_repair
 from recipe.df.main_df import CONFIG_FOLDER
 from verl_df import plugin
 from verl_df.lab.dry_run.memory import GB, state_bytes
@@ -29,9 +30,8 @@ from verl_df.lab.dry_run.report import describe
 from verl_df.lab.dry_run.sizes import check_sizes, run_sizes
 from verl_df.lab.dry_run.stand_ins import replace_data, replace_models
 from verl_df.settings.checks import check_data_file, check_run, data_files
-from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
+from verl_df.settings.config import ConfigError
 from verl_df.settings.repair_checks import check_repair_training
-from verl_df.settings.repair_config import RepairTrainingConfig
 
 _VERL_FOLDER = Path(str(resources.files("verl.trainer.config")))
 _POLICY = "actor_rollout_ref.model.path"
@@ -39,20 +39,15 @@ _POLICY = "actor_rollout_ref.model.path"
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """folder, name: of the config. names: checks the command line before Hydra does. check: the run's own, on the
-    composed config. data: form of the stand-in rows.
+    """folder, name: of the config. command_line: checks it before Hydra does, and spells it out. check: the run's own,
+    on the composed config. data: form of the stand-in rows.
     """
 
     folder: Path
     name: str
-    names: Callable[[Sequence[str]], None]
+    command_line: Callable[[Sequence[str]], list[str]]
     check: Callable[[DictConfig], object]
     data: str
-
-
-def _names_of_main_df(arguments: Sequence[str]) -> None:
-    check_config_groups(arguments, CONFIG_FOLDER)
-    check_override_names(arguments)
 
 
 def _check_stock(config: DictConfig) -> None:
@@ -61,15 +56,11 @@ def _check_stock(config: DictConfig) -> None:
 
 
 ENTRY_POINTS = {
-    "recipe.df.main_df": EntryPoint(CONFIG_FOLDER, "df_trainer", _names_of_main_df, check_run, "rl"),
+    "recipe.df.main_df": EntryPoint(CONFIG_FOLDER, "df_trainer", main_df.command_line, check_run, "rl"),
     "recipe.df.main_repair": EntryPoint(
-        CONFIG_FOLDER,
-        "repair_trainer",
-        lambda arguments: check_override_names(arguments, RepairTrainingConfig),
-        check_repair_training,
-        "repair_tasks",
+        CONFIG_FOLDER, "repair_trainer", main_repair.command_line, check_repair_training, "repair_tasks"
     ),
-    "verl.trainer.main_ppo": EntryPoint(_VERL_FOLDER, "ppo_trainer", lambda _: None, _check_stock, "rl"),
+    "verl.trainer.main_ppo": EntryPoint(_VERL_FOLDER, "ppo_trainer", list, _check_stock, "rl"),
 }
 SFT = "verl.trainer.sft_trainer"
 
@@ -94,8 +85,7 @@ def dry_run(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
         raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, SFT])}")
     plugin.require_loaded()
     entry = ENTRY_POINTS[module]
-    entry.names(arguments)
-    config = _composed(entry.folder, entry.name, arguments)
+    config = _composed(entry.folder, entry.name, entry.command_line(arguments))
     sizes = model_sizes(_POLICY, config.actor_rollout_ref.model.path)
     critic = need_critic(config)
     models = (_POLICY, "df.repair.model_path", *(["critic.model.path"] if critic else []))

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the launch scripts of real models, which set RUN, files of recipe/df/config/run, and ALGO. All numbers are there; a
+# variable below that is set replaces one, and keys that are appended (verl's or `df:`) win over both. Also: PYTHON; NAME and
+# OUT, of the run; PART, a file to lay over RUN's; DRY_RUN=1 checks everything and starts nothing, without a GPU or a download.
+# shellcheck shell=bash disable=SC2034,SC2154
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PYTHON=${PYTHON:-.venv/bin/python}
+NAME=${NAME:-${RUN%%,*}}
+STOCK=(hydra.searchpath='[pkg://recipe.df.config]')     # where stock verl finds our files
+NUMBERS=()
+
+# number VARIABLE KEY...: where VARIABLE is set, each KEY gets its value
+number() {
+    local key value=${!1:-}
+    for key in "${@:2}"; do [[ -z $value ]] || NUMBERS+=("$key=$value"); done
+}
+
+# start MODULE ARGUMENT...
+start() {
+    export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
+    if [[ ${DRY_RUN:-0} == 1 ]]; then exec "$PYTHON" -m verl_df check "$@"; fi
+    mkdir -p "$OUT"
+    exec "$PYTHON" -u -m "$@"
+}
+
+# What reinforcement learning of policies and of repair models has in common.
+numbers_of_rl() {
+    number TRAIN data.train_files
+    number VAL data.val_files
+    number MAX_PROMPT data.max_prompt_length
+    number MAX_RESPONSE data.max_response_length
+    number LORA_RANK actor_rollout_ref.model.lora_rank                  # 0: the whole model is trained
+    number LORA_ALPHA actor_rollout_ref.model.lora_alpha
+    if ((${LORA_RANK:-0} > 0)); then        # as run/qwen2_5_vl_3b_lora.yaml says
+        NUMBERS+=(actor_rollout_ref.model.exclude_modules='.*visual.*' actor_rollout_ref.rollout.load_format=safetensors)
+    fi
+    number LR actor_rollout_ref.actor.optim.lr
+    number ROLLOUTS actor_rollout_ref.rollout.n
+    number TP actor_rollout_ref.rollout.tensor_model_parallel_size      # GPUs of a vLLM replica
+    number VLLM_SHARE actor_rollout_ref.rollout.gpu_memory_utilization
+    number BATCHED_TOKENS actor_rollout_ref.rollout.max_num_batched_tokens
+    number TOKENS_PER_GPU actor_rollout_ref.actor.ppo_max_token_len_per_gpu     # less if the update runs out of memory
+    local twice=${TOKENS_PER_GPU:+$((2 * TOKENS_PER_GPU))}
+    number twice actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu
+    number REWARD_PATH reward.custom_reward_function.path               # r_task
+    number NNODES trainer.nnodes                                        # `ray start` on each, the script on the first
+    number GPUS trainer.n_gpus_per_node
+    number EPOCHS trainer.total_epochs
+}
+
+# policy ARGUMENT...: train by objective ALGO, or by stock verl's ALGO. REPAIR: the repair model, of examples/repair_rl.
+policy() {
+    OUT=${OUT:-outputs/$NAME/$ALGO}         # metrics, pairs, checkpoints
+    numbers_of_rl
+    number POLICY actor_rollout_ref.model.path
+    number PROMPTS data.train_batch_size
+    number MINI_BATCH actor_rollout_ref.actor.ppo_mini_batch_size       # prompts of an optimiser step
+    local what=(trainer.experiment_name="${NAME}_$ALGO" trainer.default_local_dir="$OUT/checkpoints" "${NUMBERS[@]}" "$@")
+    if [[ -f recipe/df/config/baseline/$ALGO.yaml ]]; then
+        start verl.trainer.main_ppo "${STOCK[@]}" +run="[$RUN${PART:+,$PART}]" +baseline="$ALGO" "${what[@]}"
+    fi
+    start recipe.df.main_df run="[$RUN${PART:+,$PART}]" objective="$ALGO" df.repair.model_path="${REPAIR:-outputs/$NAME/repair_rl/model}" \
+        df.repair.temperature=0.7 df.log.dir="$OUT" "${what[@]}"        # ours: the rollouts' temperature
+}
+
+# repair_rl ARGUMENT...: stage 2 of a repair model, from stage 1's last step STAGE1, by the policy's ALGO. AUDITOR_URL: an
+# OpenAI-compatible endpoint; without one g_aud is 1. BASE: what a dry run without STAGE1 looks at instead of RUN's model.
+repair_rl() {
+    OUT=${OUT:-outputs/$NAME/repair_rl} STAGE1=${STAGE1:-outputs/$NAME/repair_sft/global_step_93/huggingface}
+    if [[ ${DRY_RUN:-0} == 1 && ! -d $STAGE1 ]]; then STAGE1=${BASE:-}; fi
+    local loss=$ALGO audited=${AUDITOR_URL:+True} auditor=${AUDITOR_URL:+${AUDITOR_MODEL:-Qwen/Qwen2.5-VL-72B-Instruct}}
+    case $ALGO in
+        gspo | grpo) ;;
+        dapo) loss=dapo_loss ;;
+        *) echo "ALGO=$ALGO: write gspo, grpo or dapo" >&2 && exit 2 ;;
+    esac
+    numbers_of_rl
+    number STAGE1 actor_rollout_ref.model.path
+    number TASKS data.train_batch_size      # wrong responses of a step, which is one optimiser step
+    number REWARD_NAME reward.custom_reward_function.name
+    number EDIT_PENALTY df.edit_penalty     # lambda
+    number audited df.auditor.enabled
+    number AUDITOR_URL df.auditor.endpoint.base_url
+    number auditor df.auditor.endpoint.model
+    start recipe.df.main_repair run="[$RUN,repair_rl${PART:+,$PART}]" +baseline="$loss" trainer.experiment_name="${NAME}_repair_rl_$ALGO" \
+        trainer.default_local_dir="$OUT/checkpoints" df.log_dir="$OUT" "${NUMBERS[@]}" "$@"
+}
+
+# repair_sft ARGUMENT...: stage 1 of a repair model. Its numbers: recipe/df/config/sft/repair.yaml.
+repair_sft() {
+    OUT=${OUT:-outputs/$NAME/repair_sft} NNODES=${NNODES:-1} NPROC=${NPROC:-8}     # NPROC: GPUs of a node
+    number POLICY model.path
+    number DATA data.train_files
+    number BATCH data.train_batch_size
+    number MAX_LENGTH data.max_length
+    number TOKENS_PER_GPU data.max_token_len_per_gpu
+    number LR optim.lr
+    number EPOCHS trainer.total_epochs
+    number LORA_RANK model.lora_rank
+    number LORA_ALPHA model.lora_alpha
+    local what=(
+        verl.trainer.sft_trainer "${STOCK[@]}" +sft=repair trainer.experiment_name="${NAME}_repair_sft"
+        trainer.default_local_dir="$OUT" trainer.nnodes="$NNODES" trainer.n_gpus_per_node="$NPROC" "${NUMBERS[@]}" "$@"
+    )
+    if [[ ${DRY_RUN:-0} == 1 ]]; then exec "$PYTHON" -m verl_df check "${what[@]}"; fi
+    exec "${TORCHRUN:-.venv/bin/torchrun}" --nnodes="$NNODES" --node-rank="${NODE_RANK:-0}" --master-addr="${MASTER_ADDR:-127.0.0.1}" \
+        --master-port="${MASTER_PORT:-29500}" --nproc-per-node="$NPROC" -m "${what[@]}"
+}
