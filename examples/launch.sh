@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# Sourced by the launch scripts of real models, which set RUN, files of recipe/df/config/run, and ALGO. All numbers are there; a
-# variable below that is set replaces one, and keys that are appended (verl's or `df:`) win over both. Also: PYTHON; NAME and
-# OUT, of the run; PART, a file to lay over RUN's; DRY_RUN=1 checks everything and starts nothing, without a GPU or a download.
+# Sourced by the launch scripts of real models, which set ALGO and RUN, files of recipe/df/config/run with all numbers. A
+# variable below that is set replaces a number, and appended keys (verl's or `df:`) win over both. Also: PYTHON; NAME and OUT
+# of the run; PART, a file over RUN's; DRY_RUN=1 checks everything and starts nothing, without a GPU or a download.
 # shellcheck shell=bash disable=SC2034,SC2154
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,7 +41,7 @@ numbers_of_rl() {
     number TP actor_rollout_ref.rollout.tensor_model_parallel_size      # GPUs of a vLLM replica
     number VLLM_SHARE actor_rollout_ref.rollout.gpu_memory_utilization
     number BATCHED_TOKENS actor_rollout_ref.rollout.max_num_batched_tokens
-    number TOKENS_PER_GPU actor_rollout_ref.actor.ppo_max_token_len_per_gpu     # less if the update runs out of memory
+    number TOKENS_PER_GPU actor_rollout_ref.actor.ppo_max_token_len_per_gpu     # of a micro-batch
     local twice=${TOKENS_PER_GPU:+$((2 * TOKENS_PER_GPU))}
     number twice actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu
     number REWARD_PATH reward.custom_reward_function.path               # r_task
@@ -50,19 +50,21 @@ numbers_of_rl() {
     number EPOCHS trainer.total_epochs
 }
 
-# policy ARGUMENT...: train by objective ALGO, or by stock verl's ALGO. REPAIR: the repair model, of examples/repair_rl.
+# policy ARGUMENT...: train by objective ALGO, or by stock verl's. REPAIR: the repair model, of examples/repair_rl.
 policy() {
     OUT=${OUT:-outputs/$NAME/$ALGO}         # metrics, pairs, checkpoints
     numbers_of_rl
     number POLICY actor_rollout_ref.model.path
     number PROMPTS data.train_batch_size
     number MINI_BATCH actor_rollout_ref.actor.ppo_mini_batch_size       # prompts of an optimiser step
-    local what=(trainer.experiment_name="${NAME}_$ALGO" trainer.default_local_dir="$OUT/checkpoints" "${NUMBERS[@]}" "$@")
+    local run="[$RUN${PART:+,$PART}]" what
+    what=(trainer.experiment_name="${NAME}_$ALGO" trainer.default_local_dir="$OUT/checkpoints" "${NUMBERS[@]}" "$@")
     if [[ -f recipe/df/config/baseline/$ALGO.yaml ]]; then
-        start verl.trainer.main_ppo "${STOCK[@]}" +run="[$RUN${PART:+,$PART}]" +baseline="$ALGO" "${what[@]}"
+        start verl.trainer.main_ppo "${STOCK[@]}" +run="$run" +baseline="$ALGO" "${what[@]}"
     fi
-    start recipe.df.main_df run="[$RUN${PART:+,$PART}]" objective="$ALGO" df.repair.model_path="${REPAIR:-outputs/$NAME/repair_rl/model}" \
-        df.repair.temperature=0.7 df.log.dir="$OUT" "${what[@]}"        # ours: the rollouts' temperature
+    start recipe.df.main_df run="$run" objective="$ALGO" df.log.dir="$OUT" \
+        df.repair.model_path="${REPAIR:-outputs/$NAME/repair_rl/model}" \
+        df.repair.temperature=0.7 "${what[@]}"      # ours: the rollouts'
 }
 
 # repair_rl ARGUMENT...: stage 2 of a repair model, from stage 1's last step STAGE1, by the policy's ALGO. AUDITOR_URL: an
@@ -70,7 +72,8 @@ policy() {
 repair_rl() {
     OUT=${OUT:-outputs/$NAME/repair_rl} STAGE1=${STAGE1:-outputs/$NAME/repair_sft/global_step_93/huggingface}
     if [[ ${DRY_RUN:-0} == 1 && ! -d $STAGE1 ]]; then STAGE1=${BASE:-}; fi
-    local loss=$ALGO audited=${AUDITOR_URL:+True} auditor=${AUDITOR_URL:+${AUDITOR_MODEL:-Qwen/Qwen2.5-VL-72B-Instruct}}
+    local loss=$ALGO run="[$RUN,repair_rl${PART:+,$PART}]" audited=${AUDITOR_URL:+True}
+    local auditor=${AUDITOR_URL:+${AUDITOR_MODEL:-Qwen/Qwen2.5-VL-72B-Instruct}}
     case $ALGO in
         gspo | grpo) ;;
         dapo) loss=dapo_loss ;;
@@ -84,8 +87,8 @@ repair_rl() {
     number audited df.auditor.enabled
     number AUDITOR_URL df.auditor.endpoint.base_url
     number auditor df.auditor.endpoint.model
-    start recipe.df.main_repair run="[$RUN,repair_rl${PART:+,$PART}]" +baseline="$loss" trainer.experiment_name="${NAME}_repair_rl_$ALGO" \
-        trainer.default_local_dir="$OUT/checkpoints" df.log_dir="$OUT" "${NUMBERS[@]}" "$@"
+    start recipe.df.main_repair run="$run" +baseline="$loss" df.log_dir="$OUT" \
+        trainer.experiment_name="${NAME}_repair_rl_$ALGO" trainer.default_local_dir="$OUT/checkpoints" "${NUMBERS[@]}" "$@"
 }
 
 # repair_sft ARGUMENT...: stage 1 of a repair model. Its numbers: recipe/df/config/sft/repair.yaml.

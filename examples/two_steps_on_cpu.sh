@@ -33,7 +33,7 @@ POLICY=$TINY/$architecture rows=$TINY/rl.parquet
 export POLICY REPAIR=$POLICY TRAIN=$rows VAL=$rows MINI_BATCH=$PROMPTS NNODES=1 GPUS=1 TP=1 MAX_PROMPT=256 MAX_RESPONSE=64
 export REWARD_PATH=pkg://verl_df.lab.tiny.reward PART=cpu
 [[ $SCRIPT != *ppo_trainer* ]] || PART=cpu,cpu_critic
-WARM=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})     # Ray's workers start warm, too
+WARM=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})    # Ray's start warm, too
 
 exec "${WATCH[@]}" --log "$OUT/run.log" -- bash "$SCRIPT" "${WARM[@]}" trainer.total_training_steps="$STEPS" \
     trainer.resume_mode=disable trainer.val_before_train=False trainer.test_freq=-1 \

@@ -2,7 +2,7 @@
 # Sourced by the runs of reinforcement learning on the toy world, which set OUT. A run that was interrupted goes on from its
 # newest checkpoint; one that is finished, or had other settings, starts over.
 
-RUNTIME=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})   # Ray's workers start warm, too
+RUNTIME=(${VERL_DF_PYTHON:+"+ray_kwargs.ray_init.runtime_env.py_executable=$PYTHON"})     # Ray's start warm, too
 export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
 mkdir -p "$OUT"
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The repair models that the paper's tables 2 and 3 compare, on the toy world: stage 1 alone, stage 2 over lambda, without the
-# edit penalty, without C1. Each is a folder that a preset names (REPAIRS=outputs/toy/repair_models run_toy_qwen2_5_vl.sh
-# preset=df_no_c1). Then all of them on the held-out tasks, stage 2 against stage 1, and table 3.
+# edit penalty, without C1. Each is a folder that df.repair.variant names (REPAIRS=outputs/toy/repair_models
+# run_toy_qwen2_5_vl.sh df.repair.variant=no_c1). Then all of them on the held-out tasks, stage 2 against stage 1, and table 3.
 #   bash examples/toy/repair_models.sh                              all of them, some minutes each
 #   VARIANTS="full full_2 full_3" bash examples/toy/repair_models.sh
 # NAME_2 is NAME with another training seed. A model that is there is kept.

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # DF on the toy world: stock verl (V1 trainer, FSDP2, TransferQueue), Ray, vLLM's async server, a tiny Qwen2.5-VL, on two
 # CPU cores.
-# Needs a toy world in WORLD, the quickstart's or build_world.sh's. Any key of verl or of `df:`, and any preset, can be appended:
+# Needs a toy world in WORLD, the quickstart's or build_world.sh's. Any key of verl or of `df:` can be appended:
 #   bash examples/toy/run_toy_qwen2_5_vl.sh df.gate.kind=soft
-#   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh preset=df_n4
+#   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh df.repair.n=4
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
 #   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl.sh
 # The same command goes on with a run that was interrupted, and starts a finished one over.
@@ -19,7 +19,7 @@ WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/
 OUT=${OUT:-$WORLD/$ALGO}                    # metrics, pairs, checkpoints
 POLICY=${POLICY:-$WORLD/policy}
 REPAIR=${REPAIR:-$WORLD/repair}             # the repair model
-REPAIRS=${REPAIRS:-}                        # instead: a folder with one per variant, for presets such as df_no_c1
+REPAIRS=${REPAIRS:-}                        # instead: a folder with one per variant, for df.repair.variant
 STEPS=${STEPS:-20}
 PROMPTS=${PROMPTS:-16}                      # prompts per step
 ROLLOUTS=${ROLLOUTS:-8}                     # rollouts per prompt

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The old names of rows of the paper's tables. `preset=NAME` is the keys that docs/results.md lists, and goes on working."""
+"""Old names of rows of the paper's tables: `preset=NAME` goes on working, as the key that docs/results.md lists."""
 
 import sys
 from collections.abc import Iterable

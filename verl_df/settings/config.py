@@ -154,11 +154,11 @@ class DFConfig:
 
     reward_manager: str = "naive"
     mini_batches: Literal["fixed", "verl"] = "fixed"
-    judge: JudgeConfig = field(default_factory=JudgeConfig)
     repair: RepairConfig = field(default_factory=RepairConfig)
     group: GroupConfig = field(default_factory=GroupConfig)
     alignment: AlignmentConfig = field(default_factory=AlignmentConfig)
     gate: GateConfig = field(default_factory=GateConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
     truth: TruthConfig = field(default_factory=TruthConfig)
     log: LogConfig = field(default_factory=LogConfig)
     check: CheckConfig = field(default_factory=CheckConfig)

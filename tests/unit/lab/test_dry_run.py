@@ -76,14 +76,22 @@ def test_there_is_a_script_for_every_model_and_a_baseline_for_every_df_script() 
 
 
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if "/df_" in script])
-def test_the_baseline_has_the_same_numbers(script: str, tmp_path: Path) -> None:
+def test_the_baseline_is_stock_verl_with_the_same_run(script: str, tmp_path: Path) -> None:
     """All but what makes the method, the names and the folder of the run."""
-    ours, theirs = (arguments(name, tmp_path, DRY_RUN="1") for name in (script, script.replace("df_", "", 1)))
-    assert theirs[3] == "verl.trainer.main_ppo" and ours[3] == "recipe.df.main_df"
-    method = ("df.", "objective=", "algorithm.", "trainer.experiment_name", "reward.", "+reward.", "++reward.")
-    loss = ("actor_rollout_ref.actor.policy_loss", "actor_rollout_ref.actor.loss_agg", "actor_rollout_ref.actor.clip_")
-    kept = [[word for word in given[4:] if not word.startswith(method + loss)] for given in (ours, theirs)]
-    assert kept[0] == kept[1] and len(kept[0]) > 30
+    changed = {"TRAIN": "t.parquet", "ROLLOUTS": "5", "TOKENS_PER_GPU": "7000"}
+    ours, theirs = (
+        arguments(name, tmp_path, DRY_RUN="1", **changed) for name in (script, script.replace("df_", "", 1))
+    )
+    assert theirs[3:5] == ["verl.trainer.main_ppo", "hydra.searchpath=[pkg://recipe.df.config]"]
+    assert ours[3] == "recipe.df.main_df"
+    method = ("df.", "objective=", "baseline=", "hydra.", "trainer.experiment_name")
+    kept = [
+        [word.lstrip("+") for word in given[4:] if not word.lstrip("+").startswith(method)] for given in (ours, theirs)
+    ]
+    assert kept[0] == kept[1]
+    assert kept[0][0].startswith("run=[") and {"data.train_files=t.parquet", "actor_rollout_ref.rollout.n=5"} < set(
+        kept[0]
+    )
 
 
 def test_from_the_command_line() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recipe.df.presets import PRESETS
 from tests import ROOT
 
 RECIPE = ROOT / "recipe/df"
@@ -40,22 +41,10 @@ def test_what_is_out_of_date_is_named_and_written_anew(tmp_path: Path) -> None:
     assert stale.read_text() == (ROOT / "recipe/df/config/df_trainer.yaml").read_text()
 
 
-def test_every_preset_is_in_the_table() -> None:
-    section = README.split("## Presets")[1].split("\n## ")[0]
-    listed = {name for row in section.splitlines() if row.startswith("| `") for name in _names(row.split("|")[1])}
-    assert listed == {path.stem for path in (RECIPE / "config/preset").glob("*.yaml")}
-
-
-def _names(cell: str) -> list[str]:
-    """Names of one cell: "`a_1`, `_2`" are a_1 and a_2, "`a1` ... `a3`" are a1, a2 and a3."""
-    quoted = re.findall(r"`(\w+)`", cell)
-    if "..." in cell:
-        first, last = quoted
-        stem = first.rstrip("0123456789")
-        return [f"{stem}{number}" for number in range(int(first[len(stem) :]), int(last[len(stem) :]) + 1)]
-    full = [name for name in quoted if not name.startswith("_")]
-    stem = full[0].rsplit("_", 2)[0]
-    return full + [f"{stem}{name}" for name in quoted if name.startswith("_")]
+def test_every_preset_has_its_key_on_the_page_of_results() -> None:
+    rows = [row.split(" | ") for row in (ROOT / "docs/results.md").read_text().splitlines() if row.startswith("| ")]
+    listed = {row[2].strip("`"): row[1].strip("`") for row in rows if row[1].startswith("`df.")}
+    assert listed == PRESETS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

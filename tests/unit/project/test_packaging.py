@@ -111,7 +111,7 @@ def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
     ]
     assert set(wanted) <= packed
     config = "recipe/df/config"
-    assert {f"{config}/df_trainer.yaml", f"{config}/objective/df_grpo.yaml", f"{config}/preset/df_lcs.yaml"} <= packed
+    assert {f"{config}/df_trainer.yaml", f"{config}/objective/df_grpo.yaml", f"{config}/run/toy.yaml"} <= packed
     assert {
         "verl_df/lab/repair_data/form.html",
         "verl_df/lab/repair_data/form.js",

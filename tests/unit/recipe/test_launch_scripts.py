@@ -31,6 +31,90 @@ def sft_config(given: list[str]) -> DictConfig:
         return compose("sft_trainer_engine", overrides=given)
 
 
+SCRIPTS = sorted(path.relative_to(ROOT / "examples") for path in (ROOT / "examples").glob("*_*/run_*.sh"))
+OF_RL = {
+    "TRAIN": "data.train_files",
+    "VAL": "data.val_files",
+    "MAX_PROMPT": "data.max_prompt_length",
+    "MAX_RESPONSE": "data.max_response_length",
+    "LORA_RANK": "actor_rollout_ref.model.lora_rank",
+    "LORA_ALPHA": "actor_rollout_ref.model.lora_alpha",
+    "LR": "actor_rollout_ref.actor.optim.lr",
+    "ROLLOUTS": "actor_rollout_ref.rollout.n",
+    "TP": "actor_rollout_ref.rollout.tensor_model_parallel_size",
+    "VLLM_SHARE": "actor_rollout_ref.rollout.gpu_memory_utilization",
+    "BATCHED_TOKENS": "actor_rollout_ref.rollout.max_num_batched_tokens",
+    "TOKENS_PER_GPU": "actor_rollout_ref.actor.ppo_max_token_len_per_gpu",
+    "REWARD_PATH": "reward.custom_reward_function.path",
+    "NNODES": "trainer.nnodes",
+    "GPUS": "trainer.n_gpus_per_node",
+    "EPOCHS": "trainer.total_epochs",
+}
+OF_POLICIES = OF_RL | {
+    "POLICY": "actor_rollout_ref.model.path",
+    "PROMPTS": "data.train_batch_size",
+    "MINI_BATCH": "actor_rollout_ref.actor.ppo_mini_batch_size",
+    "REPAIR": "df.repair.model_path",
+}
+VARIABLES = {
+    "examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh": OF_POLICIES,
+    "examples/df_dapo_trainer/run_qwen2_5_vl_7b_fsdp.sh": OF_POLICIES
+    | {"OVERLONG": "reward.reward_kwargs.overlong_buffer_cfg.len"},
+    "examples/df_ppo_trainer/run_qwen2_5_vl_7b_fsdp.sh": OF_POLICIES
+    | {"CRITIC_LR": "critic.optim.lr", "CRITIC_WARMUP": "trainer.critic_warmup"},
+    RL: OF_RL
+    | {
+        "STAGE1": "actor_rollout_ref.model.path",
+        "TASKS": "data.train_batch_size",
+        "REWARD_NAME": "reward.custom_reward_function.name",
+        "EDIT_PENALTY": "df.edit_penalty",
+        "AUDITOR_URL": "df.auditor.endpoint.base_url",
+        "AUDITOR_MODEL": "df.auditor.endpoint.model",
+    },
+    SFT: {
+        "POLICY": "model.path",
+        "DATA": "data.train_files",
+        "BATCH": "data.train_batch_size",
+        "MAX_LENGTH": "data.max_length",
+        "TOKENS_PER_GPU": "data.max_token_len_per_gpu",
+        "LR": "optim.lr",
+        "EPOCHS": "trainer.total_epochs",
+        "LORA_RANK": "model.lora_rank",
+        "LORA_ALPHA": "model.lora_alpha",
+    },
+}
+
+
+@pytest.mark.parametrize("script", VARIABLES)
+def test_a_variable_replaces_its_number_and_what_is_appended_wins(script: str, tmp_path: Path) -> None:
+    values = {name: str(100 + place) for place, name in enumerate(VARIABLES[script])}
+    given = arguments(script, tmp_path, "trainer.total_epochs=9", **values)
+    assert {f"{key}={values[name]}" for name, key in VARIABLES[script].items()} <= set(given)
+    assert given[-1] == "trainer.total_epochs=9"
+    if "TP" in values:
+        tokens = 2 * int(values["TOKENS_PER_GPU"])
+        assert f"actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu={tokens}" in given
+    if script != SFT:
+        assert (
+            "actor_rollout_ref.model.exclude_modules=.*visual.*" in given
+        )  # vLLM takes no adapter on the vision tower
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=str)
+def test_a_run_has_the_name_of_its_script(script: Path, tmp_path: Path) -> None:
+    model, kind = script.stem.removeprefix("run_").removesuffix("_fsdp"), script.parent.name.removesuffix("_trainer")
+    given = arguments(f"examples/{script}", tmp_path, OUT="", DRY_RUN="1")
+    (name,) = (word.partition("=")[2] for word in given if word.startswith("trainer.experiment_name="))
+    assert name.startswith(f"{model}_{kind}")
+    folder = f"outputs/{model}/{kind}" + ("" if kind == "repair_sft" else "/checkpoints")
+    assert f"trainer.default_local_dir={folder}" in given
+
+
+def test_the_reward_of_dapo_falls_over_the_last_fifth(tmp_path: Path) -> None:
+    given = arguments("examples/dapo_trainer/run_qwen2_5_vl_7b_fsdp.sh", tmp_path, MAX_RESPONSE="1000")
+    assert "reward.reward_kwargs.overlong_buffer_cfg.len=200" in given
+
+
 def test_sft_of_the_repair_model(tmp_path: Path) -> None:
     given = arguments(SFT, tmp_path, "trainer.total_epochs=5", POLICY="some/policy", DATA="rows.parquet", NPROC="4")
     assert "--nproc-per-node=4" in given

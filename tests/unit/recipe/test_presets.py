@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The config groups: objectives against their table, presets against the paper's, and the toy script on top of them."""
+"""The config groups: objectives against their table, runs by both entry points, old presets, and the toy script."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from verl.trainer.config import AlgoConfig
@@ -14,6 +15,7 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config import ActorConfig, CriticConfig
 
 from recipe.df import main_df
+from recipe.df.presets import PRESETS, spelled_out
 from tests import ROOT
 from tests.unit.adapters.objectives_support import OBJECTIVES
 from tests.unit.adapters.support import CONFIG_FOLDER, composed
@@ -28,6 +30,7 @@ SIZES = (
     "actor_rollout_ref.actor.use_dynamic_bsz=True",
     "actor_rollout_ref.rollout.n=4",
 )
+MODELS = ("qwen2_5_vl_7b", "qwen2_5_vl_32b", "qwen2_5_vl_3b_lora", "qwen3_vl_8b", "internvl3_5_8b", "toy")
 CLIP_KEYS = ("clip_ratio_low", "clip_ratio_high", "clip_ratio_c")
 VERLS_CLIP = (0.2, 0.2, 3.0)
 # What the paper trains with, and the clips of the GSPO and DAPO papers.
@@ -39,21 +42,6 @@ PAPERS = {
     "grpo_gate_only": ("df_grpo", "df_vanilla", "seq-mean-token-mean", "gate_only", VERLS_CLIP),
     "gspo_gate_only": ("df_grpo", "df_gspo", "seq-mean-token-mean", "gate_only", (3e-4, 4e-4, 3.0)),
     "dapo_gate_only": ("df_grpo", "df_vanilla", "token-mean", "gate_only", (0.2, 0.28, 10.0)),
-}
-PRESETS = {
-    "gspo": {"df.group.mode": "off"},
-    "df_lcs": {"df.alignment.method": "lcs"},
-    "df_soft": {"df.gate.kind": "soft"},
-    "df_sft_repair": {"df.repair.variant": "sft"},
-    "df_no_edit_penalty": {"df.repair.variant": "no_edit_penalty"},
-    "df_no_c1": {"df.repair.variant": "no_c1"},
-    "df_full": {},
-    "df_n1": {"df.repair.n": 1},
-    "df_n2": {},  # the full method's
-    "df_n3": {"df.repair.n": 3},
-    "df_n4": {"df.repair.n": 4},
-    **{f"df_lambda_0_{digit}": {"df.repair.variant": f"lambda_0.{digit}"} for digit in (2, 4, 6, 8)},
-    "df_lambda_0_5": {},  # the full method's
 }
 
 
@@ -160,40 +148,29 @@ def test_dapo_filters_by_task_reward_and_shapes_by_length(objective: str) -> Non
     }
 
 
-# ---- presets ---------------------------------------------------------------------------------------------------------
-
-
-def test_each_row_of_the_papers_tables_has_its_file() -> None:
-    assert names("preset") == set(PRESETS)
+# ---- the rows of the paper's tables, and their old names -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_df_gspo_and_one_change_and_the_checks_accept_it(preset: str) -> None:
-    config, base = composed(f"preset={preset}", *SIZES), composed("objective=df_gspo", *SIZES)
-    assert changes(config, base) == PRESETS[preset]
+def test_a_preset_is_df_gspo_and_one_key_and_the_checks_accept_it(preset: str, capsys: pytest.CaptureFixture) -> None:
+    config, base = composed(*spelled_out([f"preset={preset}"]), *SIZES), composed("objective=df_gspo", *SIZES)
+    assert capsys.readouterr().err == f"note: preset={preset} is objective=df_gspo {PRESETS[preset]} now\n"
+    key, _, value = PRESETS[preset].partition("=")
+    assert str(OmegaConf.select(config, key)) == value and changes(config, base).keys() <= {key}
     config.df.repair.models_dir = "models"
     df = load_df_config(config.df)
     check_choices(config, df)
-    assert df.repair.path == f"models/{PRESETS[preset].get('df.repair.variant', 'full')}"
+    assert df.repair.path == f"models/{value if key == 'df.repair.variant' else 'full'}"
 
 
-@pytest.mark.parametrize(("preset", "order"), [("gspo", 1), ("df_soft", 1), ("df_soft", -1)])
-def test_the_objective_of_the_command_line_wins_over_that_of_a_preset(preset: str, order: int) -> None:
-    config = composed(*[f"preset={preset}", "objective=df_dapo"][::order])
-    mode = PRESETS[preset].get("df.group.mode", "repair_pairs")
-    assert choices(config) == (*expected("df_dapo")[:3], mode, PAPERS["df_dapo"][-1])
-    for key, value in PRESETS[preset].items():
-        assert OmegaConf.select(config, key) == value
-
-
-@pytest.mark.parametrize(("preset", "override"), [("df_n4", "df.repair.n=7"), ("df_no_c1", "df.repair.variant=mine")])
-def test_the_command_line_wins_over_a_preset(preset: str, override: str) -> None:
-    key, _, value = override.partition("=")
-    assert str(OmegaConf.select(composed(override, f"preset={preset}"), key)) == value
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_command_line_wins_over_a_preset(order: int) -> None:
+    config = composed(*spelled_out(["preset=df_n4", "objective=df_dapo", "df.repair.n=7"][::order]))
+    assert (choices(config), config.df.repair.n) == (expected("df_dapo"), 7)
 
 
 def test_gspo_needs_no_repair_model_and_does_not_mind_one() -> None:
-    config = composed("preset=gspo", *SIZES)
+    config = composed("objective=df_gspo", PRESETS["gspo"], *SIZES)
     assert load_df_config(config.df).repair == RepairConfig()
     config.df.repair.model_path = "any"
     check_choices(config, load_df_config(config.df))
@@ -208,16 +185,20 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def test_the_entry_point_finds_the_groups_also_when_it_is_imported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    run_main(monkeypatch, "objective=df_ppo", "preset=df_n3", "--cfg", "job")
+    run_main(monkeypatch, "objective=df_ppo", "preset=df_n3", "run=[qwen2_5_vl_7b,ppo]", "--cfg", "job")
     printed = OmegaConf.create(capsys.readouterr().out)
-    assert (printed.algorithm.adv_estimator, printed.df.repair.n) == ("df_gae", 3)
+    assert (printed.algorithm.adv_estimator, printed.df.repair.n, printed.critic.strategy) == ("df_gae", 3, "fsdp2")
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
         ("objective=df_gpso", "error: objective=df_gpso: no such objective; did you mean 'df_gspo'?"),
-        ("preset=df_lamda_0_2", "error: preset=df_lamda_0_2: no such preset; did you mean 'df_lambda_0_2'?"),
+        (
+            "preset=df_lamda_0_2",
+            "error: preset=df_lamda_0_2: no such preset (docs/results.md lists keys); did you mean",
+        ),
+        ("run=[qwen2_5_vl_7b,dap]", "error: run=dap: no such run; did you mean 'dapo'?"),
         ("df.repair.varint=sft", "error: unknown key 'df.repair.varint': no 'varint' under 'df.repair'; did you mean"),
     ],
 )
@@ -229,13 +210,37 @@ def test_the_entry_point_refuses_a_wrong_name_in_one_line(
     assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIG_FOLDER.glob("*/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(CONFIG_FOLDER.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_a_file_of_a_group_says_where_it_belongs_and_what_it_is(path: Path) -> None:
     first, second, third, *_ = path.read_text().splitlines()
-    assert path.parent.name in CONFIG_GROUPS
+    assert path.parent.name in (*CONFIG_GROUPS, "sft")
     assert first == "# @package _global_"  # Hydra reads it at the top only
     assert second == "# SPDX-License-Identifier: Apache-2.0"
-    assert third.startswith("# ") and any(word in third for word in ("Eq.", "Paper, table"))
+    assert third.startswith("# ") and (path.parent.name != "objective" or "Eq." in third)
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("run", "baseline"),
+    [(model, "gspo") for model in MODELS] + [("[qwen2_5_vl_7b,dapo]", "dapo"), ("[qwen2_5_vl_7b,ppo]", "ppo")],
+)
+def test_stock_verl_reads_the_same_run(run: str, baseline: str) -> None:
+    """All but what makes the method, which is the objective's and the baseline's."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        given = ["hydra.searchpath=[pkg://recipe.df.config]", f"+run={run}", f"+baseline={baseline}"]
+        stock = compose("ppo_trainer", overrides=given)
+    ours = leaves(OmegaConf.to_container(composed(f"run={run}", f"objective=df_{baseline}")))
+    theirs = leaves(OmegaConf.to_container(stock))
+    differ = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
+    method = ("df.", "algorithm.adv_estimator", "algorithm.filter_groups.metric", "trainer.v1.trainer_mode")
+    method += ("actor_rollout_ref.actor.policy_loss.loss_mode", "reward.reward_manager.name", "critic.enable")
+    assert not [key for key in differ if not key.startswith(method)]
+    assert stock.actor_rollout_ref.actor.optim.lr in (1e-6, 1e-5)  # numbers, not strings
 
 
 # ---- the toy script --------------------------------------------------------------------------------------------------
@@ -282,10 +287,9 @@ def test_the_script_leaves_to_an_objective_what_is_its_own(script, objective: st
 def test_the_scripts_stock_run_knows_nothing_of_df(script) -> None:
     module, overrides = script(ALGO="grpo")
     assert module == "verl.trainer.main_ppo"
-    assert "algorithm.adv_estimator=grpo" in overrides
-    assert "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean" in overrides
+    assert {"+run=toy", "+baseline=grpo"} < set(overrides)
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
-    assert not [key for key in keys if key in CONFIG_GROUPS or key.startswith(("df.", "critic."))]
+    assert not [key for key in keys if key == "objective" or key.startswith(("df.", "critic."))]
     _, of_df = script()
     ours = {"objective", "df.truth.path", "df.log.dir", "df.repair.model_path"}
     assert {key.lstrip("+").partition("=")[0] for key in of_df} - keys == ours
@@ -293,10 +297,8 @@ def test_the_scripts_stock_run_knows_nothing_of_df(script) -> None:
 
 def test_the_script_takes_presets_and_a_folder_of_repair_models(script) -> None:
     _, overrides = script("preset=df_no_c1", "df.gate.kind=soft", ALGO="df_gspo", REPAIRS="models")
-    df: DFConfig = load_df_config(composed(*overrides).df)
+    df: DFConfig = load_df_config(composed(*spelled_out(overrides)).df)
     assert (df.repair.path, df.gate.kind) == ("models/no_c1", "soft")
-    _, overrides = script("preset=gspo", MAIN="another.entry")
-    assert load_df_config(composed(*overrides).df).group.mode == "off"
 
 
 def test_the_script_runs_another_entry_point(script) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.unit.adapters.support import composed
 
 RL, REPAIR_RL = "examples/toy/run_toy_qwen2_5_vl.sh", "examples/toy/run_toy_repair_rl.sh"
 # Saves like verl's trainer after step $REACH; "trains" by writing down what it was called with. Merges, too.
@@ -69,7 +70,7 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_starts_over(start: Start,
     assert f"the run in {out} is finished (20 steps): starting over" in fourth.stderr and steps(out) == {
         "global_step_5"
     }
-    assert "trainer.resume_mode=auto" in (out / "called").read_text().splitlines()
+    assert "run=toy" in (out / "called").read_text().splitlines() and composed("run=toy").trainer.resume_mode == "auto"
 
 
 @pytest.mark.parametrize(("overrides", "variables"), [(["df.gate.kind=soft"], {}), ([], {"LR": "1e-3"})])
