@@ -125,21 +125,17 @@ def test_sft_of_the_repair_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "loss", "mean"), [("gspo", "gspo", "seq-mean-token-mean"), ("dapo", "vanilla", "token-mean")]
+    ("algorithm", "loss", "mean", "auditor"),
+    [("gspo", "gspo", "seq-mean-token-mean", "http://a:1/v1"), ("dapo", "vanilla", "token-mean", "")],
 )
-def test_rl_of_the_repair_model(tmp_path: Path, algorithm: str, loss: str, mean: str) -> None:
-    given = overrides(arguments(RL, tmp_path, ALGO=algorithm, AUDITOR_URL="http://a:1/v1"), "recipe.df.main_repair")
+def test_rl_of_the_repair_model(tmp_path: Path, algorithm: str, loss: str, mean: str, auditor: str) -> None:
+    given = overrides(arguments(RL, tmp_path, ALGO=algorithm, AUDITOR_URL=auditor), "recipe.df.main_repair")
     config = composed(*given, name="repair_trainer")
     assert config.actor_rollout_ref.actor.policy_loss.loss_mode == loss
     assert config.actor_rollout_ref.actor.loss_agg_mode == mean
     df = load_repair_training_config(config.df)
-    assert df.edit_penalty == 0.5 and df.auditor.enabled and df.auditor.endpoint.base_url == "http://a:1/v1"
-
-
-def test_without_an_auditor_there_is_none(tmp_path: Path) -> None:
-    given = overrides(arguments(RL, tmp_path, EDIT_PENALTY="0.2"), "recipe.df.main_repair")
-    df = load_repair_training_config(composed(*given, name="repair_trainer").df)
-    assert df.edit_penalty == 0.2 and not df.auditor.enabled
+    assert df.edit_penalty == 0.5
+    assert (df.auditor.enabled, df.auditor.endpoint.base_url) == (bool(auditor), auditor)
 
 
 def test_another_algorithm_is_refused(tmp_path: Path) -> None:

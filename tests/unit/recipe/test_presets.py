@@ -19,11 +19,12 @@ from recipe.df.presets import PRESETS, spelled_out
 from tests import ROOT
 from tests.unit.adapters.objectives_support import OBJECTIVES
 from tests.unit.adapters.support import CONFIG_FOLDER, composed
+from tests.unit.launch_support import arguments
 from verl_df.adapters.policy_training.rows import TASK_REWARD
 from verl_df.settings.checks import check_choices
 from verl_df.settings.config import CONFIG_GROUPS, DFConfig, RepairConfig, load_df_config
 
-SCRIPT = ROOT / "examples/toy/run_toy_qwen2_5_vl.sh"
+SCRIPT = "examples/toy/run_toy_qwen2_5_vl.sh"
 # Lengths and batching with which verl's dataclasses and DF's checks accept every objective.
 SIZES = (
     "data.max_response_length=8192",
@@ -246,29 +247,15 @@ def test_stock_verl_reads_the_same_run(run: str, baseline: str) -> None:
 # ---- the toy script --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def script(tmp_path: Path):
-    """Runs the script with a Python that only writes down how it was called; returns module and overrides."""
-    python = tmp_path / "python"
-    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
-    python.chmod(0o755)
-
-    def run(*arguments: str, **variables: str) -> tuple[str, list[str]]:
-        fixed = {"PATH": os.environ["PATH"], "PYTHON": str(python), "VERL_DF_WARM": "0", "OUT": str(tmp_path / "out")}
-        environment = {**fixed, **variables}
-        command = ["bash", str(SCRIPT), *arguments]
-        finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
-        assert finished.returncode == 0, finished.stderr
-        unbuffered, flag, module, *overrides = finished.stdout.splitlines()
-        assert (unbuffered, flag) == ("-u", "-m")
-        return module, overrides
-
-    return run
+def started(folder: Path, *extra: str, **variables: str) -> tuple[str, list[str]]:
+    """Module and overrides that the script would start Python with."""
+    _, _, module, *overrides = arguments(SCRIPT, folder, *extra, **variables)
+    return module, overrides
 
 
 @pytest.mark.parametrize("objective", ["df_grpo", "df_gspo", "df_ppo", "dapo_gate_only"])
-def test_the_script_leaves_to_an_objective_what_is_its_own(script, objective: str) -> None:
-    module, overrides = script(ALGO=objective)
+def test_the_script_leaves_to_an_objective_what_is_its_own(tmp_path: Path, objective: str) -> None:
+    module, overrides = started(tmp_path, ALGO=objective)
     assert module == "recipe.df.main_df"
     config = composed(*overrides)
     assert choices(config) == expected(objective)
@@ -284,29 +271,31 @@ def test_the_script_leaves_to_an_objective_what_is_its_own(script, objective: st
         assert config.critic.model.override_config == config.actor_rollout_ref.model.override_config
 
 
-def test_the_scripts_stock_run_knows_nothing_of_df(script) -> None:
-    module, overrides = script(ALGO="grpo")
+def test_the_scripts_stock_run_knows_nothing_of_df(tmp_path: Path) -> None:
+    module, overrides = started(tmp_path, ALGO="grpo")
     assert module == "verl.trainer.main_ppo"
     assert {"+run=toy", "+baseline=grpo"} < set(overrides)
     keys = {override.lstrip("+").partition("=")[0] for override in overrides}
     assert not [key for key in keys if key == "objective" or key.startswith(("df.", "critic."))]
-    _, of_df = script()
+    _, of_df = started(tmp_path)
     ours = {"objective", "df.truth.path", "df.log.dir", "df.repair.model_path"}
     assert {key.lstrip("+").partition("=")[0] for key in of_df} - keys == ours
 
 
-def test_the_script_takes_presets_and_a_folder_of_repair_models(script) -> None:
-    _, overrides = script("preset=df_no_c1", "df.gate.kind=soft", ALGO="df_gspo", REPAIRS="models")
+def test_the_script_takes_presets_and_a_folder_of_repair_models(tmp_path: Path) -> None:
+    _, overrides = started(tmp_path, "preset=df_no_c1", "df.gate.kind=soft", ALGO="df_gspo", REPAIRS="models")
     df: DFConfig = load_df_config(composed(*spelled_out(overrides)).df)
     assert (df.repair.path, df.gate.kind) == ("models/no_c1", "soft")
 
 
-def test_the_script_runs_another_entry_point(script) -> None:
-    assert script(ALGO="df_ppo", MAIN="another.entry")[0] == "another.entry"
+def test_the_script_runs_another_entry_point(tmp_path: Path) -> None:
+    assert started(tmp_path, ALGO="df_ppo", MAIN="another.entry")[0] == "another.entry"
 
 
 def test_the_script_refuses_an_unknown_objective(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "ALGO": "df_gpo", "OUT": str(tmp_path / "out")}
-    finished = subprocess.run(["bash", str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=240)
+    finished = subprocess.run(
+        ["bash", str(ROOT / SCRIPT)], env=environment, capture_output=True, text=True, timeout=240
+    )
     assert finished.returncode == 2 and not (tmp_path / "out").exists()
     assert finished.stderr == f"ALGO=df_gpo: write grpo (stock verl) or one of {' '.join(sorted(OBJECTIVES))}\n"
