@@ -142,11 +142,11 @@ class DFConfig:
             wraps it.
         mini_batches: `fixed`: as many optimiser steps per batch as without DF, whatever the number of rows (our
             reading); `verl`: verl's mini-batch size, so that more rows mean more optimiser steps.
-        judge: the LLM judge, for `reward_manager: df_judge`.
         repair: the repair model and how it is sampled.
         group: how the optimised group is built.
         alignment: the alignment operator.
         gate: how a mask becomes a gate.
+        judge: the LLM judge, for `reward_manager: df_judge`.
         truth: optional ground truth of which tokens are wrong.
         log: what a run leaves on disk.
         check: checks of the data before Ray starts.
