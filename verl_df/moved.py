@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_LAB = ("audit", "checkpoint", "data", "evaluation", "repair_data", "repair_eval", "report", "tiny", "toy")
+_LAB = ("audit", "checkpoint", "data", "repair_data", "report", "tiny", "toy")
+_EVAL = {"evaluation": "verl_df.lab.eval", "repair_eval": "verl_df.lab.eval.repairs"}
 MOVED = {
     "verl_df.evaluation.score": "verl_df.judges.score",
     "verl_df.watch": "verl_df.platform.watch",
     **{f"verl_df.{name}": f"verl_df.lab.{name}" for name in _LAB},
+    **{f"verl_df.{prefix}{name}": new for prefix in ("", "lab.") for name, new in _EVAL.items()},
 }
 
 

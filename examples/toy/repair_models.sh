@@ -24,7 +24,7 @@ declare -A settings=(
     [no_edit_penalty]="df.edit_penalty=0.0"
     [no_c1]="df.image_removal.kind=off"
 )
-declare -A members=()                       # variant: its models of all seeds, as verl_df.lab.repair_eval names them
+declare -A members=()                       # variant: its models of all seeds, as verl-df repair-eval names them
 
 "$PYTHON" -m verl_df toy kept data --out "$WORLD"
 mkdir -p "$OUT"

@@ -16,7 +16,7 @@ from PIL import Image
 
 from verl_df.lab.toy.data import write_parquet
 from verl_df.lab.toy.reward import compute_score
-from verl_df.lab.toy.sampling import Prompt, Sampler
+from verl_df.lab.toy.sampling import Sampler, ask
 from verl_df.lab.toy.settings import SftSettings
 from verl_df.lab.toy.sft import run_sft
 from verl_df.method.image_removal import remove_image
@@ -66,11 +66,12 @@ def blank(row: dict) -> bytes:
 
 def score(model: Sampler, tasks: list[dict], hidden: bool) -> list[RepairScore]:
     """r_rep of a greedy repair of each task, with the counterfactual as the trainer makes it."""
-    seen = [Prompt(prompt(row, row["repair_task"]["reference"]), row["images"][0]["bytes"]) for row in tasks]
+    seen = [ask(prompt(row, row["repair_task"]["reference"]), row["images"][0]["bytes"]) for row in tasks]
     reference = [HIDDEN_REFERENCE if hidden else row["repair_task"]["reference"] for row in tasks]
-    unseen = [Prompt(prompt(row, text), blank(row)) for row, text in zip(tasks, reference, strict=True)]
-    repairs = model.generate(seen, temperature=0.0, seed=0)
-    removed = model.generate(unseen, temperature=0.0, seed=0)
+    unseen = [ask(prompt(row, text), blank(row)) for row, text in zip(tasks, reference, strict=True)]
+    repairs, removed = (
+        [own[0].token_ids for own in model.generate(asked, temperature=0.0, seed=0)] for asked in (seen, unseen)
+    )
     return [
         score_repair(
             row["repair_task"]["response_ids"],
@@ -83,7 +84,7 @@ def score(model: Sampler, tasks: list[dict], hidden: bool) -> list[RepairScore]:
     ]
 
 
-def task_reward(model: Sampler, row: dict, token_ids: list[int]) -> float:
+def task_reward(model: Sampler, row: dict, token_ids: tuple[int, ...]) -> float:
     return compute_score("", model.decode(token_ids), row["reward_model"]["ground_truth"])["acc"]
 
 

@@ -4,7 +4,7 @@
 | folder | what it does |
 | --- | --- |
 | `data`, `repair_data` | data sets for the policy and for the repair model |
-| `evaluation`, `repair_eval`, `audit` | how good a policy and a repair model are, and what the auditor found |
+| `eval`, `audit` | how good a policy and a repair model are, and what the auditor found |
 | `checkpoint` | merge, check and validate checkpoints |
 | `report` | the page of a run |
 | `toy`, `tiny`, `dry_run` | a toy world, tiny models of each architecture, a run checked without a GPU |

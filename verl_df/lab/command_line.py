@@ -1,10 +1,96 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands take, and their checks."""
+"""What the commands have in common: options from settings, NAME=VALUE, named runs, one line for bad input."""
 
 import argparse
+import dataclasses
 import json
+import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+RUNS = "NAME=DIR[,DIR...]"
+
+
+def option(help: str, default: Any = dataclasses.MISSING, **more: Any) -> Any:
+    """A field of a settings class that is an option of the command line.
+
+    Args:
+        help: what it means.
+        default: None or False: not named in the help. A dict: an option that can be repeated.
+        more: arguments of `add_argument` (metavar, choices), or flag: another name than the field's.
+    """
+    metadata = {"help": help, **more}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
+    """Add the options of a settings class. What is not given is absent from the parsed arguments."""
+    types = get_type_hints(settings)
+    for field in dataclasses.fields(settings):
+        if not field.metadata:
+            continue
+        given = dict(field.metadata)
+        flag = given.pop("flag", f"--{field.name.replace('_', '-')}")
+        if not any(field.default is none for none in (dataclasses.MISSING, None, False)):
+            given["help"] += f" (default: {field.default})"
+        kind = get_args(types[field.name])[0] if isinstance(types[field.name], UnionType) else types[field.name]
+        if get_origin(kind) is dict:
+            given["action"] = "append"
+        elif kind is bool:
+            given["action"] = "store_true"
+        else:
+            given["type"] = kind
+        parser.add_argument(flag, dest=field.name, default=argparse.SUPPRESS, **given)
+
+
+def named_folders(text: str) -> tuple[str, list[tuple[Path, str]]]:
+    """Read `NAME=DIR[#METHOD][,DIR[#METHOD]...]`: the name, and each folder with its method or an empty text.
+
+    Raises:
+        ValueError: another form.
+    """
+    name, equals, folders = text.partition("=")
+    if not (name and equals and folders):
+        raise ValueError(f"{text!r}: write NAME=DIR1,DIR2")
+    parts = [one.partition("#") for one in folders.split(",")]
+    return name, [(Path(folder), method) for folder, _, method in parts]
+
+
+def check_unique(what: str, names: Sequence[str]) -> None:
+    """Raise ValueError where a name occurs twice."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"two {what} have the same name: {', '.join(names)}")
+
+
+def check_at_least_one(settings: object, *names: str) -> None:
+    """Raise ValueError for a setting below 1; None passes."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} is {value}: at least 1")
+
+
+def run_program(module: ModuleType, prog: str, argv: Sequence[str] | None) -> int:
+    """Run a module's `add_arguments` and `run`; its docstring is the help.
+
+    Returns:
+        exit code: 1, after one line on stderr, where `run` raises ValueError or OSError for bad input.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    try:
+        module.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:

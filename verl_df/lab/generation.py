@@ -34,12 +34,19 @@ class Request:
 @dataclass(frozen=True)
 class Response:
     """One sample. token_ids: as generated, the end token included where there is one; text: without special tokens;
-    finished: ends with an end token (False: cut by the length limit).
+    finished: ends with an end token (False: cut by the length limit); counted: tokens, where a server generated them,
+    which does not name them.
     """
 
     token_ids: tuple[int, ...]
     text: str
     finished: bool
+    counted: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many were generated."""
+        return len(self.token_ids) if self.counted is None else self.counted
 
 
 class Generator(Protocol):
@@ -55,7 +62,10 @@ class Generator(Protocol):
         max_tokens: int,
         seed: int,
     ) -> list[list[Response]]:
-        """`n` samples for each request; temperature 0 is greedy."""
+        """`n` samples for each request, or none at all for one that failed; temperature 0 is greedy."""
+
+    def failures(self) -> str:
+        """What failed so far, in a few words; empty for nothing."""
 
 
 class VLLMGenerator:
@@ -121,6 +131,10 @@ class VLLMGenerator:
         ]
         outputs = self._engine.generate(prompts, sampling)
         return [[self._response(sample.token_ids) for sample in output.outputs] for output in outputs]
+
+    def failures(self) -> str:
+        """See `Generator`. The engine fails as a whole, with an exception."""
+        return ""
 
     def close(self) -> None:
         """End the engine's process and free its device."""

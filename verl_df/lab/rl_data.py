@@ -45,17 +45,20 @@ class RLData:
 
     Attributes: path; rows: their number; schema: types of the columns used here.
 
+    Args: path; text_only: whether a row may have no image.
+
     Raises: FileNotFoundError, or ValueError for a file that is no parquet, lacks a column, or holds in `extra_info` or
     `reward_model` a type that JSON has not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, text_only: bool = False) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; give a parquet file of verl's RL rows with --data")
-        self.path = path
+        self.path, self._text_only = path, text_only
         self._file = open_parquet(path)
         whole = self._file.schema_arrow
-        missing = [name for name in COLUMNS if name not in whole.names and name != "extra_info"]
+        optional = {"extra_info", "images"} if text_only else {"extra_info"}
+        missing = [name for name in COLUMNS if name not in whole.names and name not in optional]
         if missing:
             raise ValueError(f"{path}: no column {missing[0]!r} (it has {', '.join(whole.names)})")
         self.schema = pa.schema([whole.field(name) for name in COLUMNS if name in whole.names])
@@ -87,11 +90,11 @@ class RLData:
     def prompts(self, wanted: Container[int]) -> Iterator[Prompt]:
         """The wanted rows, in order; they were checked before."""
         for index, row in parquet_rows(self._file, wanted, self._columns):
-            yield _prompt(index, row, self.path.parent)
+            yield _prompt(index, row, self.path.parent, self._text_only)
 
     def _problem(self, row: tuple[int, dict[str, Any]]) -> str | None:
         try:
-            _prompt(*row, self.path.parent).pictures()
+            _prompt(*row, self.path.parent, self._text_only).pictures()
         except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             return str(error)
         return None
@@ -129,7 +132,7 @@ _JSON_KINDS = (
 )
 
 
-def _prompt(index: int, row: Mapping[str, Any], folder: Path) -> Prompt:
+def _prompt(index: int, row: Mapping[str, Any], folder: Path, text_only: bool) -> Prompt:
     if row.get("videos"):
         raise ValueError("the row has videos: repair data are made of prompts with text and images")
     messages = row["prompt"]
@@ -137,9 +140,9 @@ def _prompt(index: int, row: Mapping[str, Any], folder: Path) -> Prompt:
         raise ValueError("prompt must be a list of messages with a text as content")
     if messages[-1].get("role") != "user":
         raise ValueError("the last message of a prompt must be the user's: there is no question to answer")
-    images = tuple(_encoded(image, folder) for image in row["images"] or [])
+    images = tuple(_encoded(image, folder) for image in row.get("images") or [])
     markers = sum(message["content"].count(MARKER) for message in messages)
-    if markers != len(images) or not images:
+    if markers != len(images) or not (images or text_only):
         raise ValueError(f"the prompt has {markers} {MARKER} markers for {len(images)} images, one for each is needed")
     ground_truth = (row["reward_model"] or {}).get("ground_truth")
     if ground_truth is None:

@@ -15,8 +15,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df.lab.checkpoint.answer import ValidationSettings
 from verl_df.lab.checkpoint.commands import COMMANDS
 from verl_df.lab.checkpoint.merge import DTYPES
+from verl_df.lab.command_line import add_options
 
 _DEFAULTS = "default: %(default)s"
 
@@ -60,16 +62,10 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("checkpoint", type=Path)
     add("--merged", type=Path, required=True, metavar="FOLDER")
-    add("--data", type=Path, required=True, metavar="PARQUET", help="the run's data.val_files")
     add("--metrics", type=Path, required=True, metavar="JSONL", help="what verl's `file` logger wrote")
     add("--generations", type=Path, metavar="DIR", help="the run's trainer.validation_data_dir, to tell which differ")
     add("--step", type=int, help="of the validation (default: the checkpoint's)")
-    add("--max-tokens", type=int, required=True, help="the run's data.max_response_length")
-    add("--reward-path", metavar="PATH", help="pkg://module or file of r_task (default: verl's own)")
-    add("--reward-name", default="compute_score", help=_DEFAULTS)
-    add("--max-model-len", type=int, help="the run's rollout.max_model_len (default: the model's)")
-    add("--dtype", default="bfloat16", help=f"the run's rollout.dtype ({_DEFAULTS}, as verl's)")
-    add("--engine", action="append", default=[], metavar="KEY=VALUE", help="argument of vllm.LLM; repeat for more")
+    add_options(parser, ValidationSettings)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The merged model answers the validation problems in vLLM, greedily, as the trainer's rollout engine did."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verl_df.lab.checkpoint.validation import Solved
-from verl_df.lab.generation import Generator, Request, VLLMGenerator, prompt_text
-from verl_df.lab.rl_data import Prompt, RLData
-from verl_df.lab.task_reward import Answer, TaskReward
+from verl_df.lab.command_line import check_at_least_one, option
+from verl_df.lab.engine import Decoding, judged
+from verl_df.lab.generation import Request, VLLMGenerator, prompt_text
+from verl_df.lab.rl_data import RLData
+from verl_df.lab.task_reward import TaskReward
 
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """What the trainer's validation was run with.
+    """What the trainer's validation was run with; the fields are options of `verl-df checkpoint validate`."""
 
-    data: data.val_files. max_tokens: data.max_response_length. reward_path, reward_name: of
-    reward.custom_reward_function; no path: verl's default. max_model_len, dtype: of the rollout; engine: further
-    arguments of `vllm.LLM`.
-    """
-
-    data: Path
-    max_tokens: int
-    reward_path: str | None = None
-    reward_name: str = "compute_score"
-    max_model_len: int | None = None
-    dtype: str = "auto"
-    engine: dict[str, Any] = field(default_factory=dict)
+    data: Path = option("the run's data.val_files", metavar="PARQUET", required=True)
+    max_tokens: int = option("the run's data.max_response_length", required=True)
+    reward_path: str | None = option("pkg://module or file of r_task (default: verl's own)", None, metavar="PATH")
+    reward_name: str = option("its function", "compute_score")
+    max_model_len: int | None = option("the run's rollout.max_model_len (default: the model's)", None)
+    dtype: str = option("the run's rollout.dtype; verl's is the default", "bfloat16")
+    engine: dict[str, Any] = option("argument of vllm.LLM; repeat for more", {}, metavar="KEY=VALUE")
 
 
 def solve(merged: Path, settings: ValidationSettings) -> list[Solved]:
@@ -35,36 +32,32 @@ def solve(merged: Path, settings: ValidationSettings) -> list[Solved]:
     Raises:
         FileNotFoundError, ValueError: of the data, the reward or the model.
     """
-    if settings.max_tokens < 1:
-        raise ValueError(f"--max-tokens is {settings.max_tokens}: at least 1")
+    check_at_least_one(settings, "max_tokens")
     source = RLData(settings.data)
     source.check(range(source.rows))
-    prompts = list(source.prompts(range(source.rows)))
     reward = TaskReward(settings.reward_path, settings.reward_name)
+    greedy = Decoding(n=1, temperature=0.0, top_p=1.0, max_tokens=settings.max_tokens)
     options = {"max_model_len": settings.max_model_len, "dtype": settings.dtype, **settings.engine}
     with VLLMGenerator(str(merged), **options) as generator:
-        outputs = _outputs(generator, prompts, settings.max_tokens)
-        texts = [_shown(generator, prompt) for prompt in prompts]
-    rights = reward.score(
-        [
-            Answer(prompt.data_source, output, prompt.ground_truth, prompt.extra_info)
-            for prompt, output in zip(prompts, outputs, strict=True)
+        asked = (
+            (prompt, Request(prompt.messages, prompt.pictures(), prompt.index))
+            for prompt in source.prompts(range(source.rows))
+        )
+        return [
+            Solved(
+                row=one.row.index,
+                data_source=one.row.data_source,
+                prompt=_shown(generator, one.row.messages, len(one.row.images)),
+                ground_truth=str(one.row.ground_truth),
+                output=one.response.text,
+                right=one.score,
+            )
+            for chunk in judged(asked, generator, greedy, 0, reward)
+            for (one,) in chunk
         ]
-    )
-    return [
-        Solved(prompt.index, prompt.data_source, text, str(prompt.ground_truth), output, right)
-        for prompt, text, output, right in zip(prompts, texts, outputs, rights, strict=True)
-    ]
 
 
-def _outputs(generator: Generator, prompts: list[Prompt], max_tokens: int) -> list[str]:
-    requests = [Request(prompt.messages, prompt.pictures()) for prompt in prompts]
-    answers = generator.generate(requests, n=1, temperature=0.0, max_tokens=max_tokens, seed=0)
-    return [answer[0].text for answer in answers]
-
-
-def _shown(generator: VLLMGenerator, prompt: Prompt) -> str:
+def _shown(generator: VLLMGenerator, messages: list[dict[str, Any]], images: int) -> str:
     """The prompt as verl decodes it: chat form, without special tokens."""
-    text = prompt_text(generator.processor, prompt.messages, len(prompt.images))
-    ids = generator.tokenizer.encode(text, add_special_tokens=False)
+    ids = generator.tokenizer.encode(prompt_text(generator.processor, messages, images), add_special_tokens=False)
     return generator.tokenizer.decode(ids, skip_special_tokens=True)

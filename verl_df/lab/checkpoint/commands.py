@@ -3,8 +3,10 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
+from verl_df.lab.checkpoint.answer import ValidationSettings, solve
 from verl_df.lab.checkpoint.locate import find_actor, step_of
 from verl_df.lab.checkpoint.merge import merge_checkpoint
 from verl_df.lab.checkpoint.validation import (
@@ -60,17 +62,10 @@ def validate(arguments: argparse.Namespace) -> str:
     dump = arguments.generations / f"{step}.jsonl" if arguments.generations else None
     if dump and not dump.is_file():
         raise FileNotFoundError(f"{dump}: no such file; verl writes it with trainer.validation_data_dir")
-    from verl_df.lab.checkpoint.answer import ValidationSettings, solve  # seconds of imports
-
-    settings = ValidationSettings(
-        data=arguments.data,
-        max_tokens=arguments.max_tokens,
-        reward_path=arguments.reward_path,
-        reward_name=arguments.reward_name,
-        max_model_len=arguments.max_model_len,
-        dtype=arguments.dtype,
-        engine=engine_arguments(arguments.engine),
-    )
+    given = {
+        field.name: getattr(arguments, field.name) for field in fields(ValidationSettings) if field.name in arguments
+    }
+    settings = ValidationSettings(**given | {"engine": engine_arguments(given.get("engine", []))})
     solved = solve(arguments.merged, settings)
     ours, gaps = accuracies(solved), differing_sources(solved, trainer)
     differing = disagreements(solved, dump) if dump else []

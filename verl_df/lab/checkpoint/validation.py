@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_df.io.json_lines import read_lines
+
 # verl names the mean over one response a problem so (trainer/ppo/metric_utils.py): data source, variable, responses.
 _METRIC = re.compile(r"val-core/(.+)/(acc|reward)/mean@(\d+)")
 # Accuracies of one number of problems differ by at least one problem's share, or by rounding.
@@ -51,7 +53,7 @@ def trainer_accuracy(metrics: Path, step: int) -> dict[str, float]:
         raise FileNotFoundError(f"{metrics}: no such file; verl writes it with trainer.logger=[file]")
     found: dict[str, float] = {}
     steps, several = set(), set()
-    for entry in _read_lines(metrics):
+    for _, entry in read_lines(metrics, json.loads):
         for name, value in entry.get("data", {}).items():
             if match := _METRIC.fullmatch(name):
                 steps.add(entry["step"])
@@ -105,7 +107,7 @@ def disagreements(solved: Sequence[Solved], dump: Path) -> list[Disagreement]:
         ValueError: the dump is of other problems.
     """
     theirs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for entry in _read_lines(dump):
+    for _, entry in read_lines(dump, json.loads):
         theirs[entry["input"], str(entry["gts"])].append(entry)
     ours: dict[tuple[str, str], list[Solved]] = defaultdict(list)
     for one in solved:
@@ -131,14 +133,3 @@ def _unequal(ours: list[Solved], theirs: list[dict[str, Any]]) -> list[Disagreem
 
 def _right(entry: dict[str, Any]) -> float:
     return float(entry["acc"] if entry.get("acc") is not None else entry["score"])
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    entries = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                entries.append(json.loads(line))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: not JSON: {error}") from error
-    return entries

@@ -33,7 +33,12 @@ _SFT = ("lab/toy/sft.py",)
 _WORLD = ("lab/toy/world.py", "lab/toy/text.py")
 _PROMPT = ("prompts/__init__.py", "prompts/repair.txt")
 _ROWS = (*_WORLD, "lab/toy/data.py")
-_SAMPLING = (*_ROWS, *_PROMPT, *(f"lab/toy/{name}.py" for name in ("sampling", "truth", "verdict", "repair_data")))
+_SAMPLING = (
+    *_ROWS,
+    *_PROMPT,
+    "lab/generation.py",
+    *(f"lab/toy/{name}.py" for name in ("sampling", "truth", "verdict", "repair_data")),
+)
 STAGES = {
     "model": Stage((), (_INIT,), ("seed", "model"), (*_WORLD, *_PROMPT, "lab/toy/tokenizer.py", "lab/toy/model.py")),
     "data": Stage(

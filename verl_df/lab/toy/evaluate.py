@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from verl_df.lab.toy.data import SPLITS, examples
 from verl_df.lab.toy.repair_data import (
@@ -20,7 +21,7 @@ from verl_df.lab.toy.repair_data import (
     sample_groups,
     sibling_reference,
 )
-from verl_df.lab.toy.sampling import Prompt, Sampler
+from verl_df.lab.toy.sampling import Sampler, ask
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.text import boxed
 from verl_df.lab.toy.truth import error_mask
@@ -74,35 +75,36 @@ def evaluate_repair(policy: Sampler, repair: Sampler, settings: ToySettings) -> 
     siblings = [RepairTask(attempt, sibling, "sibling") for attempt, sibling in pairs]
     answers = [RepairTask(attempt, boxed(attempt.example.answer()), "answer") for attempt, _ in pairs]
     hidden = [replace(task, attempt=_without_picture(task.attempt)) for task in siblings]
-    methods: dict[str, Callable[[], list[list[int]]]] = {
-        "repair model, sibling": lambda: _run(repair, siblings, 0.0),
-        "repair model, answer": lambda: _run(repair, answers, 0.0),
-        "repair model, sibling, T=1": lambda: _run(repair, siblings, 1.0),
-        "repair model, sibling, picture hidden": lambda: _run(repair, hidden, 0.0),
-        "answer again, greedy": lambda: _again(policy, siblings, 0.0),
-        "answer again, T=1": lambda: _again(policy, siblings, 1.0),
-        "copy the sibling": lambda: [_encode(policy, task.reference) for task in siblings],
+    repairs = {
+        "repair model, sibling": _run(repair, siblings, 0.0),
+        "repair model, answer": _run(repair, answers, 0.0),
+        "repair model, sibling, T=1": _run(repair, siblings, 1.0),
+        "repair model, sibling, picture hidden": _run(repair, hidden, 0.0),
+        "answer again, greedy": _again(policy, siblings, 0.0),
+        "answer again, T=1": _again(policy, siblings, 1.0),
+        "copy the sibling": [_encode(policy, task.reference) for task in siblings],
     }
-    return {name: repair_figures(policy, siblings, repairs()) for name, repairs in methods.items()}
+    return {name: repair_figures(policy, siblings, own) for name, own in repairs.items()}
 
 
-def _run(repair: Sampler, tasks: Sequence[RepairTask], temperature: float) -> list[list[int]]:
-    prompts = [Prompt(task.prompt_text(), task.attempt.example.png) for task in tasks]
-    return repair.generate(prompts, temperature=temperature, seed=2, label="repairs")
+def _run(repair: Sampler, tasks: Sequence[RepairTask], temperature: float) -> list[tuple[int, ...]]:
+    requests = [ask(task.prompt_text(), task.attempt.example.png) for task in tasks]
+    return [own[0].token_ids for own in repair.generate(requests, temperature=temperature, seed=2, label="repairs")]
 
 
 def _without_picture(attempt: Attempt) -> Attempt:
     return replace(attempt, example=replace(attempt.example, png=hidden_picture()))
 
 
-def _again(policy: Sampler, tasks: Sequence[RepairTask], temperature: float) -> list[list[int]]:
-    shown = [task.attempt.example for task in tasks]
-    prompts = [Prompt(example.prompt()[0]["content"], example.png) for example in shown]
-    return policy.generate(prompts, temperature=temperature, seed=3, label="answering again")
+def _again(policy: Sampler, tasks: Sequence[RepairTask], temperature: float) -> list[tuple[int, ...]]:
+    groups = sample_groups(
+        policy, [task.attempt.example for task in tasks], 1, temperature=temperature, seed=3, label="answering again"
+    )
+    return [group[0].token_ids for group in groups]
 
 
-def _encode(sampler: Sampler, text: str) -> list[int]:
-    return [*sampler.tokenizer.encode(text, add_special_tokens=False), sampler.tokenizer.eos_token_id]
+def _encode(sampler: Sampler, text: str) -> tuple[int, ...]:
+    return (*sampler.tokenizer.encode(text, add_special_tokens=False), sampler.tokenizer.eos_token_id)
 
 
 def repair_figures(policy: Sampler, tasks: Sequence[RepairTask], repairs: Sequence[Sequence[int]]) -> Figures:
@@ -113,44 +115,46 @@ def repair_figures(policy: Sampler, tasks: Sequence[RepairTask], repairs: Sequen
         are ever used, Eq. 6): "edit_ratio" A_edit(y, ŷ)/|y|, "exact_edit_ratio" that of y*, and "mask_precision" and
         "mask_recall" of m against the truly wrong tokens.
     """
-    right, exact, ratios, exact_ratios = 0, 0, [], []
-    overlap = marked = wrong = 0
+    right = []
     for task, ids in zip(tasks, repairs, strict=True):
         attempt, text = task.attempt, policy.decode(ids)
         if not judge(attempt.example, text).right:
             continue
-        right, exact = right + 1, exact + (text == attempt.verdict.exact)
+        exact = attempt.verdict.exact
         truth = error_mask(attempt.token_ids, attempt.example.extra_info(), policy.tokenizer)
-        assert truth is not None  # the task's response is well-formed
+        assert exact is not None and truth is not None  # the task's response is well-formed
         alignment = align(attempt.token_ids, ids)
-        ratios.append(alignment.edit_ratio)
-        exact_ratios.append(_exact_ratio(policy, attempt))
-        overlap, marked, wrong = (
-            overlap + int((alignment.error_mask & truth).sum()),
-            marked + int(alignment.error_mask.sum()),
-            wrong + int(truth.sum()),
+        right.append(
+            {
+                "exact": text == exact,
+                "edit_ratio": alignment.edit_ratio,
+                "exact_edit_ratio": align(attempt.token_ids, _encode(policy, exact)).edit_ratio,
+                "overlap": int((alignment.error_mask & truth).sum()),
+                "marked": int(alignment.error_mask.sum()),
+                "wrong": int(truth.sum()),
+            }
         )
-    figures: Figures = {"tasks": len(tasks), "right": right / max(1, len(tasks)), "exact": exact / max(1, len(tasks))}
-    if right:
-        figures |= {"edit_ratio": float(np.mean(ratios)), "exact_edit_ratio": float(np.mean(exact_ratios))}
-        figures |= {"mask_precision": overlap / max(1, marked), "mask_recall": overlap / max(1, wrong)}
-    return figures
-
-
-def _exact_ratio(policy: Sampler, attempt: Attempt) -> float:
-    assert attempt.verdict.exact is not None
-    return align(attempt.token_ids, _encode(policy, attempt.verdict.exact)).edit_ratio
+    count = max(1, len(tasks))
+    if not right:
+        return {"tasks": len(tasks), "right": 0.0, "exact": 0.0}
+    found = pd.DataFrame(right)
+    means, sums = found.mean(), found.sum()
+    return {
+        "tasks": len(tasks),
+        "right": len(right) / count,
+        "exact": sums["exact"] / count,
+        "edit_ratio": means["edit_ratio"],
+        "exact_edit_ratio": means["exact_edit_ratio"],
+        "mask_precision": sums["overlap"] / max(1, sums["marked"]),
+        "mask_recall": sums["overlap"] / max(1, sums["wrong"]),
+    }
 
 
 def format_table(rows: dict[str, Figures]) -> str:
     """Plain-text table of figures: a line for each row, a column for each figure."""
     columns = list(dict.fromkeys(name for figures in rows.values() for name in figures))
-    width = max(map(len, rows))
-    lines = [" " * width + "".join(f"  {column}" for column in columns)]
-    for name, figures in rows.items():
-        cells = (_cell(figures.get(column)).rjust(len(column)) for column in columns)
-        lines.append(name.ljust(width) + "".join(f"  {cell}" for cell in cells))
-    return "\n".join(lines)
+    cells = [[_cell(figures.get(column)) for column in columns] for figures in rows.values()]
+    return pd.DataFrame(cells, index=list(rows), columns=columns).to_string()
 
 
 def _cell(value: float | None) -> str:

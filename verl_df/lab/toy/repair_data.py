@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.lab.toy.data import SPLITS, Example, examples, rl_row, sft_row, write_parquet
-from verl_df.lab.toy.sampling import Prompt, Sampler
+from verl_df.lab.toy.sampling import Sampler, ask
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.text import ORDERS, boxed, words_of, write_response
 from verl_df.lab.toy.verdict import Verdict, judge
@@ -43,18 +43,12 @@ def sample_groups(
     sampler: Sampler, chosen: Sequence[Example], per_prompt: int, *, temperature: float, seed: int, label: str = ""
 ) -> list[list[Attempt]]:
     """Sample `per_prompt` responses to each example and judge them; one list an example, as in a GRPO group."""
-    prompts = [Prompt(example.prompt()[0]["content"], example.png) for example in chosen for _ in range(per_prompt)]
-    responses = sampler.generate(prompts, temperature=temperature, seed=seed, label=label)
-    groups = []
-    for number, example in enumerate(chosen):
-        own = responses[number * per_prompt : (number + 1) * per_prompt]
-        groups.append([_attempt(sampler, example, ids) for ids in own])
-    return groups
-
-
-def _attempt(sampler: Sampler, example: Example, ids: list[int]) -> Attempt:
-    response = sampler.decode(ids)
-    return Attempt(example, tuple(ids), response, judge(example, response))
+    requests = [ask(example.prompt()[0]["content"], example.png) for example in chosen]
+    responses = sampler.generate(requests, n=per_prompt, temperature=temperature, seed=seed, label=label)
+    return [
+        [Attempt(example, one.token_ids, one.text, judge(example, one.text)) for one in own]
+        for example, own in zip(chosen, responses, strict=True)
+    ]
 
 
 def repairable(group: Sequence[Attempt]) -> list[Attempt]:

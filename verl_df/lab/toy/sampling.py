@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,19 +12,19 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
+from verl_df.lab.generation import Request, Response, prompt_text
+
 MAX_RESPONSE_TOKENS = 48  # a well-formed response has 35, end token included
+_BATCH = 256
 
 
-@dataclass(frozen=True)
-class Prompt:
+def ask(text: str, png: bytes) -> Request:
     """A user text with one `<image>` marker, and its image as PNG bytes."""
-
-    text: str
-    png: bytes
+    return Request([{"role": "user", "content": text}], [Image.open(io.BytesIO(png)).convert("RGB")])
 
 
 class Sampler:
-    """A model folder loaded in float32, ready to generate.
+    """A model folder loaded in float32, ready to generate: a `verl_df.lab.generation.Generator`.
 
     Raises:
         FileNotFoundError: if `folder` holds no `config.json`.
@@ -41,53 +40,50 @@ class Sampler:
 
     @torch.no_grad()
     def generate(
-        self, prompts: Sequence[Prompt], *, temperature: float, seed: int, batch: int = 256, label: str = ""
-    ) -> list[list[int]]:
-        """One response a prompt, as generated token ids, end token included where there is one.
+        self,
+        requests: Sequence[Request],
+        *,
+        n: int = 1,
+        temperature: float,
+        top_p: float = 1.0,
+        max_tokens: int = MAX_RESPONSE_TOKENS,
+        seed: int,
+        label: str = "",
+    ) -> list[list[Response]]:
+        """`n` responses for each request; temperature 0 is greedy, sampling uses no top-k.
 
         Args:
-            prompts: the prompts; repeat one to sample it several times.
-            temperature: 0 for greedy decoding; sampling uses no top-k and no top-p.
-            seed: of the sampling; the global random state is left untouched.
-            batch: prompts at a time.
+            seed: of the whole call; the global random state is left untouched.
             label: what the progress bar says.
         """
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p}
+        decoding = {"max_new_tokens": max_tokens, **(sampling if temperature > 0 else {"do_sample": False})}
+        prompts = [request for request in requests for _ in range(n)]
         # Prompts of like length share a batch, so that little is spent on padding.
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
-        responses: list[list[int]] = [[] for _ in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].messages[0]["content"]))
+        responses: dict[int, Response] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            for start in tqdm(range(0, len(order), batch), desc=label, leave=False, disable=not label):
-                chosen = order[start : start + batch]
-                for index, ids in zip(chosen, self._generate([prompts[i] for i in chosen], temperature), strict=True):
-                    responses[index] = ids
-        return responses
+            for start in tqdm(range(0, len(order), _BATCH), desc=label, leave=False, disable=not label):
+                chosen = order[start : start + _BATCH]
+                ids = self._generate([prompts[i] for i in chosen], decoding)
+                responses |= zip(chosen, map(self._response, ids), strict=True)
+        return [[responses[place * n + number] for number in range(n)] for place in range(len(requests))]
 
-    def _generate(self, prompts: list[Prompt], temperature: float) -> list[list[int]]:
+    def _generate(self, prompts: Sequence[Request], decoding: Mapping[str, object]) -> list[list[int]]:
         inputs = self.processor(
-            text=[self._chat(prompt.text) for prompt in prompts],
-            images=[Image.open(io.BytesIO(prompt.png)).convert("RGB") for prompt in prompts],
+            text=[prompt_text(self.processor, prompt.messages, 1) for prompt in prompts],
+            images=[prompt.images[0] for prompt in prompts],
             padding=True,
             return_tensors="pt",
         )
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-        output = self.model.generate(
-            **inputs,
-            max_new_tokens=MAX_RESPONSE_TOKENS,
-            **(sampling if temperature > 0 else {"do_sample": False}),
-        )
-        return [self._cut(row) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+        return self.model.generate(**inputs, **decoding)[:, inputs["input_ids"].shape[1] :].tolist()
 
-    def _chat(self, text: str) -> str:
-        before, after = text.split("<image>")
-        content = [{"type": "text", "text": before}] if before else []
-        content += [{"type": "image"}, {"type": "text", "text": after}]
-        chat = [{"role": "user", "content": content}]
-        return self.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-
-    def _cut(self, ids: list[int]) -> list[int]:
+    def _response(self, ids: list[int]) -> Response:
         end = self.tokenizer.eos_token_id
-        return ids[: ids.index(end) + 1] if end in ids else ids
+        finished = end in ids
+        own = tuple(ids[: ids.index(end) + 1] if finished else ids)
+        return Response(own, self.decode(own), finished)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of a response without special tokens."""

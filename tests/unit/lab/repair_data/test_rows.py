@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.lab.repair_data.support import make_set, picture, right, row, sample_into, write_data
+from verl_df.lab.eval.repairs.tasks import read_tasks
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample, read_samples
 from verl_df.lab.repair_data.rows import (
@@ -24,7 +25,6 @@ from verl_df.lab.repair_data.rows import (
     task_schema,
     write_rows,
 )
-from verl_df.lab.repair_eval.tasks import read_tasks
 from verl_df.lab.rl_data import RLData
 from verl_df.prompts import render_repair
 
@@ -49,8 +49,8 @@ def test_repair_tasks_hold_the_policys_row_and_the_task(tmp_path: Path) -> None:
             "reference": sample.reference,
             "reference_kind": "sibling",
         }
-    tasks = read_tasks(path)
-    assert [task.response_ids for task in tasks] == [tuple(sample.response_ids) for sample in samples]
+    tasks = read_tasks(path).tasks
+    assert [task.record.response_ids for task in tasks] == [tuple(sample.response_ids) for sample in samples]
 
 
 def test_sft_rows_hold_the_one_repair_prompt_and_the_target(tmp_path: Path) -> None:
