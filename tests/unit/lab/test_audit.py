@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_df.cli import main
 from verl_df.judges.audit_log import AUDITS, AuditRecord
 from verl_df.judges.failure_mode import FailureMode
-from verl_df.lab.audit.__main__ import main
 from verl_df.lab.audit.figures import agreement, audit_figures
 from verl_df.lab.audit.labelling import MEANINGS, MODES, Terminal, describe, label_items, word_diff
 from verl_df.lab.audit.labels import LABELS, Label, read_labels, read_log
@@ -157,14 +157,13 @@ def test_labels_of_another_log(labels, message):
 # ---- report ---------------------------------------------------------------------------------------------------------
 
 
-def test_report_command(tmp_path):
+def test_report_command(tmp_path, capsys):
     log, labels = stratified()
     write_log(tmp_path / "audits.jsonl", [*log, audit("x", failure="timeout", step=7)])
     LABELS.write(tmp_path / "labels.jsonl", labels.values())
-    shown = io.StringIO()
     argv = ["report", tmp_path / "audits.jsonl", "--labels", tmp_path / "labels.jsonl", "--out", tmp_path / "out"]
-    assert main([str(argument) for argument in argv], shows=shown) == 0
-    page = shown.getvalue()
+    assert main(["audit", *map(str, argv)]) == 0
+    page = capsys.readouterr().out
     assert "| hit rate: flagged of those with a verdict | 10.0% [5.5, 17.4] |" in page
     assert "| timeout | 1 (1.0%) |" in page and "| 7 | 0 | 0 | – | 1 |" in page
     assert "| auditor: flagged | 3 | 1 |" in page and "| hit rate of people in the whole log | 30.0% [" in page
@@ -173,20 +172,19 @@ def test_report_command(tmp_path):
     assert written["audits"]["flagged"] == 10 and written["agreement"]["precision"]["estimate"] == 0.75
 
 
-def test_undefined_kappa_is_said_and_null(tmp_path):
+def test_undefined_kappa_is_said_and_null(tmp_path, capsys):
     write_log(tmp_path / "audits.jsonl", [audit("a"), audit("b")])
     LABELS.write(tmp_path / "labels.jsonl", [label("a", False)])
-    shown = io.StringIO()
     argv = ["report", tmp_path / "audits.jsonl", "--labels", tmp_path / "labels.jsonl", "--out", tmp_path / "out"]
-    assert main([str(argument) for argument in argv], shows=shown) == 0
-    assert "not defined: one of the two gave the same verdict on all 1" in shown.getvalue()
+    assert main(["audit", *map(str, argv)]) == 0
+    assert "not defined: one of the two gave the same verdict on all 1" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/audit.json").read_text())["agreement"]["kappa"]["value"] is None
 
 
-def test_report_without_labels(tmp_path):
-    shown = io.StringIO()
-    assert main(["report", str(write_log(tmp_path / "audits.jsonl", LOG))], shows=shown) == 0
-    assert "Agreement" not in shown.getvalue() and sorted(path.name for path in tmp_path.iterdir()) == ["audits.jsonl"]
+def test_report_without_labels(tmp_path, capsys):
+    assert main(["audit", "report", str(write_log(tmp_path / "audits.jsonl", LOG))]) == 0
+    assert "Agreement" not in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["audits.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,7 @@ def test_broken_logs(tmp_path, capsys, lines, message):
         write_log(path, [audit("a"), audit("a")])
     else:
         path.write_text("\n".join(lines))
-    assert main(["report", str(path)]) == 1
+    assert main(["audit", "report", str(path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error and len(error.splitlines()) == 1
 
@@ -212,7 +210,7 @@ def test_a_folder_is_the_logs_of_all_workers(tmp_path) -> None:
 
 
 def test_missing_log(tmp_path, capsys):
-    assert main(["report", str(tmp_path / "none.jsonl")]) == 1
+    assert main(["audit", "report", str(tmp_path / "none.jsonl")]) == 1
     assert "none.jsonl" in capsys.readouterr().err
 
 
@@ -351,11 +349,13 @@ def test_coloured_diff():
     assert word_diff("a b", "a c", colour=True) == "a \x1b[31;9mb\x1b[0m\x1b[32mc\x1b[0m"
 
 
-def test_label_command(tmp_path):
-    log, shown = write_log(tmp_path / "audits.jsonl", LOG), io.StringIO()
+def test_label_command(tmp_path, capsys, monkeypatch):
+    log = write_log(tmp_path / "audits.jsonl", LOG)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\nn\nn\n"))
     argv = ["label", str(log), "--out", str(tmp_path / "labels.jsonl"), "--sample", "3", "--flagged-share", "0.34"]
-    assert main(argv, reads=io.StringIO("n\nn\nn\n"), shows=shown) == 0
-    assert "3 of 3 answered" in shown.getvalue() and "\x1b" not in shown.getvalue()
+    assert main(["audit", *argv]) == 0
+    shown = capsys.readouterr().out
+    assert "3 of 3 answered" in shown and "\x1b" not in shown
     weights = {one.stratum: one.weight for one in read_labels(tmp_path / "labels.jsonl").values()}
     assert weights == {"flagged": 2.0, "unflagged": 1.5}
     assert len(read_log(log)) == 8

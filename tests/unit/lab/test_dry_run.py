@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.launch_support import ROOT, arguments
-from verl_df.lab.dry_run.__main__ import dry_run, main
+from verl_df.cli import main
 from verl_df.lab.dry_run.memory import estimate
 from verl_df.lab.dry_run.models import KNOWN_MODELS, ModelSizes, model_sizes
 from verl_df.lab.dry_run.report import describe
+from verl_df.lab.dry_run.run import dry_run
 from verl_df.lab.dry_run.sizes import RunSizes, check_sizes
 from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
 from verl_df.settings.config import ConfigError
@@ -119,7 +120,7 @@ def test_from_the_command_line() -> None:
 )
 def test_what_is_wrong_is_one_line(override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     given = arguments("examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh", tmp_path, override, DRY_RUN="1")
-    assert main(given[3:]) == 1
+    assert main(given[2:]) == 1
     shown = capsys.readouterr()
     assert shown.out.count("passed, nothing was started") == 0 and "Traceback" not in shown.err
     assert shown.err.splitlines()[-1].startswith("error: ") and message in shown.err

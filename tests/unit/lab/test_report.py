@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from verl_df.cli import main
 from verl_df.lab.report import build_report
-from verl_df.lab.report.__main__ import main
 from verl_df.lab.report.charts import phase_series
 from verl_df.lab.report.loading import read_curves
 from verl_df.lab.report.page import TEMPLATES, format_duration
@@ -315,11 +315,11 @@ def test_verl_file_logger_lines_are_read(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = run / "sub" / "report.html"
-    assert main(["--run", str(run), "--out", str(out), "--pairs", "2"]) == 0
+    assert main(["report", "--run", str(run), "--out", str(out), "--pairs", "2"]) == 0
     assert out.read_text(encoding="utf-8").count('<article class="pair">') == 2
-    assert main(["--run", str(run / "nowhere")]) == 1
+    assert main(["report", "--run", str(run / "nowhere")]) == 1
     assert "not found" in capsys.readouterr().err
-    assert main(["--run", str(run), "--pairs", "0"]) == 1
+    assert main(["report", "--run", str(run), "--pairs", "0"]) == 1
 
 
 def test_phases_add_up_to_the_step() -> None:

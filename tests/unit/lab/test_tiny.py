@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from verl_df.cli import main
 from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
-from verl_df.lab.tiny.__main__ import main
 from verl_df.lab.tiny.data import KINDS, write_rows
 from verl_df.lab.tiny.reward import compute_score
 from verl_df.settings.checks import check_data_file
@@ -74,7 +74,7 @@ def test_an_unknown_architecture_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    assert main(["rows", kind, "--count", "3", "--out", str(path)]) == 0
+    assert main(["tiny", "rows", kind, "--count", "3", "--out", str(path)]) == 0
     rows = pq.read_table(path).to_pylist()
     assert len(rows) == 3
     assert Image.open(BytesIO(rows[0]["images"][0]["bytes"])).size == (84, 84)

@@ -11,44 +11,34 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
+from verl_df import cli
 from verl_df.lab.audit.labelling import Terminal, label_items
 from verl_df.lab.audit.labels import read_log
 from verl_df.lab.audit.report import write_report
 from verl_df.lab.audit.sample import draw_items
 
 
-def main(argv: Sequence[str] | None = None, reads: TextIO | None = None, shows: TextIO | None = None) -> int:
-    """Run a command; exit code 1 and one line on stderr for bad input. reads, shows: None: stdin and stdout."""
-    arguments = _parser().parse_args(argv)
-    shows = shows or sys.stdout
-    try:
-        if arguments.command == "report":
-            print(write_report(arguments.log, arguments.labels, arguments.out), file=shows)
-        else:
-            _label(arguments, reads or sys.stdin, shows)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def run(arguments: argparse.Namespace) -> None:
+    """Run a command."""
+    if arguments.command == "report":
+        print(write_report(arguments.log, arguments.labels, arguments.out))
+    else:
+        _label(arguments)
 
 
-def _label(arguments: argparse.Namespace, reads: TextIO, shows: TextIO) -> None:
+def _label(arguments: argparse.Namespace) -> None:
     records = read_log(arguments.log)
     share = None if arguments.sample is None else arguments.flagged_share
     items = draw_items(records, size=arguments.sample, flagged_share=share, seed=arguments.seed)
-    terminal = Terminal(reads, shows, colour=shows.isatty() and "NO_COLOR" not in os.environ)
+    terminal = Terminal(sys.stdin, sys.stdout, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     left = label_items(items, arguments.out, terminal, show_verdict=arguments.show_verdict)
-    print(f"\n{len(items) - left} of {len(items)} answered, in {arguments.out}", file=shows)
+    print(f"\n{len(items) - left} of {len(items)} answered, in {arguments.out}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="verl-df audit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     commands = parser.add_subparsers(dest="command", required=True)
     report = commands.add_parser("report", help="hit rate, failure modes, agreement")
     report.add_argument("log", type=Path, help="an audit log, or the folder of a run")
@@ -66,8 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     label.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     label.add_argument("--show-verdict", action="store_true", help="show what the auditor said (default: blind)")
-    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["audit", *sys.argv[1:]]))

@@ -12,9 +12,9 @@ input, or another result than the trainer's.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df import cli
 from verl_df.lab.checkpoint.answer import ValidationSettings
 from verl_df.lab.checkpoint.commands import COMMANDS
 from verl_df.lab.checkpoint.merge import DTYPES
@@ -23,23 +23,13 @@ from verl_df.lab.command_line import add_options
 _DEFAULTS = "default: %(default)s"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 1 and `error: ...` on stderr for bad input and for a model that differs."""
-    arguments = _parser().parse_args(argv)
-    try:
-        print(COMMANDS[arguments.command](arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def run(arguments: argparse.Namespace) -> None:
+    """Run a command."""
+    COMMANDS[arguments.command](arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="verl-df checkpoint",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     commands = parser.add_subparsers(dest="command", required=True)
     merge = commands.add_parser("merge", help="a Hugging Face folder from the shards")
     merge.add_argument("checkpoint", type=Path)
@@ -55,7 +45,6 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance", type=float, default=1e-4, help=f"largest difference of a token's log-probability ({_DEFAULTS})"
     )
     _add_validate(commands.add_parser("validate", help="the trainer's greedy validation, repeated in vLLM"))
-    return parser
 
 
 def _add_validate(parser: argparse.ArgumentParser) -> None:
@@ -69,4 +58,4 @@ def _add_validate(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["checkpoint", *sys.argv[1:]]))

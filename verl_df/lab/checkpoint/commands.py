@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of `verl-df checkpoint`; each returns what is printed."""
+"""The commands of `verl-df checkpoint`; each prints its result."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -25,13 +25,13 @@ class Differs(ValueError):
     """The merged model is not the trained one."""
 
 
-def merge(arguments: argparse.Namespace) -> str:
+def merge(arguments: argparse.Namespace) -> None:
     """Merge."""
     target = merge_checkpoint(arguments.checkpoint, arguments.out, arguments.dtype)
-    return f"{target}: merged from {find_actor(arguments.checkpoint)}"
+    print(f"{target}: merged from {find_actor(arguments.checkpoint)}")
 
 
-def check(arguments: argparse.Namespace) -> str:
+def check(arguments: argparse.Namespace) -> None:
     """Compare log-probabilities. Raises: Differs above the tolerance."""
     from verl_df.lab.checkpoint.check import check_merged  # seconds of imports
 
@@ -39,21 +39,20 @@ def check(arguments: argparse.Namespace) -> str:
         raise ValueError(f"--tolerance is {arguments.tolerance}: must be above 0")
     asked = (arguments.data, arguments.rows, arguments.max_tokens, arguments.tolerance)
     outcome = check_merged(arguments.checkpoint, arguments.merged, *asked)
-    told = [f"log-probabilities of the trained actor and of the merged model ({outcome.dtype}), absolute difference:"]
+    print(f"log-probabilities of the trained actor and of the merged model ({outcome.dtype}), absolute difference:")
     kinds = {"actor as trained": outcome.trained, f"actor rounded to {outcome.dtype}": outcome.rounded}
-    told += [
-        f"  {kind}: at most {found.maximum:.2g} (response {found.row}, token {found.token}), mean {found.mean:.2g}, "
-        f"over {found.tokens} tokens of {found.rows} responses"
-        for kind, found in kinds.items()
-        if found is not None
-    ]
-    text = "\n".join(told)
+    for kind, found in kinds.items():
+        if found is not None:
+            print(
+                f"  {kind}: at most {found.maximum:.2g} (response {found.row}, token {found.token}), "
+                f"mean {found.mean:.2g}, over {found.tokens} tokens of {found.rows} responses"
+            )
     if outcome.judged.maximum > arguments.tolerance:
-        raise Differs(f"{arguments.merged} is not the trained actor (tolerance {arguments.tolerance:.2g})\n{text}")
-    return f"{text}\nwithin the tolerance of {arguments.tolerance:.2g}"
+        raise Differs(f"{arguments.merged} is not the trained actor (tolerance {arguments.tolerance:.2g})")
+    print(f"within the tolerance of {arguments.tolerance:.2g}")
 
 
-def validate(arguments: argparse.Namespace) -> str:
+def validate(arguments: argparse.Namespace) -> None:
     """Repeat the trainer's validation. Raises: Differs unless every accuracy and every known result is the same."""
     step = arguments.step if arguments.step is not None else step_of(find_actor(arguments.checkpoint))
     if step is None:
@@ -69,14 +68,15 @@ def validate(arguments: argparse.Namespace) -> str:
     solved = solve(arguments.merged, settings)
     ours, gaps = accuracies(solved), differing_sources(solved, trainer)
     differing = disagreements(solved, dump) if dump else []
-    text = "\n".join(
+    lines = [
         f"{source}: {ours[source]:.6f} in vLLM from {arguments.merged}, {trainer[source]:.6f} in the trainer's "
         f"validation at step {step}"
         for source in sorted(ours)
-    )
+    ]
     if gaps or differing:
-        raise Differs("\n".join([_summary(gaps, differing, dump), text, *map(_told, differing[:_SHOWN])]))
-    return f"equal on {len(solved)} problems\n{text}"
+        print(*lines, *map(_shown, differing[:_SHOWN]), sep="\n")
+        raise Differs(_summary(gaps, differing, dump))
+    print(f"equal on {len(solved)} problems", *lines, sep="\n")
 
 
 def _summary(gaps: dict[str, float], differing: Sequence[Disagreement], dump: Path | None) -> str:
@@ -87,11 +87,11 @@ def _summary(gaps: dict[str, float], differing: Sequence[Disagreement], dump: Pa
     return f"not the trainer's validation: {totals}; problems with another result: {which}"
 
 
-def _told(one: Disagreement) -> str:
+def _shown(one: Disagreement) -> str:
     return (
         f"row {one.ours.row}: {one.ours.right:g} here, {one.their_right:g} there\n  here:  {one.ours.output!r}\n"
         f"  there: {one.their_output!r}"
     )
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {"merge": merge, "check": check, "validate": validate}
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {"merge": merge, "check": check, "validate": validate}

@@ -1,154 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check a run without starting it: `verl-df check MODULE key=value ...`, DRY_RUN=1 in the launch scripts.
+"""Check a run without starting it, and without a GPU: configuration, data, batch arithmetic, memory.
 
-MODULE is the run's own entry point. GPU_GB, an environment variable, is the size of a GPU for the estimate of memory.
+    verl-df check recipe.df.main_df objective=df_grpo actor_rollout_ref.model.path=POLICY ...
+    GPU_GB=48 verl-df check verl.trainer.main_ppo key=value ...
+    DRY_RUN=1 bash examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh
+
+MODULE is the entry point of the run. GPU_GB, an environment variable, is the memory of a GPU (default: 80).
 """
 
+import argparse
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-from transformers.utils.logging import disable_progress_bar
-from verl.trainer.ppo.utils import need_critic, need_reference_policy
-from verl.utils.config import omega_conf_to_dataclass, validate_config
-
-from recipe.df import main_df, main_repair
-from recipe.df.main_df import CONFIG_FOLDER
-from verl_df import plugin
-from verl_df.lab.dry_run.memory import GB, state_bytes
-from verl_df.lab.dry_run.models import model_sizes
-from verl_df.lab.dry_run.report import describe
-from verl_df.lab.dry_run.sizes import check_sizes, run_sizes
-from verl_df.lab.dry_run.stand_ins import replace_data, replace_models
-from verl_df.settings.checks import check_data_file, check_run, data_files
-from verl_df.settings.config import ConfigError
-from verl_df.settings.repair_checks import check_repair_training
-
-_VERL_FOLDER = Path(str(resources.files("verl.trainer.config")))
-_POLICY = "actor_rollout_ref.model.path"
+from verl_df import cli
 
 
-@dataclass(frozen=True)
-class EntryPoint:
-    """folder, name: of the config. command_line: checks it before Hydra does, and spells it out. check: the run's own,
-    on the composed config. data: form of the stand-in rows.
-    """
+def run(arguments: argparse.Namespace) -> None:
+    """Check and print."""
+    from verl_df.lab.dry_run.run import dry_run  # verl takes seconds to import
 
-    folder: Path
-    name: str
-    command_line: Callable[[Sequence[str]], list[str]]
-    check: Callable[[DictConfig], object]
-    data: str
+    lines = dry_run(arguments.module, arguments.settings, float(os.environ.get("GPU_GB", 80)))
+    print(f"dry run of {arguments.module}: passed, nothing was started", *lines, sep="\n  ")
 
 
-def _check_stock(config: DictConfig) -> None:
-    for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, decode=-1)
-
-
-ENTRY_POINTS = {
-    "recipe.df.main_df": EntryPoint(CONFIG_FOLDER, "df_trainer", main_df.command_line, check_run, "rl"),
-    "recipe.df.main_repair": EntryPoint(
-        CONFIG_FOLDER, "repair_trainer", main_repair.command_line, check_repair_training, "repair_tasks"
-    ),
-    "verl.trainer.main_ppo": EntryPoint(_VERL_FOLDER, "ppo_trainer", list, _check_stock, "rl"),
-}
-SFT = "verl.trainer.sft_trainer"
-
-
-def dry_run(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
-    """Check a run.
-
-    Args:
-        module: its entry point.
-        arguments: its command line.
-        gpu: GB of a GPU.
-
-    Returns:
-        lines on what was replaced and what a step amounts to.
-
-    Raises:
-        ConfigError, and what Hydra, OmegaConf and verl raise for a config that they refuse.
-    """
-    if module == SFT:
-        return _dry_run_sft(arguments)
-    if module not in ENTRY_POINTS:
-        raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, SFT])}")
-    plugin.require_loaded()
-    entry = ENTRY_POINTS[module]
-    config = _composed(entry.folder, entry.name, entry.command_line(arguments))
-    sizes = model_sizes(_POLICY, config.actor_rollout_ref.model.path)
-    critic = need_critic(config)
-    models = (_POLICY, "df.repair.model_path", *(["critic.model.path"] if critic else []))
-    with tempfile.TemporaryDirectory() as folder:
-        lines = replace_models(config, models, sizes, Path(folder)) + replace_data(config, entry.data, Path(folder))
-        entry.check(config)
-        validate_config(config, use_reference_policy=need_reference_policy(config), use_critic=critic)
-        omega_conf_to_dataclass(config.actor_rollout_ref.rollout)
-        omega_conf_to_dataclass(config.actor_rollout_ref.model)  # loads tokenizer and processor
-    run = run_sizes(config, critic)
-    check_sizes(run, sizes)
-    return lines + describe(run, sizes, gpu)
-
-
-def _dry_run_sft(arguments: Sequence[str]) -> list[str]:
-    config = _composed(_VERL_FOLDER, "sft_trainer_engine", arguments)
-    sizes = model_sizes("model.path", config.model.path)
-    with tempfile.TemporaryDirectory() as folder:
-        lines = replace_models(config, ("model.path",), sizes, Path(folder))
-        lines += replace_data(config, "sft", Path(folder))
-        for block in (config.model, config.engine, config.optim, config.checkpoint):
-            omega_conf_to_dataclass(block)
-    ranks, batch = config.trainer.nnodes * config.trainer.n_gpus_per_node, config.data.train_batch_size
-    if batch % ranks:
-        raise ConfigError(f"data.train_batch_size = {batch} is not a multiple of the ranks = {ranks}")
-    if config.data.max_length > config.data.max_token_len_per_gpu:
-        raise ConfigError(
-            f"data.max_token_len_per_gpu={config.data.max_token_len_per_gpu}: a row of data.max_length="
-            f"{config.data.max_length} tokens does not fit into a micro-batch"
-        )
-    states = state_bytes(sizes, config.model.lora_rank > 0) / ranks / GB
-    return [
-        *lines,
-        f"step: {batch} rows of up to {config.data.max_length:,} tokens, {batch // ranks} on each of {ranks} ranks",
-        f"memory of a GPU (estimate): {states:.1f} GB of states",
-    ]
-
-
-def _composed(folder: Path, name: str, arguments: Sequence[str]) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(folder), version_base=None):
-        return compose(name, overrides=list(arguments))
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Check and print; exit code 1 and one line on stderr for what is wrong."""
-    disable_progress_bar()
-    module, *rest = arguments
-    try:
-        lines = dry_run(module, rest, float(os.environ.get("GPU_GB", 80)))
-    except (
-        ConfigError,
-        plugin.PluginError,
-        HydraException,
-        OmegaConfBaseException,
-        AssertionError,
-        ValueError,
-    ) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)  # Hydra's errors have several lines
-        return 1
-    print(f"dry run of {module}: passed, nothing was started", *lines, sep="\n  ")
-    return 0
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("module", metavar="MODULE", help="entry point of the run")
+    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="key=value", help="its command line")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(["check", *sys.argv[1:]]))

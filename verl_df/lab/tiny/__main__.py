@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes a tiny model folder, or a few rows of data.
+"""Tiny models with random weights, and a few rows of data, for a CPU.
 
 verl-df tiny model qwen3_vl --out FOLDER
 verl-df tiny rows rl --out FILE.parquet
@@ -7,15 +7,14 @@ verl-df tiny rows rl --out FILE.parquet
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df import cli
 from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Write a model or rows, and print what it is."""
-    arguments = _parser().parse_args(argv)
     if arguments.what == "model":
         parameters = save_tiny_model(arguments.architecture, arguments.out, arguments.seed)
         print(f"{arguments.out}: {arguments.architecture}, {parameters:,} parameters")
@@ -24,11 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         write_rows(arguments.kind, arguments.count, arguments.out)
         print(f"{arguments.out}: {arguments.count} rows")
-    return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="verl-df tiny", description="Tiny models and data for a CPU.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     commands = parser.add_subparsers(dest="what", required=True)
     model = commands.add_parser("model", help="a model with random weights")
     model.add_argument("architecture", choices=ARCHITECTURES)
@@ -38,8 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("--count", type=int, default=16, help="default: %(default)s")
     for command in (model, rows):
         command.add_argument("--out", type=Path, required=True, help="folder of the model, or file of the rows")
-    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["tiny", *sys.argv[1:]]))

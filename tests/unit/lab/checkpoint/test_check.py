@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from tests.unit.lab.checkpoint.support import on_ranks, save_checkpoint, save_rows, save_tiny
+from verl_df.cli import main
 from verl_df.lab.checkpoint import actor, check
-from verl_df.lab.checkpoint.__main__ import main
 from verl_df.lab.checkpoint.check import TOLERANCE, Outcome, check_merged
 from verl_df.lab.checkpoint.locate import Shards, find_shards
 from verl_df.lab.checkpoint.merge import merge_checkpoint
@@ -66,18 +66,18 @@ def edit_config(folder: Path, **values: object) -> None:
 
 def test_the_merged_model_is_the_actor(made: Path, capsys: pytest.CaptureFixture) -> None:
     told = ["--merged", str(made / "merged"), "--data", str(made / "rows.parquet"), "--rows", "2", "--max-tokens", "5"]
-    assert main(["check", str(made / "global_step_7"), *told]) == 0
+    assert main(["checkpoint", "check", str(made / "global_step_7"), *told]) == 0
     out = capsys.readouterr().out
     assert "over 10 tokens of 2 responses" in out and "within the tolerance of 0.0001" in out
 
 
 def test_the_tolerance_is_the_commands(made: Path, capsys: pytest.CaptureFixture) -> None:
     told = ["--merged", str(made / "merged"), "--data", str(made / "rows.parquet"), "--max-tokens", "5"]
-    assert main(["check", str(made / "global_step_1"), *told, "--rows", "1", "--tolerance", "1e-12"]) == 1
+    assert main(["checkpoint", "check", str(made / "global_step_1"), *told, "--rows", "1", "--tolerance", "1e-12"]) == 1
     assert "is not the trained actor (tolerance 1e-12)" in capsys.readouterr().err
-    assert main(["check", str(made / "global_step_1"), *told, "--rows", "0"]) == 1
+    assert main(["checkpoint", "check", str(made / "global_step_1"), *told, "--rows", "0"]) == 1
     assert "--rows is 0: at least 1" in capsys.readouterr().err
-    assert main(["check", str(made / "global_step_1"), *told, "--tolerance", "0"]) == 1
+    assert main(["checkpoint", "check", str(made / "global_step_1"), *told, "--tolerance", "0"]) == 1
     assert "--tolerance is 0.0: must be above 0" in capsys.readouterr().err
 
 

@@ -13,7 +13,7 @@ from verl.model_merger.base_model_merger import ModelMergerConfig
 from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
 from tests.unit.lab.checkpoint.support import on_ranks, save_checkpoint, save_tiny
-from verl_df.lab.checkpoint.__main__ import main
+from verl_df.cli import main
 from verl_df.lab.checkpoint.locate import find_shards
 from verl_df.lab.checkpoint.merge import merge_checkpoint
 from verl_df.lab.checkpoint.merger import TrainedDtypeMerger
@@ -165,10 +165,10 @@ def test_a_shard_of_another_rank_is_refused(copied: Path, tmp_path: Path) -> Non
 def test_the_command(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "full").mkdir()
     save_file({"a": torch.zeros(1)}, tmp_path / "full/model.safetensors")
-    assert main(["merge", str(checkpoint), "--out", str(tmp_path / "full")]) == 1
+    assert main(["checkpoint", "merge", str(checkpoint), "--out", str(tmp_path / "full")]) == 1
     assert capsys.readouterr().err.strip() == (
         f"error: {tmp_path / 'full'}: is not empty; give another folder, or remove it"
     )
     (tmp_path / "empty").mkdir()
-    assert main(["merge", str(checkpoint), "--out", str(tmp_path / "empty"), "--dtype", "float16"]) == 0
+    assert main(["checkpoint", "merge", str(checkpoint), "--out", str(tmp_path / "empty"), "--dtype", "float16"]) == 0
     assert {value.dtype for value in weights(tmp_path / "empty").values()} == {torch.float16}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verl_df.cli import main
 from verl_df.lab.checkpoint import answer
-from verl_df.lab.checkpoint.__main__ import main
 from verl_df.lab.checkpoint.answer import ValidationSettings, solve
 from verl_df.lab.checkpoint.validation import Solved, accuracies, differing_sources, disagreements, trainer_accuracy
 from verl_df.lab.generation import Response
@@ -171,12 +171,12 @@ def test_the_command(engine: list[tuple], rows: Path, tmp_path: Path, capsys: py
     metrics = write_lines(tmp_path / "metrics.jsonl", logged(3, **{"val-core/toy/acc/mean@1": 1.0}))
     command = ["validate", str(checkpoint.parent), "--merged", "model", "--data", str(rows), "--metrics", str(metrics)]
     command += ["--max-tokens", "8", "--reward-path", "pkg://verl_df.lab.toy.reward", "--engine", "seed=3"]
-    assert main(command) == 0
+    assert main(["checkpoint", *command]) == 0
     assert "equal on 6 problems\ntoy: 1.000000 in vLLM from model, 1.000000" in capsys.readouterr().out
     assert engine[-1][1] == {"max_model_len": None, "dtype": "bfloat16", "seed": 3}
 
     write_lines(metrics, logged(3, **{"val-core/toy/acc/mean@1": 5 / 6}))
-    assert main(command) == 1
+    assert main(["checkpoint", *command]) == 1
     told = capsys.readouterr().err
     assert "toy by +1 problems" in told and "unknown without --generations" in told
 
@@ -184,13 +184,13 @@ def test_the_command(engine: list[tuple], rows: Path, tmp_path: Path, capsys: py
     theirs = [dumped(f"\\boxed{{{row}}}", 1.0, prompts[row]) | {"gts": str(row)} for row in range(6)]
     theirs[4] |= {"output": "4?", "acc": 0.0, "score": 0.0}
     write_lines(tmp_path / "val/3.jsonl", *theirs)
-    assert main([*command, "--generations", str(tmp_path / "val")]) == 1
-    told = capsys.readouterr().err
-    assert "problems with another result: 1, rows 4" in told and "row 4: 1 here, 0 there" in told and "'4?'" in told
+    assert main(["checkpoint", *command, "--generations", str(tmp_path / "val")]) == 1
+    shown, told = capsys.readouterr()
+    assert "problems with another result: 1, rows 4" in told and "row 4: 1 here, 0 there" in shown and "'4?'" in shown
 
-    assert main([*command, "--step", "4"]) == 1
+    assert main(["checkpoint", *command, "--step", "4"]) == 1
     assert "no validation at step 4" in capsys.readouterr().err
-    assert main([*command, "--engine", "seed"]) == 1
+    assert main(["checkpoint", *command, "--engine", "seed"]) == 1
     assert "--engine 'seed': write NAME=VALUE" in capsys.readouterr().err
-    assert main([*command, "--generations", str(tmp_path / "none")]) == 1
+    assert main(["checkpoint", *command, "--generations", str(tmp_path / "none")]) == 1
     assert "3.jsonl: no such file; verl writes it with trainer.validation_data_dir" in capsys.readouterr().err
