@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands have in common: options from settings, NAME=VALUE, named runs, one line for bad input."""
+"""What the commands have in common: options from settings, NAME=VALUE, named runs."""
 
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 RUNS = "NAME=DIR[,DIR...]"
@@ -72,25 +71,6 @@ def check_at_least_one(settings: object, *names: str) -> None:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} is {value}: at least 1")
-
-
-def run_program(module: ModuleType, prog: str, argv: Sequence[str] | None) -> int:
-    """Run a module's `add_arguments` and `run`; its docstring is the help.
-
-    Returns:
-        exit code: 1, after one line on stderr, where `run` raises ValueError or OSError for bad input.
-    """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    module.add_arguments(parser)
-    arguments = parser.parse_args(argv)
-    try:
-        module.run(arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:

@@ -13,9 +13,9 @@ command is given again.
 import argparse
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df import cli
 from verl_df.lab.command_line import at_least
 from verl_df.lab.data.prompts import FORMS
 from verl_df.lab.data.sources import OWN, SOURCES, table
@@ -23,15 +23,9 @@ from verl_df.lab.data.sources import OWN, SOURCES, table
 _DEFAULT = "(default: %(default)s)"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 1 and one line on stderr for bad input."""
-    arguments = _parser().parse_args(argv)
-    try:
-        print(table() if arguments.command == "list" else _convert(arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+def run(arguments: argparse.Namespace) -> None:
+    """Run a command."""
+    print(table() if arguments.command == "list" else _convert(arguments))
 
 
 def _convert(arguments: argparse.Namespace) -> str:
@@ -85,10 +79,8 @@ def _instruction(arguments: argparse.Namespace, prompt: str) -> str:
     return given
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="verl-df data", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("list", help="the sources")
     add = commands.add_parser("convert", help="write the rows of a source").add_argument
@@ -107,8 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--part-rows", type=int, default=256, metavar="N", help=f"rows of a row group, written at a time {_DEFAULT}")
     add("--name", help="jsonl: the rows' data_source")
     add("--carry", action="append", default=[], metavar="KEY", help="jsonl: a further key for extra_info; repeat")
-    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["data", *sys.argv[1:]]))

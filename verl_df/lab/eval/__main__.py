@@ -14,20 +14,15 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_df.lab.command_line import RUNS, add_options, engine_arguments, named_values, run_program
+from verl_df import cli
+from verl_df.lab.command_line import RUNS, add_options, engine_arguments, named_values
 from verl_df.lab.eval.repairs import __main__ as repairs
 from verl_df.lab.eval.settings import BenchmarkSettings
 
 # What computes is imported by the command that runs: it takes seconds.
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 1 and one line on stderr for bad input."""
-    return run_program(sys.modules[__name__], "verl-df eval", argv)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -114,4 +109,4 @@ def _compare(arguments: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["eval", *sys.argv[1:]]))

@@ -11,32 +11,25 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 
+from verl_df import cli
 from verl_df.lab.repair_data.imports import BrokenAnnotations
 from verl_df.lab.repair_data.options import add_parsers
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 1 and one line on stderr for bad input, one more for each broken annotation."""
-    parser = argparse.ArgumentParser(
-        prog="verl-df repair-data",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_parsers(parser)
-    arguments = parser.parse_args(argv)
+def run(arguments: argparse.Namespace) -> None:
+    """Run a command; one line on stderr for each broken annotation, before the error."""
     try:
         arguments.run(arguments)
     except BrokenAnnotations as error:
-        lines = [*error.report.broken_lines(), *error.report.lines(), f"error: {error}"]
-        print("\n".join(lines), file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        print(*error.report.broken_lines(), *error.report.lines(), sep="\n", file=sys.stderr)
+        raise
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    add_parsers(parser)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["repair-data", *sys.argv[1:]]))

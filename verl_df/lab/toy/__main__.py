@@ -17,14 +17,17 @@
 | `keep` | examples/toy/world, from what was built in the folder |
 
 A stage whose outputs are there, built with the same settings and code, is skipped.
+
+    verl-df toy data kept --out outputs/toy
+    verl-df toy all
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from verl_df import cli
 from verl_df.lab.toy.build import STAGES, WORLD, build_stage
 from verl_df.lab.toy.kept import keep, place
 from verl_df.lab.toy.settings import ToySettings
@@ -32,20 +35,19 @@ from verl_df.lab.toy.settings import ToySettings
 KEPT = {"kept": place, "keep": keep}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> None:
     """Run the stages that are named."""
-    parser = argparse.ArgumentParser(
-        prog="verl-df toy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all", *KEPT], metavar="STAGE")
-    parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
-    arguments = parser.parse_args(argv)
     for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
         result = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
         print(f"[toy] {name}: {result} ({time.monotonic() - started:.0f} s)", flush=True)
-    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("stages", nargs="+", choices=[*STAGES, "all", *KEPT], metavar="STAGE")
+    parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["toy", *sys.argv[1:]]))

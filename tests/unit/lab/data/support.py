@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from verl_df.lab.data.__main__ import main
+from verl_df.cli import main
 from verl_df.lab.data.images import Files
 from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.sources import SOURCES
@@ -170,4 +170,4 @@ def text_of(row: Mapping[str, Any]) -> str:
 
 
 def run(*arguments: object) -> int:
-    return main([str(argument) for argument in arguments])
+    return main(["data", *map(str, arguments)])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.lab.eval.support import finished
-from verl_df.lab.eval.__main__ import main
+from verl_df.cli import main
 from verl_df.lab.eval.figures import cell, parse_run
 from verl_df.lab.eval.finished import scores_file
 from verl_df.lab.eval.library import document
@@ -98,7 +98,7 @@ def evaluation(root: Path, *rows: tuple[str, str, dict, list[str]]) -> Path:
 
 
 def run(root: Path, python: str, *more: str) -> int:
-    return main(["score", "--run", str(root), "--python", python, "--workers", "2", *more])
+    return main(["eval", "score", "--run", str(root), "--python", python, "--workers", "2", *more])
 
 
 VISTA = {"question_type": "multi_choice", "answer_type": "text", "choices": ["x", "y"], "answer": "y", "precision": 0}
@@ -181,7 +181,7 @@ def test_refusals(tmp_path, python, capsys, monkeypatch):
     for wrong, message in ((str(tmp_path / "none"), "No such file"), (sys.executable, "cannot be imported there")):
         assert run(root, wrong) == 1
         assert message in capsys.readouterr().err
-    assert main(["score", "--run", str(root), "--python", python, "--workers", "0"]) == 1
+    assert main(["eval", "score", "--run", str(root), "--python", python, "--workers", "0"]) == 1
 
 
 def test_a_process_that_died_is_told(tmp_path, python, capsys):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.lab.eval import recorded
 from tests.unit.lab.eval.support import FakeModel, evaluate, settings
-from verl_df.lab.eval.__main__ import main
+from verl_df.cli import main
 from verl_df.lab.eval.repairs.run import run_repairs
 from verl_df.lab.eval.repairs.settings import RepairSettings
 from verl_df.lab.eval.summary import write_summary
@@ -64,18 +64,18 @@ def test_summaries(runs, name):
 
 @pytest.mark.parametrize("command", COMMANDS["benchmarks"], ids=lambda command: command[-1])
 def test_tables_and_comparisons(runs, command):
-    assert main(command) == 0
+    assert main(["eval", *command]) == 0
     assert_as_recorded(runs, command[-1])
 
 
 def test_repairs(runs):
-    assert main(["repairs", "--from", "repairs_both"]) == 0
+    assert main(["eval", "repairs", "--from", "repairs_both"]) == 0
     assert_as_recorded(runs, "repairs_both")
 
 
 @pytest.mark.parametrize("command", COMMANDS["repairs"], ids=lambda command: command[-1])
 def test_comparisons_of_repairs(runs, command):
-    assert main(["repairs", *command]) == 0
+    assert main(["eval", "repairs", *command]) == 0
     assert_as_recorded(runs, command[-1])
 
 
@@ -122,7 +122,7 @@ def test_samples_of_repairs(model, tmp_path, monkeypatch):
     assert (len(fake.seeds), digest(repr(fake.seeds).encode())) == (known["requests"], known["seeds"])
     assert digest(Path("repairs_sampled/samples.jsonl").read_bytes()) == known["samples"]
     assert digest(Path("repairs_sampled/tasks.jsonl").read_bytes()) == known["tasks"]
-    assert main(["repairs", "--from", "repairs_sampled"]) == 0
+    assert main(["eval", "repairs", "--from", "repairs_sampled"]) == 0
     page, old = (folder / "repairs_sampled/repair_eval.md" for folder in (tmp_path, FIXTURES))
     assert page.read_text() == old.read_text()
 

@@ -8,8 +8,8 @@ import types
 import pytest
 
 from tests.unit.lab.eval.support import FakeModel, evaluate, mmstar_row, settings, write_rows
+from verl_df.cli import main
 from verl_df.lab import engine
-from verl_df.lab.eval.__main__ import main
 from verl_df.lab.eval.finished import read_evaluation
 from verl_df.lab.eval.records import SAMPLES, Sample
 from verl_df.lab.eval.settings import BenchmarkSettings
@@ -159,7 +159,7 @@ BAD_ROWS = [
 def test_a_bad_row_is_named_before_the_model_is_loaded(row, message, model, tmp_path, capsys):
     path = write_rows(tmp_path / "bad.parquet", [mmstar_row(0), row])
     arguments = ["run", "--model", f"a={model}", "--data", f"mmstar={path}", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 1
+    assert main(["eval", *arguments]) == 1
     assert f"{path}, {message}" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -177,13 +177,13 @@ def test_a_bad_row_is_named_before_the_model_is_loaded(row, message, model, tmp_
 )
 def test_command_line_refuses(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == 1
+    assert main(["eval", *arguments]) == 1
     assert message in capsys.readouterr().err
 
 
 def test_a_model_that_is_not_there(data, tmp_path, capsys):
     arguments = ["run", "--model", f"a={tmp_path / 'none'}", "--data", f"mmstar={data}", "--out", str(tmp_path / "out")]
-    assert main(arguments) == 1
+    assert main(["eval", *arguments]) == 1
     assert "no processor or tokenizer can be loaded from there" in capsys.readouterr().err
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.unit.endpoint_fake import MODEL, NEVER_S, PATIENT_S, FakeEndpoint, completion, serve
 from tests.unit.lab.eval.support import mmstar_row, write_rows
+from verl_df.cli import main
 from verl_df.judges.endpoint import EndpointConfig
-from verl_df.lab.eval.__main__ import main
 from verl_df.lab.eval.finished import read_evaluation
 from verl_df.lab.eval.server import ChatServer
 from verl_df.lab.generation import Request, Response, request_seed
@@ -115,14 +115,14 @@ def test_a_whole_evaluation_goes_on_after_failures(tmp_path, capsys):
         return ["run", *where, "--data", f"mmstar={data}", "--out", str(tmp_path / "out"), "--greedy"]
 
     with serve(by_question(reply("A"), 404, reply("C"))) as endpoint:
-        assert main(arguments(endpoint.url)) == 1
+        assert main(["eval", *arguments(endpoint.url)]) == 1
         assert "1 problems have no answer (http_error 1): run the same command again" in capsys.readouterr().err
-        assert main(arguments(endpoint.url, "other")) == 1
+        assert main(["eval", *arguments(endpoint.url, "other")]) == 1
         assert "has no model 'other'; it serves ['fake-model']" in capsys.readouterr().err
     with serve(answers(reply("B"))) as endpoint:  # at another address
-        assert main(arguments(endpoint.url)) == 0
+        assert main(["eval", *arguments(endpoint.url)]) == 0
         assert [len(endpoint.requests), endpoint.requests[0]["temperature"]] == [1, 0.0]
     assert "| MMStar | 3 | 100.0% [100.0, 100.0] | 0.0% | 0.0% | 5 |" in capsys.readouterr().out
     assert sorted(sample.text for sample in read_evaluation(tmp_path / "out").samples) == ["A", "B", "C"]
-    assert main(arguments("http://127.0.0.1:9/v1")) == 1
+    assert main(["eval", *arguments("http://127.0.0.1:9/v1")]) == 1
     assert "--server: unreachable" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.lab.eval.support import finished
-from verl_df.lab.eval.__main__ import main
+from verl_df.cli import main
 from verl_df.lab.eval.benchmarks import columns
 from verl_df.lab.eval.compare import difference, write_comparison
 from verl_df.lab.eval.figures import cell, ks, parse_run
@@ -147,7 +147,7 @@ def test_scores_of_another_scorer(tmp_path, capsys):
     SCORES.write(path, [Score("ai2d", "p0", 0, 0, "B", 1.0)])
     arguments = ["table", "--run", f"x={root}", "--out", str(tmp_path / "out"), "--scores"]
     for scorer, message in (("lmms_eval", "lacks 3 of 4 samples"), ("other", "scores.other.jsonl: no such file")):
-        assert main([*arguments, scorer]) == 1
+        assert main(["eval", *arguments, scorer]) == 1
         assert message in capsys.readouterr().err
 
 

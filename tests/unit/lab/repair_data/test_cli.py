@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usual, write_data
+from verl_df.cli import main
 from verl_df.lab.repair_data import commands
-from verl_df.lab.repair_data.__main__ import main
 from verl_df.lab.repair_data.records import read_samples
 
 COMPUTED = """
@@ -52,7 +52,9 @@ def here(tmp_path: Path, tokenizer, monkeypatch) -> Path:
 
 def sample(policy: Path, *more: str) -> int:
     fixed = ["--model", str(policy), "--data", "train.parquet", "--out", "set", "--reward-path", REWARD]
-    return main(["sample", *fixed, "--per-prompt", "4", "--text-only-samples", "2", "--max-tokens", "64", *more])
+    return main(
+        ["repair-data", "sample", *fixed, "--per-prompt", "4", "--text-only-samples", "2", "--max-tokens", "64", *more]
+    )
 
 
 def test_from_a_policy_to_verls_files(here: Path, policy_folder: Path, capsys) -> None:
@@ -60,52 +62,52 @@ def test_from_a_policy_to_verls_files(here: Path, policy_folder: Path, capsys) -
     engine = {"max_model_len": None, "dtype": "auto", "enforce_eager": True, "quantization": "fp8"}
     assert commands.VLLMGenerator.made[-1] == (str(policy_folder), engine)
     assert "kept                     12" in capsys.readouterr().out
-    assert main(["export", "set"]) == 0 and (here / "set/forms/form_001.html").is_file()
-    assert main(["export", "set", "--format", "jsonl", "--count", "5"]) == 0
+    assert main(["repair-data", "export", "set"]) == 0 and (here / "set/forms/form_001.html").is_file()
+    assert main(["repair-data", "export", "set", "--format", "jsonl", "--count", "5"]) == 0
     assert len((here / "set/to_annotate.jsonl").read_text().splitlines()) == 5
-    assert main(["targets", "set", "--function", "computed.py:repair"]) == 0
-    assert main(["import", "set", "set/annotations.jsonl"]) == 0
+    assert main(["repair-data", "targets", "set", "--function", "computed.py:repair"]) == 0
+    assert main(["repair-data", "import", "set", "set/annotations.jsonl"]) == 0
     told = capsys.readouterr().out
     assert "12 good, 0 skipped, 0 not annotated, 0 broken" in told and "edit ratio: median" in told
     outputs = ["--out-sft", "sft.parquet", "--out-rl", "rl.parquet", "--held-out", "0.34", "--out-val", "val.parquet"]
-    assert main(["parquet", "set", *outputs]) == 0
+    assert main(["repair-data", "parquet", "set", *outputs]) == 0
     assert "wrote sft.parquet: 8 rows" in capsys.readouterr().out
     tables = {name: pq.read_table(f"{name}.parquet").to_pylist() for name in ("sft", "rl", "val")}
     assert {name: len(rows) for name, rows in tables.items()} == {"sft": 8, "rl": 8, "val": 4}
     train, held = ({one["prompt"][0]["content"] for one in tables[name]} for name in ("rl", "val"))
     assert not train & held and len(train | held) == 6
     assert all(any(question in one["messages"][0]["content"] for question in train) for one in tables["sft"])
-    assert main(["parquet", "set", "--out-rl", "all.parquet", "--seed", "3"]) == 0
+    assert main(["repair-data", "parquet", "set", "--out-rl", "all.parquet", "--seed", "3"]) == 0
     assert pq.read_metadata("all.parquet").num_rows == 12
 
 
 def test_a_template_of_ones_own(here: Path, policy_folder: Path, capsys) -> None:
     sample(policy_folder)
-    main(["targets", "set", "--function", "computed.py:repair"])
-    main(["import", "set", "set/annotations.jsonl"])
+    main(["repair-data", "targets", "set", "--function", "computed.py:repair"])
+    main(["repair-data", "import", "set", "set/annotations.jsonl"])
     (here / "mine.txt").write_text("{question}: {response} / {reference}")
-    assert main(["parquet", "set", "--out-sft", "sft.parquet", "--template", "mine.txt"]) == 0
+    assert main(["repair-data", "parquet", "set", "--out-sft", "sft.parquet", "--template", "mine.txt"]) == 0
     first = next(read_samples(here / "set/repairs.jsonl"))
     content = pq.read_table("sft.parquet").to_pylist()[0]["messages"][0]["content"]
     assert content == f"{first.question}: {first.response} / {first.reference}"
     (here / "half.txt").write_text("{question}: {response}")
-    assert main(["parquet", "set", "--out-sft", "sft.parquet", "--template", "half.txt"]) == 1
+    assert main(["repair-data", "parquet", "set", "--out-sft", "sft.parquet", "--template", "half.txt"]) == 1
     assert "must contain {reference} exactly once" in capsys.readouterr().err
 
 
 def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path, capsys) -> None:
     sample(policy_folder)
-    main(["targets", "set", "--function", "computed.py:other"])
+    main(["repair-data", "targets", "set", "--function", "computed.py:other"])
     capsys.readouterr()
-    assert main(["import", "set", "set/annotations.jsonl"]) == 1
+    assert main(["repair-data", "import", "set", "set/annotations.jsonl"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("set/annotations.jsonl, line 1: the target's answer is not right")
     assert told[-1] == "error: 12 lines are broken, nothing was written: correct the file, or give --skip-broken"
     assert not (here / "set/repairs.jsonl").exists()
-    assert main(["import", "set", "set/annotations.jsonl", "--skip-broken"]) == 0
+    assert main(["repair-data", "import", "set", "set/annotations.jsonl", "--skip-broken"]) == 0
     assert len((here / "set/rejected.jsonl").read_text().splitlines()) == 12
     (here / "sft.parquet").write_text("from before")
-    assert main(["parquet", "set", "--out-rl", "rl.parquet", "--out-sft", "sft.parquet"]) == 1
+    assert main(["repair-data", "parquet", "set", "--out-rl", "rl.parquet", "--out-sft", "sft.parquet"]) == 1
     assert "sft.parquet would have no rows; nothing was written" in capsys.readouterr().err
     assert [path.name for path in here.glob("*.parquet*")] == ["sft.parquet", "train.parquet"]
     assert (here / "sft.parquet").read_text() == "from before"
@@ -158,7 +160,7 @@ def test_refusals(here: Path, policy_folder: Path, capsys, command: list[str], m
     sample(policy_folder)
     before = sorted(path.name for path in here.rglob("*"))
     capsys.readouterr()
-    assert main(command) == 1
+    assert main(["repair-data", *command]) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: ") and message in told and len(told.splitlines()) == 1
     assert sorted(path.name for path in here.rglob("*")) == before
@@ -176,9 +178,9 @@ def test_a_reward_file_and_a_model_folder_are_kept_by_their_whole_path(here: Pat
 def test_annotations_are_not_overwritten(here: Path, policy_folder: Path, capsys) -> None:
     sample(policy_folder)
     (here / "set/annotations.jsonl").write_text("by hand\n")
-    assert main(["targets", "set", "--function", "computed.py:repair"]) == 1
+    assert main(["repair-data", "targets", "set", "--function", "computed.py:repair"]) == 1
     assert "is there already: give --overwrite, or another --out" in capsys.readouterr().err
-    assert main(["targets", "set", "--function", "computed.py:repair", "--overwrite"]) == 0
+    assert main(["repair-data", "targets", "set", "--function", "computed.py:repair", "--overwrite"]) == 0
     assert len((here / "set/annotations.jsonl").read_text().splitlines()) == 12
 
 

@@ -12,18 +12,13 @@ repairs` is the same command.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from verl_df.lab.command_line import add_options, engine_arguments, named_values, run_program
+from verl_df import cli
+from verl_df.lab.command_line import add_options, engine_arguments, named_values
 from verl_df.lab.eval.repairs.settings import RepairSettings
 
 # What computes is imported by the command that runs: it takes seconds.
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; exit code 1 and one line on stderr for bad input."""
-    return run_program(sys.modules[__name__], "verl-df repair-eval", argv)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -80,4 +75,4 @@ def _lambda(arguments: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main(["repair-eval", *sys.argv[1:]]))

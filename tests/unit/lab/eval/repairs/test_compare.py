@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from verl_df.cli import main
 from verl_df.io.files import write_json
 from verl_df.lab.eval.plots import Point, Series, point_chart
-from verl_df.lab.eval.repairs.__main__ import main
 from verl_df.lab.eval.repairs.compare import difference_over_problems, difference_over_runs
 from verl_df.lab.eval.repairs.figures import group_figure
 from verl_df.lab.eval.repairs.finished import parse_group
@@ -75,7 +75,7 @@ def test_only_common_tasks_are_paired(tmp_path, capsys):
     assert difference_over_problems(other, base, "acc_at_1").n == 1
     assert difference_over_problems(apart, base, "acc_at_1") is None
     groups = ["--group", f"a={tmp_path / '1'}", "--group", f"c={tmp_path / '3'}"]
-    assert main(["compare", *groups, "--out", str(tmp_path / "out")]) == 0
+    assert main(["repair-eval", "compare", *groups, "--out", str(tmp_path / "out")]) == 0
     assert "No task is in both groups" in capsys.readouterr().out
 
 
@@ -101,7 +101,7 @@ def test_groups_that_cannot_be_used(tmp_path, capsys, command, groups, message):
     }
     option = "--group" if command == "compare" else "--point"
     argv = [part for group in groups for part in (option, group.format(**folders))]
-    assert main([command, *argv, "--out", str(tmp_path / "out")]) == 1
+    assert main(["repair-eval", command, *argv, "--out", str(tmp_path / "out")]) == 1
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
@@ -128,7 +128,7 @@ def test_direction(correlation, difference, sentence):
 
 def test_constant_accuracy_has_no_direction(tmp_path, capsys, drawn):
     options = [option for value in (0, 1) for option in ("--point", f"{value}={write(tmp_path / str(value), [1, 2])}")]
-    assert main(["lambda", *options, "--out", str(tmp_path / "out")]) == 0
+    assert main(["repair-eval", "lambda", *options, "--out", str(tmp_path / "out")]) == 0
     assert "no clear direction" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/lambda.json").read_text())["rank_correlation"] is None
     assert [len(line.get_xdata()) for line in drawn[0].lines] == [2, 2, 2]

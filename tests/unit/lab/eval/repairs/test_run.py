@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from tests.unit.lab.eval.recorded import repair_rows, right_response
+from verl_df.cli import main
 from verl_df.lab import engine
-from verl_df.lab.eval.repairs.__main__ import main
 from verl_df.lab.eval.repairs.finished import read_evaluation
 from verl_df.lab.eval.repairs.records import FULL
 from verl_df.lab.eval.repairs.run import run_repairs
@@ -79,7 +79,7 @@ def settings(data, model, **changes):
 
 def evaluate(out, data, model, fake, **changes):
     run_repairs(settings(data, model, **changes), out, lambda _: nullcontext(fake))
-    assert main(["--from", str(out)]) == 0
+    assert main(["repair-eval", "--from", str(out)]) == 0
     return {
         (row["method"], row["decoding"], row["reference_kind"]): row
         for row in json.loads((out / "repair_eval.json").read_text())["figures"]
@@ -258,7 +258,7 @@ def arguments(data, model, out, *more):
 
 
 def refuses(capsys, argv, message):
-    assert main([str(argument) for argument in argv]) == 1
+    assert main(["repair-eval", *map(str, argv)]) == 1
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and len(error.splitlines()) == 1
     assert message in error
