@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# All checks: style, unit tests, end-to-end tests on the CPU platform. What CI runs.
+# All checks: style, types, unit tests, end-to-end tests on the CPU platform. What CI runs.
 #
 # Usage: scripts/test.sh [--no-e2e] [pytest arguments]
-#   scripts/test.sh --no-e2e           style and unit tests only (the quick loop)
+#   scripts/test.sh --no-e2e           style, types and unit tests only (the quick loop)
 #   scripts/test.sh -k gate -x         arguments go to both pytest runs
 # TEST_STALL_LIMIT: seconds without output after which a pytest run is ended (default 3000). An end-to-end test may be
 # silent for as long as pytest-timeout lets it (tests/conftest.py), and this limit is for what that one cannot end. With
@@ -25,6 +25,7 @@ scripts/setup_env.sh cpu
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/mypy
 
 run_pytest() { # run_pytest LOG ARGUMENTS: exit status 5 (nothing selected) counts as a pass
     "${WATCH[@]}" --stall-limit "${TEST_STALL_LIMIT:-3000}" --log "outputs/tests/$1" -- \

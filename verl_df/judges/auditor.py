@@ -59,7 +59,7 @@ class Finding:
 @dataclass(frozen=True)
 class Audit:
     """g_aud: 0 or 1. hacking, failure_mode: None where there is no finding. evidence: "" then. failure: why there is
-    none (a `FailureReason`); None after a finding, and where the auditor is off.
+    none (a `FailureReason`); None after a finding.
     """
 
     g_aud: int
@@ -70,7 +70,7 @@ class Audit:
 
 
 class Auditor:
-    """Asks the endpoint about a repair. endpoint: None where the auditor is off.
+    """Asks the endpoint about a repair.
 
     Raises:
         FileNotFoundError, ValueError: a template that is missing or lacks a placeholder; no endpoint; no key.
@@ -78,7 +78,7 @@ class Auditor:
 
     def __init__(self, config: AuditorConfig) -> None:
         self.config = config
-        self.endpoint = Endpoint(config.endpoint) if config.enabled else None
+        self.endpoint = Endpoint(config.endpoint)
         path = Path(config.prompt_template) if config.prompt_template else AUDITOR_FILE
         self._template = read_template(path, AUDITOR_PLACEHOLDERS)
 
@@ -99,8 +99,6 @@ class Auditor:
             response: y. repair: y-hat. reference: a; all as text.
             counterfactual: the repair made from the removed image (Eq. 3), None where none was made.
         """
-        if self.endpoint is None:
-            return Audit(1, None, None, "", None)
         values = {
             "question": question,
             "reference": reference,

@@ -67,8 +67,8 @@ class _Worker:
     def _start(self) -> None:
         self.stop()
         command = [sys.executable, "-P", str(_PROGRAM), str(CPU_SECONDS)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
         if self._line(START_SECONDS) != b"ready\n":
             self.stop()
             raise WorkerError(f"math-verify does not start; see what `{' '.join(command)}` says")

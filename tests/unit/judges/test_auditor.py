@@ -127,12 +127,6 @@ def test_what_is_sent() -> None:
     assert schema["properties"]["failure_mode"]["enum"] == MODES
 
 
-def test_an_auditor_that_is_off_asks_nobody() -> None:
-    auditor = Auditor(AuditorConfig())
-    assert auditor.endpoint is None
-    assert audit(auditor) == Audit(1, None, None, "", None)
-
-
 def test_settings_that_cannot_work_are_refused() -> None:
     with pytest.raises(ValueError, match="on_failure='drop'"):
         AuditorConfig(on_failure="drop")

@@ -38,7 +38,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     Raises:
         omegaconf.errors.ConfigKeyError: `df.repair.rollout` names a key that verl's rollout block does not have.
     """
-    config = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    config = DictConfig(OmegaConf.to_container(config, resolve=True))
     rollout = config.actor_rollout_ref.rollout
     response_length = rollout.response_length
     prompt_length = repair_prompt_length(repair.max_prompt_length, rollout.prompt_length, response_length)

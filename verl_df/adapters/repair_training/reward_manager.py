@@ -52,9 +52,10 @@ class RepairRewardManager(RewardManagerBase):
         columns = {key: values[-1] for key, values in data.non_tensor_batch.items()}
         extra = columns.pop("tool_extra_fields")
         repair = response_ids(data)
+        counterfactual = extra[COUNTERFACTUAL]
         (r_task, audit), r_removed = await asyncio.gather(
-            self._judge_and_audit(columns, repair, extra[COUNTERFACTUAL]),
-            self._score(columns, extra[COUNTERFACTUAL]),
+            self._judge_and_audit(columns, repair, counterfactual),
+            self._score_removed(columns, counterfactual),
         )
         score = score_repair(
             columns[TASK_COLUMN]["response_ids"],
@@ -66,12 +67,13 @@ class RepairRewardManager(RewardManagerBase):
         )
         return {"reward_score": score.reward, "reward_extra_info": _info(score, extra, audit)}
 
-    async def _score(self, columns: dict[str, Any], token_ids: list[int] | None) -> float | None:
-        if token_ids is None:
-            return None
+    async def _score(self, columns: dict[str, Any], token_ids: list[int]) -> float:
         # verl's managers write into extra_info: each call gets its own
         columns = {**columns, "extra_info": dict(columns.get("extra_info", {}))}
         return task_reward(await self.base.run_single(score_request(columns, token_ids)))
+
+    async def _score_removed(self, columns: dict[str, Any], counterfactual: list[int] | None) -> float | None:
+        return None if counterfactual is None else await self._score(columns, counterfactual)
 
     async def _judge_and_audit(
         self, columns: dict[str, Any], repair: list[int], counterfactual: list[int] | None
@@ -80,10 +82,15 @@ class RepairRewardManager(RewardManagerBase):
         # our reading: a wrong repair has no reward to hack, so only right ones are audited
         if self._auditor is None or r_task < RIGHT:
             return r_task, None
-        return r_task, await self._audit(columns, repair, counterfactual, r_task)
+        return r_task, await self._audit(self._auditor, columns, repair, counterfactual, r_task)
 
     async def _audit(
-        self, columns: dict[str, Any], repair: list[int], counterfactual: list[int] | None, r_task: float
+        self,
+        auditor: Auditor,
+        columns: dict[str, Any],
+        repair: list[int],
+        counterfactual: list[int] | None,
+        r_task: float,
     ) -> Audit:
         messages, task = list(columns["raw_prompt"]), columns[TASK_COLUMN]
         items = image_items(messages)
@@ -94,7 +101,7 @@ class RepairRewardManager(RewardManagerBase):
             "reference": task["reference"],
             "counterfactual": None if counterfactual is None else self._text(counterfactual),
         }
-        audit = await self._auditor.audit(images=[fetch_image(item) for item in items], **texts)
+        audit = await auditor.audit(images=[fetch_image(item) for item in items], **texts)
         record = AuditRecord(
             id=f"{columns['uid']}_{columns['session_id']}",
             step=int(columns["global_steps"]),

@@ -31,6 +31,8 @@ class TrainedDtypeMerger(FSDPModelMerger):
         dtype: of the merged model's config.json: `dtype`, or the one of most of the weights. Known after the merge.
     """
 
+    dtype: torch.dtype
+
     def __init__(self, shards: Shards, target_dir: str, dtype: torch.dtype | None) -> None:
         super().__init__(
             ModelMergerConfig(
@@ -42,7 +44,6 @@ class TrainedDtypeMerger(FSDPModelMerger):
             )
         )
         self._shards, self._dtype = shards, dtype
-        self.dtype = dtype
 
     def _extract_device_mesh_info(self, state_dict: dict[str, Any], world_size: int) -> Any:
         """Asks verl about a sharded entry: about a buffer, it would take a checkpoint of many ranks for one of one."""
@@ -60,7 +61,7 @@ class TrainedDtypeMerger(FSDPModelMerger):
         merged = {}
         for name in list(ranks[0]):
             merged[name] = self._cast(self._join(name, [rank.pop(name) for rank in ranks]))
-        floating = Counter()
+        floating: Counter[torch.dtype] = Counter()
         for tensor in merged.values():
             if tensor.is_floating_point():
                 floating[tensor.dtype] += tensor.numel()
