@@ -2,6 +2,7 @@
 """The package's metadata, its pins and the stand-in for vLLM's distribution."""
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import verl_df
 from tests import ROOT
 
 SOURCES = ("setup.py", "pyproject.toml", "requirements", "verl_df", "recipe")
@@ -97,16 +99,22 @@ def test_entry_points_load(group: str, name: str, target: str) -> None:
     found.load()
 
 
-def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
-    root = copy_sources(tmp_path / "sources")
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path)]
-    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(root)], check=True, timeout=240)
-    (wheel,) = tmp_path.glob("verl_df-*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
+    sources = str(copy_sources(folder / "sources"))
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, sources], check=True, timeout=240)
+    (built,) = folder.glob("verl_df-*.whl")
+    return built
+
+
+def test_wheel_holds_the_modules_and_their_data(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     wanted = [
-        path.relative_to(root).as_posix()
+        path.relative_to(ROOT).as_posix()
         for package in ("verl_df", "recipe")
-        for path in (root / package).rglob("*")
+        for path in (ROOT / package).rglob("*")
         if path.suffix in {".py", ".yaml", ".txt", ".html", ".css", ".js"} and "build" not in path.parts
     ]
     assert set(wanted) <= packed
@@ -118,6 +126,31 @@ def test_wheel_holds_the_modules_and_their_data(tmp_path: Path) -> None:
         "verl_df/prompts/judge.txt",
     } <= packed
     assert not [name for name in packed if name.startswith(("tests/", "scripts/", "requirements/"))]
+
+
+def test_wheel_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
+    """Without its requirements: what shows help needs none."""
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=240)
+    install = [environment / "bin/pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(install, check=True, timeout=240)
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        program = str(environment / "bin" / command[0])
+        values = {"PATH": os.environ["PATH"]}
+        return subprocess.run([program, *command[1:]], cwd=tmp_path, env=values, capture_output=True, text=True)
+
+    shown = run("verl-df", "--help")
+    assert shown.returncode == 0 and "\n  repair-data " in shown.stdout, shown.stderr
+    assert "examples:" in run("verl-df", "train", "--help").stdout
+    assert "--stall-limit" in run("python", "-m", "verl_df.platform.watch", "--help").stdout
+    assert run("python", "-c", "import verl_df; verl_df.align").stderr.endswith("No module named 'numpy'\n")
+
+
+def test_the_version_is_one() -> None:
+    (cited,) = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert version("verl_df") == cited == verl_df.__version__
+    assert re.search(rf"^## .*{re.escape(cited)}", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
 def run_setup(*arguments: str, folder: Path, path: str) -> subprocess.CompletedProcess:

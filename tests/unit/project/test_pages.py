@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the pages show runs, and the site builds."""
+
+import contextlib
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+import verl_df
+from tests import ROOT
+
+EXTENDING = ROOT / "docs/extending.md"
+SECTIONS = EXTENDING.read_text().split("\n## ")[1:]
+CONFIG = ROOT / "recipe/df/config"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_s_python_prints_what_it_shows() -> None:
+    page = (ROOT / "README.md").read_text()
+    (code,), (shown,) = blocks(page, "python"), blocks(page, "text")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue() == shown
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 95
+
+
+def test_unknown_names_of_the_package_stay_unknown() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'algin'"):
+        _ = verl_df.algin
+
+
+def test_the_curve_is_drawn_from_the_table(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "scripts/toy_curve.py", tmp_path / "curve.svg"]
+    subprocess.run(command, check=True, timeout=120)
+    assert (tmp_path / "curve.svg").read_bytes() == (ROOT / "docs/toy_curve.svg").read_bytes()
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.splitlines()[0])
+def test_the_examples_of_the_guide_run(section: str, tmp_path: Path) -> None:
+    names: dict[str, object] = {}
+    examples = blocks(section, "python")
+    with mock.patch.dict(ADV_ESTIMATOR_REGISTRY):  # what an example registers goes again
+        for code in examples:
+            exec(code, names)
+    objectives = blocks(section, "yaml")
+    for text in objectives:
+        (name,) = re.findall(r"config/objective/(\w+)\.yaml`:", section)
+        _check_objective(name, text, tmp_path)
+    assert len(examples) + len(objectives) == 1
+
+
+def _check_objective(name: str, text: str, folder: Path) -> None:
+    """Composed from a copy of the configuration, it sets what it says, and nothing that the config does not know."""
+    shutil.copytree(CONFIG, folder / "config")
+    assert not (folder / f"config/objective/{name}.yaml").exists()
+    (folder / f"config/objective/{name}.yaml").write_text(text)
+    with hydra.initialize_config_dir(str(folder / "config"), version_base=None):
+        config = hydra.compose("df_trainer", overrides=[f"objective={name}"])
+    assert OmegaConf.merge(config, OmegaConf.create(text)) == config
+
+
+def test_the_guide_lists_its_examples() -> None:
+    (table,) = re.findall(r"((?:^\|.*\n)+)", EXTENDING.read_text().split("\n## ")[0], re.MULTILINE)
+    anchors = re.findall(r"\[example\]\(#([\w-]+)\)", table)
+    assert anchors == [section.splitlines()[0].lower().replace(" ", "-") for section in SECTIONS]
+    named = {path for path in re.findall(r"`([\w/]+/[\w./]+)`", table)}
+    assert named and not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert (result.returncode, result.stdout) == (0, ""), result.stdout + result.stderr
+    api = (tmp_path / "docs/api/index.html").read_text()
+    assert 'id="verl_df.method.alignment.align"' in api and "Token-level Levenshtein distance" in api
+    assert (tmp_path / "CITATION.cff").is_file() and "docs/results/" in (tmp_path / "index.html").read_text()
