@@ -24,8 +24,12 @@ _MAX_DIGITS = 60
 
 @dataclass(frozen=True)
 class Quantity:
-    """value: exact. decimal: written with decimals or a power of ten, so that it may be rounded. unit: see `unit_of`;
-    "" where there is none.
+    """A number with its unit.
+
+    Attributes:
+        value: the exact number.
+        decimal: whether it is written with decimals or a power of ten, so that it may be rounded.
+        unit: see `unit_of`; "" where there is none.
     """
 
     value: Fraction

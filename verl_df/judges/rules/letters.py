@@ -27,7 +27,12 @@ _LAST_WORDS = 4  # VLMEvalKit: the letter's index is above the number of words l
 
 @dataclass(frozen=True)
 class Found:
-    """letter: of the option, None where none is named. text: what was read as the answer, None for nothing."""
+    """The option that a response names.
+
+    Attributes:
+        letter: of the option, None where none is named.
+        text: what was read as the answer, None for nothing.
+    """
 
     letter: str | None
     text: str | None

@@ -16,7 +16,12 @@ _ENDS = (re.compile(r".*\bis\b\s*:?\s*(.+)"), re.compile(r".*=\s*(.+)"))
 
 @dataclass(frozen=True)
 class Verdict:
-    """extracted: the answer that was read, None where there is none to read. right: whether it is the right one."""
+    """A rule's verdict on a response.
+
+    Attributes:
+        extracted: the answer that was read, None where none was found.
+        right: whether it is the right one.
+    """
 
     extracted: str | None
     right: bool

@@ -39,8 +39,12 @@ class ActorFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """dtype: of the merged model, by its config.json. trained: against the actor as trained. rounded: against the actor
-    with its weights rounded to `dtype`; None where that was not needed, or is no rounding.
+    """How far the merged model is from the trained actor.
+
+    Attributes:
+        dtype: of the merged model, by its config.json.
+        trained: against the actor as trained.
+        rounded: against the actor with its weights rounded to `dtype`; None where that was not needed.
     """
 
     dtype: str
@@ -55,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Asked:
-    """What both sides are asked. prompts and rows: in the same order."""
+    """The input of both models; prompts and rows are in the same order."""
 
     data: Path
     prompts: list[Prompt]

@@ -21,9 +21,12 @@ _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 @dataclass(frozen=True)
 class Shards:
-    """A model that each of `world_size` ranks wrote its part of.
+    """A model of which every rank wrote a part.
 
-    folder: that holds them. fsdp_version: 1 or 2, of the FSDP that wrote them.
+    Attributes:
+        folder: where the parts are.
+        world_size: number of ranks.
+        fsdp_version: 1 or 2, the FSDP that wrote them.
     """
 
     folder: Path

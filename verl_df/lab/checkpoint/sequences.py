@@ -14,7 +14,12 @@ from verl_df.lab.rl_data import Prompt
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A prompt with a response. input_ids: of both; response: tokens of the response, at the end of them."""
+    """A prompt with a response.
+
+    Attributes:
+        input_ids: of both.
+        response: number of tokens of the response, the last ones of `input_ids`.
+    """
 
     input_ids: tuple[int, ...]
     response: int
@@ -39,10 +44,13 @@ def with_response(inputs: dict[str, torch.Tensor], row: TokenRow) -> dict[str, t
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two sets of log-probabilities, absolute, natural logarithm.
+    """The absolute difference of two sets of log-probabilities (natural logarithm).
 
-    rows, tokens: compared. maximum: with its row and token, from 0; infinite where either is not a number. mean: over
-    the tokens.
+    Attributes:
+        rows, tokens: how many were compared.
+        maximum: the largest difference; infinite where either side is not a number.
+        row, token: where the largest one is, from 0.
+        mean: over the tokens.
     """
 
     rows: int

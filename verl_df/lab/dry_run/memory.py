@@ -13,12 +13,15 @@ _ADAM = 2 * _FULL
 
 @dataclass(frozen=True)
 class Memory:
-    """In GB.
+    """An estimate of memory, in GB.
 
-    On one GPU during the update: update, weights, gradients and optimiser states; update_batch, activations kept for
-    the backward pass and the logits of a full micro-batch. On one GPU during rollout: resident, what of the states
-    stays there; engine, a vLLM replica's weights. responses: full-length responses of a replica whose keys and values
-    fit beside its weights. host: on one node, what is moved off its GPUs: states, and weights of sleeping engines.
+    Attributes:
+        update: weights, gradients and optimiser states on one GPU during the update.
+        update_batch: activations kept for the backward pass and the logits of a full micro-batch, on one GPU.
+        resident: the part of the states that stays on a GPU during rollout.
+        engine: weights of a vLLM replica on one GPU.
+        responses: full-length responses whose keys and values fit beside a replica's weights.
+        host: what one node's GPUs move to its memory: states, and weights of sleeping engines.
     """
 
     update: float

@@ -10,8 +10,13 @@ from verl_df.settings.config import ConfigError
 
 @dataclass(frozen=True)
 class ModelSizes:
-    """architecture: `model_type` of its config.json. parameters: all of them, the vision tower's too. layers, width,
-    heads, kv_heads, head_dim, vocabulary: of the language model. context: tokens.
+    """Sizes of a model.
+
+    Attributes:
+        architecture: `model_type` of its config.json.
+        parameters: their number, including the vision tower's.
+        layers, width, heads, kv_heads, head_dim, vocabulary: of the language model.
+        context: the longest sequence, in tokens.
     """
 
     architecture: str

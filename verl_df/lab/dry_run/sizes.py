@@ -13,11 +13,19 @@ from verl_df.settings.config import ConfigError
 class RunSizes:
     """Numbers of a run of reinforcement learning.
 
-    gpus: of all nodes. prompts, rollouts: of a step, and of a prompt. mini_batch: prompts of an optimiser step.
-    sequence_parallel: GPUs that share a sequence in the update. tensor_parallel: GPUs of a vLLM replica. prompt,
-    response: limits in tokens. update_tokens, log_prob_tokens: of a micro-batch on a GPU, None without dynamic batches.
-    memory_share: of a GPU, for vLLM. offload: the states leave the GPU during rollout. repairs: samples for each wrong
-    rollout, 0 without a repair model. repair_prompt: limit of its prompts, in tokens.
+    Attributes:
+        nodes, gpus: of the run; GPUs are those of all nodes.
+        prompts, rollouts: prompts per step, rollouts per prompt.
+        mini_batch: prompts per optimiser step.
+        sequence_parallel: GPUs that share a sequence in the update.
+        tensor_parallel: GPUs of a vLLM replica.
+        prompt, response: limits in tokens.
+        update_tokens, log_prob_tokens: of a micro-batch on a GPU; None without dynamic batches.
+        memory_share: share of a GPU that vLLM takes.
+        offload: whether the states leave the GPU during rollout.
+        lora, critic: whether the run has them.
+        repairs: samples for each wrong rollout, 0 without a repair model.
+        repair_prompt: limit of the repair model's prompts, in tokens.
     """
 
     nodes: int
