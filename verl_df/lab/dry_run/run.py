@@ -78,7 +78,7 @@ def dry_run(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
     try:
         return _checked(module, arguments, gpu)
     except (plugin.PluginError, HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
-        raise ConfigError(" ".join(str(error).split())) from error  # Hydra's errors have several lines
+        raise ConfigError(str(error)) from error
 
 
 def _checked(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
