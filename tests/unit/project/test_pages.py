@@ -17,6 +17,7 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
 import verl_df
 from tests import ROOT
+from verl_df.settings.objectives import ESTIMATORS, LOSSES, load_objectives
 
 EXTENDING = ROOT / "docs/extending.md"
 SECTIONS = EXTENDING.read_text().split("\n## ")[1:]
@@ -73,6 +74,8 @@ def _check_objective(name: str, text: str, folder: Path) -> None:
     with hydra.initialize_config_dir(str(folder / "config"), version_base=None):
         config = hydra.compose("df_trainer", overrides=[f"objective={name}"])
     assert OmegaConf.merge(config, OmegaConf.create(text)) == config
+    objective = load_objectives(folder / "config/objective")[name]
+    assert objective.mode in ESTIMATORS[objective.base_estimator] and objective.base_loss in LOSSES
 
 
 def test_the_guide_lists_its_examples() -> None:

@@ -45,6 +45,8 @@ class GatedEstimator:
             RuntimeError: outside a DF trainer, or `df_gae` without a critic.
         """
         fields = current_row_fields(gated(self.base), response_mask.shape)
+        if fields.gate is None:
+            raise RuntimeError(f"{gated(self.base)!r} was called in a worker, whose rows have no gate any more")
         advantages, returns = core_algos.get_adv_estimator_fn(self.base)(
             token_level_rewards=token_level_rewards,
             response_mask=response_mask,
