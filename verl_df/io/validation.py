@@ -52,7 +52,7 @@ class Choice(StrEnum):
 
 
 def _lax(source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    return {**handler(source), "strict": False}  # type: ignore[return-value, typeddict-item]
+    return {**handler(source), "strict": False}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -63,7 +63,7 @@ def checked(kind: type[T]) -> type[T]:
     """
     kind.__get_pydantic_core_schema__ = staticmethod(_lax)  # type: ignore[attr-defined]
     made = dataclass(frozen=True, config=_STRICT)(kind)
-    made.__init__ = _in_one_line(made, made.__init__)  # type: ignore[method-assign, misc]
+    made.__init__ = _in_one_line(made, made.__init__)  # type: ignore[method-assign]
     return made  # type: ignore[return-value]
 
 
