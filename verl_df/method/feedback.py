@@ -166,12 +166,14 @@ class FeedbackConfig:
         alignment: how an error and its repair are compared.
         gate: how their difference becomes a gate.
         repair_truncated: also repair rollouts cut by the length limit.
+        repair_threshold: a repair with r_task of at least this is right (Eq. 6: 1).
     """
 
     group: GroupConfig = GroupConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     gate: GateConfig = GateConfig()
     repair_truncated: bool = True
+    repair_threshold: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ async def _attempt(rollout: Rollout, reference: str, config: FeedbackConfig, mod
     selection = select_repair(
         rollout.token_ids,
         candidates,
-        threshold=config.group.reward_threshold,
+        threshold=config.repair_threshold,
         loss_mask=rollout.loss_mask,
         method=config.alignment.method,
         backend=config.alignment.backend,

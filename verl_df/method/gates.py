@@ -74,7 +74,7 @@ class GateConfig:
         kind: `binary`: g = m (Eq. 10); `soft`: g = w, w_t = m_t · exp(−α·|t − τ|) (Eq. 9).
         alpha: α, the decay per token of `soft`.
         tau: which token is τ: `segment_start` (our reading), the first token of the difference segment that holds t;
-            `segment_centre`; `first_difference` of the response.
+            `segment_centre`, the middle token, of two the first; `first_difference` of the response.
         level: `token`; `step`: a whole step is marked when any of its tokens is.
         step_separator: where steps end, for `level=step`: `blank_line`, `line` or `sentence` (a full stop, exclamation
             or question mark before white space, or a line break); found in the text, cut on token ids, nothing is
@@ -82,6 +82,9 @@ class GateConfig:
         segments: `all`; `first`: only the first difference segment, our reading of the paper's "truncated" mask.
         normalizer: `response`: a loss is a mean over the response (Eq. 22); `gated`: over its tokens with a gate above
             0.
+        clamp_errors: an advantage above 0 on a gated token of a repaired error becomes 0. With partial rewards, or
+            rewards shaped for length, an error can be better than the mean of its group, and the formula then
+            reinforces the very tokens called wrong; `df/positive_errors` counts such rows.
     """
 
     kind: GateKind = GateKind.BINARY
@@ -91,6 +94,7 @@ class GateConfig:
     step_separator: StepSeparator = StepSeparator.LINE
     segments: Segments = Segments.ALL
     normalizer: Normalizer = Normalizer.RESPONSE
+    clamp_errors: bool = False
 
 
 def segments(mask: np.ndarray) -> list[tuple[int, int]]:

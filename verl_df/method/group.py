@@ -50,6 +50,20 @@ class OnInfeasible(Choice):
     ZERO = "zero"
 
 
+class OnNoRepair(Choice):
+    """What to do where no error of a group has a right repair."""
+
+    SAMPLED_GROUP = "sampled_group"
+    ERRORS_ONLY = "errors_only"
+
+
+class Weight(Choice):
+    """What counts the same in a mean over sequences."""
+
+    PROMPT = "prompt"
+    ROW = "row"
+
+
 class MemberKind(StrEnum):
     """What a trajectory of the optimised group is."""
 
@@ -70,6 +84,11 @@ class GroupConfig:
         on_no_correct: no right rollout to serve as reference: `skip` the prompt (paper) or use the `annotated_answer`.
         on_infeasible: no right repair: `keep` the wrong rollout with a gate of one (our reading), `drop` it, or `zero`
             its gate.
+        on_no_repair: no error of the group has a right repair: `sampled_group`: right rollouts stay, so that the group
+            is the base objective's (our reading); `errors_only`: they leave as in every group, all rewards are alike,
+            and the group trains nothing.
+        weight: under a mean over sequences each `prompt` counts the same (Eq. 22: 1/|G| Σ_z for each x), or each `row`,
+            which gives prompts with more errors more weight. A mean over tokens counts tokens either way.
         reference_seed: seed of the choice of the reference a ~ Unif(G_cor) (Eq. 13).
     """
 
@@ -77,6 +96,8 @@ class GroupConfig:
     reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
     on_no_correct: OnNoCorrect = OnNoCorrect.SKIP
     on_infeasible: OnInfeasible = OnInfeasible.KEEP
+    on_no_repair: OnNoRepair = OnNoRepair.SAMPLED_GROUP
+    weight: Weight = Weight.PROMPT
     reference_seed: int = 0
 
 
@@ -244,9 +265,10 @@ def build_group(
     """The optimised group with its gates.
 
     With repair pairs G = G_err ∪ G_rep, errors first, correct rollouts gone (Eq. 14-17, 20); gate-only keeps correct
-    rollouts with g = 1, gates the errors and adds nothing (Eq. 26). A plan with a skip reason gives an empty group, or
-    in gate-only mode all of its rollouts with g = 1. With "keep" or "drop" a group may come out with a single member or
-    none, which a group-relative advantage cannot use.
+    rollouts with g = 1, gates the errors and adds nothing (Eq. 26). Without any repair the correct rollouts stay too,
+    where errors do (our reading, `on_no_repair`). A plan with a skip reason gives an empty group, or in gate-only mode
+    all of its rollouts with g = 1. With "keep" or "drop" a group may come out with a single member or none, which a
+    group-relative advantage cannot use.
 
     Args:
         plan: of the group.
@@ -274,7 +296,8 @@ def build_group(
             errors.append(
                 _ungated(MemberKind.ERROR, rollout, value=1.0 if config.on_infeasible is OnInfeasible.KEEP else 0.0)
             )
-    if config.mode is GroupMode.GATE_ONLY:
+    sampled = not repairs and errors and config.on_no_repair is OnNoRepair.SAMPLED_GROUP
+    if config.mode is GroupMode.GATE_ONLY or sampled:
         return (*errors, *correct)
     ordered = [repairs[rollout.key] for rollout in plan.erroneous if rollout.key in repairs]
     return (*errors, *(_gated_repair(repair, gate, steps) for repair in ordered))

@@ -85,9 +85,13 @@ def select_repair(
 ) -> Selection:
     """The feasible candidate nearest to y in edit distance (Eq. 6, 7); among equals the first.
 
-    error_ids: y, token ids [T]. threshold: τ_r. loss_mask: bool [T], False for tool and observation tokens of y; None:
-    the policy wrote all. method, backend: of the alignment (Eq. 8); the choice itself always uses the Levenshtein
-    distance.
+    Args:
+        error_ids: y, token ids [T].
+        candidates: ŷ⁽¹⁾ ... ŷ⁽ⁿ⁾.
+        threshold: r_task from which a repair is right (Eq. 6: 1).
+        loss_mask: bool [T], False for tool and observation tokens of y; None: the policy wrote all.
+        method: of the alignment (Eq. 8); the choice itself always uses the Levenshtein distance.
+        backend: of the alignment.
 
     Our reading: a repair keeps every observation token. The policy did not write it, so a repair has no say in it, and
     training the policy on an edited tool output would be wrong. The alignment's canonical path decides: a candidate is

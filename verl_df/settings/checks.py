@@ -99,6 +99,11 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
+    if df.group.mode != "off" and config.algorithm.use_kl_in_reward:
+        raise ConfigError(
+            "algorithm.use_kl_in_reward=True: the gate would take the KL penalty off the tokens that it closes; use "
+            "actor_rollout_ref.actor.use_kl_loss=True, which is not gated"
+        )
     if df.group.mode != "off":
         _check_repair_rollout(df.repair.rollout, rollout)
     if df.group.mode == "repair_pairs":

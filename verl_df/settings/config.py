@@ -51,6 +51,8 @@ class RepairConfig:
         top_p: nucleus of the repairs.
         prompt_template: file with {question}, {response}, {reference}; null: the packaged `repair.txt`.
         max_prompt_length: tokens of a repair prompt, image tokens included; null: prompt + two responses + 256.
+        reward_threshold: a repair with r_task of at least this is right (Eq. 6: 1). That of `df.group` is about
+            rollouts: which are wrong enough to be repaired, not which repairs are good enough.
         repair_truncated: also repair rollouts cut by the length limit (they have no end token).
         timeout_s: seconds that the repairs of one batch may take before the run fails.
         rollout: keys of `actor_rollout_ref.rollout` to set differently for the repair engine
@@ -65,6 +67,7 @@ class RepairConfig:
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     prompt_template: str | None = None
     max_prompt_length: PositiveInt | None = None
+    reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
     repair_truncated: bool = True
     timeout_s: PositiveFloat = 600.0
     rollout: dict[str, Any] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from verl_df.method.feedback import (
     difference_feedback,
 )
 from verl_df.method.gates import GateConfig, GateKind, Level, Segments, Tau, build_gate
-from verl_df.method.group import GroupConfig, GroupMember, OnInfeasible, OnNoCorrect, Rollout
+from verl_df.method.group import GroupConfig, GroupMember, OnInfeasible, OnNoCorrect, OnNoRepair, Rollout
 from verl_df.method.metrics import aggregate
 from verl_df.method.records import PAIRS, PairRecord, pair_record
 
@@ -242,16 +242,18 @@ CASES = [
     # a group of one is not trained on; a rollout that was dropped leaves no group behind that could shrink
     *(
         (
-            (RIGHT, WORSE), {"on_infeasible": rule}, pairs, gated,
+            (RIGHT, WORSE), {"on_infeasible": rule, "on_no_repair": alone}, pairs, gated,
             f"infeasible=1 reference/sibling=1 rejected/wrong=2{more}",
         )
-        for rule, pairs, gated, more in (
-            ("keep", "", None, " groups_of_one=1"),
-            ("zero", "", None, " groups_of_one=1"),
-            ("drop", "", None, ""),
-            ("keep", None, "e1:1111111 c0:111111", ""),
-            ("zero", None, "e1:0000000 c0:111111", ""),
-            ("drop", None, "", " groups_of_one=1"),
+        for rule, alone, pairs, gated, more in (
+            # without any repair the group is the sampled one, that of the base objective
+            ("keep", "sampled_group", "e1:1111111 c0:111111", "e1:1111111 c0:111111", ""),
+            ("zero", "sampled_group", "e1:0000000 c0:111111", "e1:0000000 c0:111111", ""),
+            ("drop", "sampled_group", "", None, ""),
+            ("keep", "errors_only", "", None, " groups_of_one=1"),
+            ("zero", "errors_only", "", None, " groups_of_one=1"),
+            ("drop", "errors_only", "", None, ""),
+            ("drop", "sampled_group", None, "", " groups_of_one=1"),
         )
     ),
     # a prompt that was sampled once: rollout.n=1, or the other samples failed
@@ -383,6 +385,7 @@ OPTIONS = st.fixed_dictionaries(
         "mode": st.sampled_from(MODES),
         "on_no_correct": st.sampled_from(OnNoCorrect),
         "on_infeasible": st.sampled_from(OnInfeasible),
+        "on_no_repair": st.sampled_from(OnNoRepair),
         "repair_truncated": st.booleans(),
         "method": st.sampled_from(Method),
         "gate": GATES,
@@ -428,7 +431,9 @@ def test_whatever_comes_in_the_group_is_sound(served: tuple[GroupRequest, Fakes]
                 sampled[member.key].loss_mask,
             )
     kinds = [member.kind for member in result.members]
-    assert "repair" not in kinds if options["mode"] == "gate_only" else "correct" not in kinds
+    assert not {"repair", "correct"} <= set(kinds)  # right rollouts stay where nothing was repaired, or only gated
+    assert "repair" not in kinds or options["mode"] == "repair_pairs"
+    assert "correct" not in kinds or options["mode"] == "gate_only" or options["on_no_repair"] == "sampled_group"
     assert len(kinds) != 1 or (options["mode"] == "gate_only" and len(group.rollouts) == 1)
     assert not (result.members and found["df/groups_of_one"])
     assert found["df/infeasible"] == sum(record.repair is None for record in result.records)

@@ -97,7 +97,10 @@ def test_group_sizes_and_members(group):
     pairs = build(planned, repairs)
     gated = build(planned, repairs, mode="gate_only")
     n_errors = 0 if planned.skip else len(planned.erroneous)
-    assert [z.kind for z in pairs] == ["error"] * n_errors + ["repair"] * len(repairs)
+    others = ["repair"] * len(repairs) if repairs else ["correct"] * (len(planned.correct) if n_errors else 0)
+    assert [z.kind for z in pairs] == ["error"] * n_errors + others
+    alone = build(planned, repairs, on_no_repair="errors_only")
+    assert [z.kind for z in alone] == ["error"] * n_errors + ["repair"] * len(repairs)
     assert sorted(z.key for z in gated) == sorted(r.key for r in rollouts)
     assert all(z.kind != "repair" for z in gated)
     assert all((z.gate == 1).all() and z.edit_distance is None for z in gated if z.kind == "correct")

@@ -75,6 +75,11 @@ class GroupAnswer:
     outcome: GroupOutcome
     attempts: tuple[RepairAttempt, ...]
 
+    @property
+    def repaired(self) -> list[str]:
+        """Keys of the errors that have a right repair, and so a gate from a mask."""
+        return [attempt.key for attempt in self.attempts if attempt.repair is not None]
+
     @classmethod
     def of(cls, result: GroupResult) -> "GroupAnswer":
         """What the trainer needs of the method's result."""

@@ -54,7 +54,7 @@ class GroupFeedback:
             true_errors=partial(self._truth, row.columns["extra_info"]),
         )
         df = self._df
-        config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated)
+        config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated, df.repair.reward_threshold)
         return GroupAnswer.of(await difference_feedback(row.request, config, models))
 
     async def _repair(self, row: GroupRow, model: RepairModel, response: str, reference: str) -> list[RepairSample]:

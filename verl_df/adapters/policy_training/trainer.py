@@ -39,9 +39,10 @@ from verl_df.adapters.policy_training.rows import (
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.method.feedback import GroupRequest
 from verl_df.method.gates import gate_weights
-from verl_df.method.group import Rollout
+from verl_df.method.group import Rollout, Weight
 from verl_df.method.metrics import aggregate
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
+from verl_df.method.weights import prompt_weights
 from verl_df.settings.config import load_df_config
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ class DFTrainer(PPOTrainerSync):
             )
         metrics["df/repair_seconds"] = time.perf_counter() - start
         metrics.update(aggregate(answer.outcome for answer in answers))
+        self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
         return write_groups(batch, answers) if any(answer.gates for answer in answers) else None
 
@@ -226,9 +228,42 @@ class DFTrainer(PPOTrainerSync):
             normalizer=self.df.gate.normalizer,
             loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
         )
+        if self._weighs_prompts:
+            weights = weights * prompt_weights(self._uids(batch))
         values = data["values"] if self.use_critic else None
         with use_row_fields(RowFields(data[IS_REPAIR], torch.from_numpy(weights), values)):
-            return super()._compute_advantage(batch, metrics)
+            batch = super()._compute_advantage(batch, metrics)
+        if self._uses_repairs:
+            self._look_at_errors(batch, metrics)
+        return batch
+
+    @property
+    def _weighs_prompts(self) -> bool:
+        """Whether the loss is a mean over sequences that is to count each prompt the same."""
+        by_sequence = self.config.actor_rollout_ref.actor.loss_agg_mode.startswith("seq-mean")
+        return self._uses_repairs and by_sequence and self.df.group.weight is Weight.PROMPT
+
+    @staticmethod
+    def _uids(batch: KVBatchMeta) -> list[str | None]:
+        """Of each row's prompt; None for verl's padding rows."""
+        return [
+            None if tag.get("is_padding", False) else key.rsplit("_", 2)[0]
+            for key, tag in zip(batch.keys, batch.tags, strict=True)
+        ]
+
+    def _look_at_errors(self, batch: KVBatchMeta, metrics: dict) -> None:
+        """Count, and on request clamp, advantages above 0 on gated tokens of errors: they reinforce what is wrong."""
+        keys = [key for key in batch.keys if key in self._repaired]
+        if not keys:
+            metrics["df/positive_errors"] = 0
+            return
+        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
+        advantages = data["advantages"].unbind()
+        positive = {key: row for key, row in zip(keys, advantages, strict=True) if bool((row > 0).any())}
+        metrics["df/positive_errors"] = len(positive)
+        if positive and self.df.gate.clamp_errors:
+            rows = list_of_dict_to_tensordict([{"advantages": row.clamp(max=0)} for row in positive.values()])
+            tq.kv_batch_put(keys=list(positive), partition_id=batch.partition_id, fields=rows)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
         if self._fixed_mini_batches:

@@ -34,6 +34,7 @@ from tests.unit.adapters.objectives_support import (
 )
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 from verl_df.adapters.policy_training.row_fields import RowFields, use_row_fields
+from verl_df.method.weights import prompt_weights
 from verl_df.settings.objectives import ESTIMATORS, Objective, gated
 
 Lists = list[list[float]]  # [z][t]
@@ -301,6 +302,25 @@ def test_the_workers_loss_with_a_kl_term(name: str, case: Case) -> None:
     loss, _ = df_ppo_loss(loss_config(objective, objective.loss, **kl), {"log_probs": output["log_probs"]}, data)
     expected = -surrogate_objective(objective, case) + KL_COEF * kl_term(objective, case)
     assert_same_loss_and_gradient(case, loss, expected)
+
+
+@pytest.mark.parametrize("name", [name for name, one in OBJECTIVES.items() if one.aggregation != "token-mean"])
+@settings(deadline=None, max_examples=40)
+@given(case=cases())
+def test_each_prompt_weighs_the_same(name: str, case: Case) -> None:
+    """1/P Σ_x 1/|G(x)| Σ_z 1/|z| Σ_t (Eq. 22), groups of any sizes."""
+    objective, clip = OBJECTIVES[name], clip_of(OBJECTIVES[name])
+    rows = [row for row in case.rows if any(row.own)]
+    weights = prompt_weights([row.uid if any(row.own) else None for row in case.rows])
+    advantages, _ = estimate(case, objective.estimator, case.gate * torch.from_numpy(weights))
+    data, output = micro_batch(case, advantages)
+    loss, _ = df_ppo_loss(loss_config(objective, objective.loss), {"log_probs": output["log_probs"]}, data)
+    expected, sizes = 0.0, Counter(row.uid for row in rows)
+    for row, line in zip(case.rows, tokens_of(objective, case), strict=True):
+        if line:
+            mean = sum(clipped(*token, clip) for token in line) / len(line)
+            expected = expected - mean / sizes[row.uid] / len(sizes)
+    assert_same_loss_and_gradient(case, loss, expected, part=2e-7)  # the weights are float32, as the gates
 
 
 def side(ratio: float, advantage: float, clip: tuple[float, float, float | None]) -> str:

@@ -249,10 +249,16 @@ def test_the_method_gets_the_blocks_of_the_configuration(config: DictConfig, rep
 
     monkeypatch.setattr(module, "difference_feedback", note)
     repair_model.samples = [sample(RIGHT)]
-    made = manager(config, group__mode="gate_only", alignment__method="lcs", repair__repair_truncated=False)
+    made = manager(
+        config,
+        group__mode="gate_only",
+        alignment__method="lcs",
+        repair__repair_truncated=False,
+        repair__reward_threshold=0.75,
+    )
     run(made, group_data(RIGHT, WRONG))
     df = load_df_config({"group": {"mode": "gate_only"}, "alignment": {"method": "lcs"}})
-    assert seen == [FeedbackConfig(df.group, df.alignment, df.gate, repair_truncated=False)]
+    assert seen == [FeedbackConfig(df.group, df.alignment, df.gate, repair_truncated=False, repair_threshold=0.75)]
 
 
 def test_a_request_for_a_reward_has_no_padding_and_columns_of_its_own() -> None:

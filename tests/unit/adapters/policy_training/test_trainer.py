@@ -442,6 +442,42 @@ def test_switched_off_the_advantages_are_those_of_verls_trainer(
     assert any(any(values) for values in ours[0])
 
 
+UNEQUAL = {"u": (RIGHT, WRONG), "v": (RIGHT, WRONG, "so so", "two two")}  # a pair, and three
+
+
+@pytest.mark.parametrize(
+    ("overrides", "factors"),
+    [
+        ((), (2.0, 2 / 3)),  # 4 rows a prompt in the mean, groups of 2 and 6
+        (("df.group.weight=row",), (1.0, 1.0)),
+        (("actor_rollout_ref.actor.loss_agg_mode=token-mean",), (1.0, 1.0)),
+    ],
+)
+def test_prompts_weigh_the_same_under_a_mean_over_sequences(queue, tmp_path, monkeypatch, overrides, factors) -> None:
+    one = made(composed(*BASE, *overrides), tmp_path, monkeypatch, dp_size=3)
+    batch = one._balance_batch(sampled(queue, UNEQUAL), {})
+    assert any(key.startswith("pad") for key in batch.keys)  # verl's padding rows count in no group
+    with_log_probs(queue, batch.keys)
+    one._compute_advantage(batch, {})
+    of_pair, of_three = 0.5 / 0.5**0.5, 0.5 / 0.3**0.5  # rewards 0 and 1, half of each
+    largest = [max(abs(value) for value in line) for line in column(queue, ["u_1_0", "v_1_0"], "advantages")]
+    assert largest == pytest.approx([factors[0] * of_pair, factors[1] * of_three], rel=1e-4)
+
+
+@pytest.mark.parametrize("clamp", [False, True])
+def test_errors_that_are_better_than_their_group_are_counted(queue, tmp_path, monkeypatch, clamp: bool) -> None:
+    one, metrics = made(composed(*BASE, f"df.gate.clamp_errors={clamp}"), tmp_path, monkeypatch), {}
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG, "two " + WRONG)}), {})
+    with_log_probs(queue, batch.keys)
+    for key, reward in (("u_1_0", 0.9), ("u_2_0", -3.0)):  # as a reward shaped for length may have it
+        queue.rows[key]["rm_scores"][-1] = reward
+    one._compute_advantage(batch, metrics)
+    better, worse = column(queue, ["u_1_0", "u_2_0"], "advantages")
+    assert metrics["df/positive_errors"] == 1
+    assert max(better) == 0 if clamp else max(better) > 0
+    assert min(worse) < 0 and max(worse) <= 0
+
+
 def test_gating_works_with_the_engines_log_probabilities(queue, tmp_path, monkeypatch) -> None:
     """Bypass mode: no pass of the policy's, so no entropy."""
     overrides = ("df.group.mode=gate_only", "algorithm.rollout_correction.bypass_mode=True")
