@@ -19,14 +19,16 @@ number() {
 
 # start MODULE ARGUMENT...
 start() {
-    export VERL_FILE_LOGGER_PATH="$OUT/metrics.jsonl" TENSORBOARD_DIR="$OUT/tensorboard"
     if [[ ${DRY_RUN:-0} == 1 ]]; then exec "$PYTHON" -m verl_df check "$@"; fi
     mkdir -p "$OUT"
     exec "$PYTHON" -u -m "$@"
 }
 
-# What reinforcement learning of policies and of repair models has in common.
+# numbers_of_rl MAX_PROMPT: what policies and repair models have in common; MAX_PROMPT is that of the run's file.
 numbers_of_rl() {
+    # through Ray: the processes of one that is up have the variables of its `ray start`
+    local variables="+ray_kwargs.ray_init.runtime_env.env_vars"
+    NUMBERS+=("$variables.VERL_FILE_LOGGER_PATH=$OUT/metrics.jsonl" "$variables.TENSORBOARD_DIR=$OUT/tensorboard")
     number TRAIN data.train_files
     number VAL data.val_files
     number MAX_PROMPT data.max_prompt_length
@@ -42,18 +44,22 @@ numbers_of_rl() {
     number VLLM_SHARE actor_rollout_ref.rollout.gpu_memory_utilization
     number BATCHED_TOKENS actor_rollout_ref.rollout.max_num_batched_tokens
     number TOKENS_PER_GPU actor_rollout_ref.actor.ppo_max_token_len_per_gpu     # of a micro-batch
-    local twice=${TOKENS_PER_GPU:+$((2 * TOKENS_PER_GPU))}
-    number twice actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu
     number REWARD_PATH reward.custom_reward_function.path               # r_task
     number NNODES trainer.nnodes                                        # `ray start` on each, the script on the first
     number GPUS trainer.n_gpus_per_node
+    local workers=${GPUS:-${NNODES:+8}}     # of all nodes, 4 a GPU
+    workers=${workers:+$((4 * workers * ${NNODES:-1}))}
+    number workers actor_rollout_ref.rollout.agent.num_workers reward.num_workers
+    local longest=${MAX_PROMPT:-${MAX_RESPONSE:+$1}}
+    longest=${longest:+$((longest + ${MAX_RESPONSE:-2048}))}
+    number longest actor_rollout_ref.rollout.max_model_len
     number EPOCHS trainer.total_epochs
 }
 
 # policy ARGUMENT...: train by objective ALGO, or by stock verl's. REPAIR: the repair model, of examples/repair_rl.
 policy() {
-    OUT=${OUT:-outputs/$NAME/$ALGO}         # metrics, pairs, checkpoints
-    numbers_of_rl
+    OUT=$(realpath -m "${OUT:-outputs/$NAME/$ALGO}")    # metrics, pairs, checkpoints
+    numbers_of_rl 4096
     number POLICY actor_rollout_ref.model.path
     number PROMPTS data.train_batch_size
     number MINI_BATCH actor_rollout_ref.actor.ppo_mini_batch_size       # prompts of an optimiser step
@@ -70,7 +76,7 @@ policy() {
 # repair_rl ARGUMENT...: stage 2 of a repair model, from stage 1's last step STAGE1, by the policy's ALGO. AUDITOR_URL: an
 # OpenAI-compatible endpoint; without one g_aud is 1. BASE: what a dry run without STAGE1 looks at instead of RUN's model.
 repair_rl() {
-    OUT=${OUT:-outputs/$NAME/repair_rl} STAGE1=${STAGE1:-outputs/$NAME/repair_sft/global_step_93/huggingface}
+    OUT=$(realpath -m "${OUT:-outputs/$NAME/repair_rl}") STAGE1=${STAGE1:-outputs/$NAME/repair_sft/global_step_93/huggingface}
     if [[ ${DRY_RUN:-0} == 1 && ! -d $STAGE1 ]]; then STAGE1=${BASE:-}; fi
     local loss=$ALGO run="[$RUN,repair_rl${PART:+,$PART}]" audited=${AUDITOR_URL:+True}
     local auditor=${AUDITOR_URL:+${AUDITOR_MODEL:-Qwen/Qwen2.5-VL-72B-Instruct}}
@@ -79,7 +85,7 @@ repair_rl() {
         dapo) loss=dapo_loss ;;
         *) echo "ALGO=$ALGO: write gspo, grpo or dapo" >&2 && exit 2 ;;
     esac
-    numbers_of_rl
+    numbers_of_rl 8192
     number STAGE1 actor_rollout_ref.model.path
     number TASKS data.train_batch_size      # wrong responses of a step, which is one optimiser step
     number REWARD_NAME reward.custom_reward_function.name
@@ -94,6 +100,9 @@ repair_rl() {
 # repair_sft ARGUMENT...: stage 1 of a repair model. Its numbers: recipe/df/config/sft/repair.yaml.
 repair_sft() {
     OUT=${OUT:-outputs/$NAME/repair_sft} NNODES=${NNODES:-1} NPROC=${NPROC:-8}     # NPROC: GPUs of a node
+    if ((NNODES > 1)) && [[ -z ${MASTER_ADDR:-} && ${DRY_RUN:-0} != 1 ]]; then
+        echo "NNODES=$NNODES: set MASTER_ADDR to the first node's address, or the others wait for one on their own" >&2 && exit 2
+    fi
     number POLICY model.path
     number DATA data.train_files
     number BATCH data.train_batch_size

@@ -52,6 +52,7 @@ def check_run(config: DictConfig) -> DFConfig:
     check_judge(df.reward_manager, df.judge)
     model = config.actor_rollout_ref.model
     policy = check_model_path("actor_rollout_ref.model.path", model.path)
+    check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     if df.group.mode != "off":
         repair = check_repair_model(df.repair)
         key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
@@ -99,6 +100,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
+    check_context(config)
     if df.group.mode != "off" and config.algorithm.use_kl_in_reward:
         raise ConfigError(
             "algorithm.use_kl_in_reward=True: the gate would take the KL penalty off the tokens that it closes; use "
@@ -108,6 +110,16 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         _check_repair_rollout(df.repair.rollout, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
+
+
+def check_context(config: DictConfig) -> None:
+    """Raise ConfigError where vLLM's longest sequence is shorter than a prompt with its response."""
+    wanted, longest = config.data.max_prompt_length + config.data.max_response_length, config.actor_rollout_ref.rollout
+    if longest.max_model_len is not None and longest.max_model_len < wanted:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.max_model_len={longest.max_model_len}: a prompt and a response can have "
+            f"{wanted} tokens together (data.max_prompt_length + data.max_response_length)"
+        )
 
 
 def _check_gated(key: str, name: str, offered: Iterable[str], refused: Mapping[str, str]) -> None:
@@ -242,6 +254,26 @@ def require_choice(key: str, value: str, allowed: Sequence[str], where: str) -> 
 # ---- models ----------------------------------------------------------------------------------------------------------
 
 
+def _model_type(folder: Path) -> str | None:
+    """Of a model folder; None for a hub name."""
+    return json.loads((folder / "config.json").read_text()).get("model_type") if folder.is_dir() else None
+
+
+def check_sequence_parallel(actor: DictConfig, path: str) -> None:
+    """Refuse Ulysses for InternVL: verl 0.9.1 slices the sequences of other models only.
+
+    Raises:
+        ConfigError: what to set.
+    """
+    for key in ("ulysses_sequence_parallel_size", "fsdp_config.ulysses_sequence_parallel_size"):
+        size = OmegaConf.select(actor, key, default=1)
+        if size > 1 and _model_type(Path(path).expanduser()) == "internvl":
+            raise ConfigError(
+                f"actor_rollout_ref.actor.{key}={size}: verl gives each rank of an InternVL whole sequences and takes "
+                "them for shards; set it to 1"
+            )
+
+
 def check_model_path(key: str, path: str | None) -> str:
     """A folder with a `config.json`, or a hub name, which is left to the loader.
 
@@ -256,7 +288,7 @@ def check_model_path(key: str, path: str | None) -> str:
         raise ConfigError(f"{key}={path}: no such folder")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ConfigError(f"{key}={path}: the folder has no config.json, so it is no Hugging Face model folder")
-    if folder.is_dir() and json.loads((folder / "config.json").read_text()).get("model_type") == "internvl_chat":
+    if _model_type(folder) == "internvl_chat":
         raise ConfigError(
             f"{key}={path}: an InternVL in its makers' own form, which verl cannot train; take the checkpoint in "
             "transformers' form, whose name ends in -HF"

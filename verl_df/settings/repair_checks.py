@@ -7,7 +7,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from verl_df.settings.checks import check_data_file, check_model_path, check_template, data_files, require_choice
+from verl_df.settings.checks import (
+    check_context,
+    check_data_file,
+    check_model_path,
+    check_sequence_parallel,
+    check_template,
+    data_files,
+    require_choice,
+)
 from verl_df.settings.config import ConfigError
 from verl_df.settings.endpoint_checks import check_auditor, check_judge
 from verl_df.settings.repair_config import RepairTrainingConfig, load_repair_training_config
@@ -30,7 +38,8 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
     _check_choices(config, df)
     check_judge(df.reward_manager, df.judge)
     check_auditor(df.auditor)
-    check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
+    policy = check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
+    check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     check_template("df.prompt_template", df.prompt_template)
     for key, file in data_files(config):
         check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
@@ -50,6 +59,7 @@ def _check_choices(config: DictConfig, df: RepairTrainingConfig) -> None:
             "reward.reward_model.enable=True: verl's reward model is not supported here; use a reward function, or "
             "df.reward_manager=df_judge"
         )
+    check_context(config)
     if rollout.full_determinism and df.image_removal.kind != "off":
         raise ConfigError(
             "actor_rollout_ref.rollout.full_determinism=True gives a repair and its counterfactual the same request "

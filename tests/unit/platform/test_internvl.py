@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from PIL import Image
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -19,7 +20,7 @@ from verl.workers.rollout import utils as rollout_utils
 from tests.unit.lab.checkpoint.support import on_ranks
 from verl_df.lab.tiny import save_tiny_model
 from verl_df.platform import internvl
-from verl_df.settings.checks import check_model_path
+from verl_df.settings.checks import check_model_path, check_sequence_parallel
 from verl_df.settings.config import ConfigError
 
 PICTURES = [Image.new("RGB", (84, 84), "red"), Image.new("RGB", (56, 28), "blue")]  # several tiles, and fewer
@@ -105,6 +106,16 @@ def test_the_makers_own_form_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
     with pytest.raises(ConfigError, match="ends in -HF"):
         check_model_path("actor_rollout_ref.model.path", str(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["ulysses_sequence_parallel_size", "fsdp_config.ulysses_sequence_parallel_size"])
+def test_sequence_parallelism_is_refused(key: str, folder: Path, tmp_path: Path) -> None:
+    actor = OmegaConf.create({})
+    OmegaConf.update(actor, key, 2)
+    with pytest.raises(ConfigError, match=f"actor.{key}=2: .* set it to 1"):
+        check_sequence_parallel(actor, str(folder))
+    save_tiny_model("qwen3_vl", tmp_path)
+    check_sequence_parallel(actor, str(tmp_path))
 
 
 # ---- rows without images ---------------------------------------------------------------------------------------------

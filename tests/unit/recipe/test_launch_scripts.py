@@ -91,9 +91,6 @@ def test_a_variable_replaces_its_number_and_what_is_appended_wins(script: str, t
     given = arguments(script, tmp_path, "trainer.total_epochs=9", **values)
     assert {f"{key}={values[name]}" for name, key in VARIABLES[script].items()} <= set(given)
     assert given[-1] == "trainer.total_epochs=9"
-    if "TP" in values:
-        tokens = 2 * int(values["TOKENS_PER_GPU"])
-        assert f"actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu={tokens}" in given
     if script != SFT:
         assert (
             "actor_rollout_ref.model.exclude_modules=.*visual.*" in given
@@ -106,7 +103,7 @@ def test_a_run_has_the_name_of_its_script(script: Path, tmp_path: Path) -> None:
     given = arguments(f"examples/{script}", tmp_path, OUT="", DRY_RUN="1")
     (name,) = (word.partition("=")[2] for word in given if word.startswith("trainer.experiment_name="))
     assert name.startswith(f"{model}_{kind}")
-    folder = f"outputs/{model}/{kind}" + ("" if kind == "repair_sft" else "/checkpoints")
+    folder = f"outputs/{model}/{kind}" if kind == "repair_sft" else f"{ROOT}/outputs/{model}/{kind}/checkpoints"
     assert f"trainer.default_local_dir={folder}" in given
 
 
@@ -194,3 +191,60 @@ def test_a_repair_model_that_is_there_is_kept(repair_models) -> None:
     calls = repair_models("full no_c1")
     assert sum("recipe.df.main_repair" in call for call in calls) == 1
     assert not any("lambda" in call for call in calls)  # one point is no sweep
+
+
+# ---- what a GPU needs ------------------------------------------------------------------------------------------------
+
+
+def of_rl(script: Path, tmp_path: Path, **variables: str) -> DictConfig:
+    """The composed config of a script of DF's reinforcement learning."""
+    given = arguments(f"examples/{script}", tmp_path, **variables)
+    module = "recipe.df.main_repair" if "repair_rl" in str(script) else "recipe.df.main_df"
+    return composed(*overrides(given, module), name="repair_trainer" if "repair" in module else "df_trainer")
+
+
+OURS = [script for script in SCRIPTS if str(script).startswith(("df_", "repair_rl"))]
+
+
+@pytest.mark.parametrize("script", OURS, ids=str)
+@pytest.mark.parametrize("variables", [{}, {"MAX_PROMPT": "9000"}, {"MAX_RESPONSE": "4000"}], ids=str)
+def test_engines_make_room_for_what_is_asked_and_no_more(script: Path, variables: dict, tmp_path: Path) -> None:
+    """Without a limit vLLM takes the model's longest context, up to 262,144 tokens, and a video as long."""
+    config = of_rl(script, tmp_path, **variables)
+    rollout, wanted = config.actor_rollout_ref.rollout, config.data.max_prompt_length + config.data.max_response_length
+    assert wanted <= rollout.max_model_len <= wanted + 4096
+    assert rollout.engine_kwargs.vllm.limit_mm_per_prompt == {"image": 8, "video": 0}
+    assert config.trainer.max_actor_ckpt_to_keep == 3
+
+
+@pytest.mark.parametrize("script", OURS, ids=str)
+def test_workers_that_process_pictures_grow_with_the_gpus(script: Path, tmp_path: Path) -> None:
+    for variables in ({}, {"GPUS": "4"}, {"NNODES": "2"}, {"GPUS": "4", "NNODES": "2"}):
+        config = of_rl(script, tmp_path, **variables)
+        gpus = config.trainer.nnodes * config.trainer.n_gpus_per_node
+        if len(variables) == 1 and (config.trainer.n_gpus_per_node, config.trainer.nnodes) not in (
+            (8, 2),
+            (4, 1),
+            (8, 4),
+        ):
+            continue  # a file of another size than one node of 8: give both variables
+        assert config.actor_rollout_ref.rollout.agent.num_workers == config.reward.num_workers == 4 * gpus, variables
+
+
+def test_the_critics_token_limit_follows(tmp_path: Path) -> None:
+    config = of_rl(Path("df_ppo_trainer/run_qwen2_5_vl_7b_fsdp.sh"), tmp_path, TOKENS_PER_GPU="1234")
+    assert config.critic.ppo_infer_max_token_len_per_gpu == config.critic.ppo_max_token_len_per_gpu == 1234
+
+
+def test_logs_reach_processes_of_a_ray_that_is_up(tmp_path: Path) -> None:
+    config = of_rl(Path("df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh"), tmp_path)
+    variables = config.ray_kwargs.ray_init.runtime_env.env_vars
+    assert Path(variables.VERL_FILE_LOGGER_PATH).is_absolute() and Path(variables.TENSORBOARD_DIR).is_absolute()
+    assert Path(config.trainer.default_local_dir).is_absolute()
+
+
+def test_several_nodes_without_a_meeting_point_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        arguments(SFT, tmp_path, NNODES="2")
+    assert "set MASTER_ADDR to the first node's address" in refused.value.stderr
+    assert "--master-addr=10.0.0.1" in arguments(SFT, tmp_path, NNODES="2", MASTER_ADDR="10.0.0.1")

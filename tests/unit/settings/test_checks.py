@@ -144,6 +144,7 @@ GATED = {"df.gate.normalizer": "gated"}
         ({"algorithm.rollout_correction.bypass_mode": True}, "use df.group.mode=gate_only"),
         ({"actor_rollout_ref.rollout.enable_rollout_routing_replay": True}, "use df.group.mode=gate_only"),
         ({"distillation.enabled": True}, "distillation.enabled=True"),
+        ({"actor_rollout_ref.rollout.max_model_len": 1000}, "a prompt and a response can have 1024 tokens together"),
         ({"algorithm.use_kl_in_reward": True}, "use actor_rollout_ref.actor.use_kl_loss=True, which is not gated"),
         ({"actor_rollout_ref.rollout.full_determinism": True}, "set df.repair.rollout.full_determinism=False"),
         (
