@@ -81,7 +81,9 @@ def test_a_batch_without_a_correct_rollout_is_skipped(pairs: Run) -> None:
 def test_pairs_are_trained_on_in_as_many_steps_as_ever(pairs: Run, step: int) -> None:
     values = pairs.metrics[step]
     assert values["df/skipped_steps"] == 0 and values["actor/grad_norm"] > 0
-    assert values["df/rows/error"] >= values["df/rows/repair"] > 0 and values["df/rows/correct"] == 0
+    assert values["df/rows/error"] >= values["df/rows/repair"] > 0
+    # right rollouts stay in groups of which nothing could be repaired
+    assert values["df/rows/correct"] == 0 or values["df/infeasible"] > 0
     assert values["df/mini_batches"] == 2
 
 
