@@ -4,28 +4,11 @@
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 _Record = TypeVar("_Record")
-
-
-def compact_line(version: int, content: dict[str, Any]) -> str:
-    """`content` behind its schema version, as one line without the line break. Raises: ValueError for NaN, infinity."""
-    versioned = {"schema_version": version, **content}
-    return json.dumps(versioned, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def versioned_object(line: str, version: int, what: str) -> dict[str, Any]:
-    """The object of a line, without its schema version.
-
-    Raises:
-        ValueError: no JSON, no object (the message begins with `what`), or another version.
-    """
-    content = json_object(line, what)
-    take_version(content, version)
-    return content
 
 
 def json_object(text: str, what: str) -> dict[str, Any]:
@@ -41,14 +24,6 @@ def take_version(content: dict[str, Any], version: int) -> None:
     found = content.pop("schema_version", None)
     if found != version:
         raise ValueError(f"schema_version is {found!r}, this reader knows {version}")
-
-
-def check_names(content: dict[str, Any], names: Iterable[str]) -> None:
-    """Raise ValueError unless the keys of `content` are exactly `names`."""
-    names = set(names)
-    missing, unknown = sorted(names - content.keys()), sorted(content.keys() - names)
-    if missing or unknown:
-        raise ValueError(f"missing keys {missing}, unknown keys {unknown}")
 
 
 def read_lines(path: Path, parse: Callable[[str], _Record]) -> Iterator[tuple[int, _Record]]:
