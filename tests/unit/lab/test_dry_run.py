@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.launch_support import ROOT, arguments
 from verl_df.cli import main
-from verl_df.lab.dry_run.memory import estimate
+from verl_df.lab.dry_run.memory import check_memory, estimate
 from verl_df.lab.dry_run.models import KNOWN_MODELS, ModelSizes, model_sizes
 from verl_df.lab.dry_run.report import describe
 from verl_df.lab.dry_run.run import dry_run
@@ -36,6 +36,7 @@ RUN = RunSizes(
     response=500,
     update_tokens=2000,
     log_prob_tokens=4000,
+    longest=1500,
     memory_share=0.5,
     offload=True,
     lora=False,
@@ -167,12 +168,30 @@ def test_memory_by_hand() -> None:
     assert memory.resident == 0 and memory.engine == pytest.approx(1.0)
     # 5 GB for vLLM less 1 GB of weights; a token takes 2 x 10 layers x 2 heads x 100 x 2 bytes, halved by two GPUs
     assert memory.responses == int(4e9 / (4000 * 1500))
-    # 16 GB of states, and the repair model's weights in each of two engines
-    assert memory.host == pytest.approx(16 + 2 * 2)
+    # 16 GB of states, and the repair model's weights in each of two engines, in pinned memory
+    assert memory.host == pytest.approx(1.85 * (16 + 2 * 2))
+    # with adapters the policy's engines keep their weights, too; the states are the weights in float32
+    assert estimate(replace(RUN, lora=True), MODEL, gpu=10).host == pytest.approx(1.85 * (4 + 2 * 2 * 2))
     assert estimate(replace(RUN, offload=False), MODEL, gpu=10).resident == pytest.approx(4.0)
     assert estimate(replace(RUN, critic=True), MODEL, gpu=10).update == pytest.approx(8.0)
     assert estimate(replace(RUN, lora=True), MODEL, gpu=10).update == pytest.approx(1.0)
     assert estimate(RUN, MODEL, gpu=1).responses == 0  # the weights alone do not fit
+
+
+def test_a_sequence_that_vllm_cannot_hold_is_refused_with_the_number() -> None:
+    check_memory(replace(RUN, longest=1_000_000), MODEL, gpu=10)  # 4 GB for 4000 bytes a token, as above
+    with pytest.raises(ConfigError, match=r"1,000,001 tokens take 4.0 GB of each GPU, and 4.0 GB are left"):
+        check_memory(replace(RUN, longest=1_000_001), MODEL, gpu=10)
+    with pytest.raises(ConfigError, match=f"max_model_len=None: .* of {MODEL.context:,} tokens"):
+        check_memory(replace(RUN, longest=None), replace(MODEL, layers=100_000), gpu=10)
+
+
+def test_qwen3_vl_without_a_limit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Its context is 262,144 tokens, and vLLM would find that out after minutes."""
+    unlimited = "actor_rollout_ref.rollout.max_model_len=null"
+    given = arguments("examples/df_gspo_trainer/run_qwen3_vl_8b_fsdp.sh", tmp_path, unlimited, DRY_RUN="1")
+    assert main(given[2:]) == 1
+    assert "one sequence of 262,144 tokens take 38.7 GB of each GPU, and 30.5 GB are left" in capsys.readouterr().err
 
 
 def test_what_is_said_of_a_run() -> None:

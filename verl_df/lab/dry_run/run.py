@@ -19,7 +19,7 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from recipe.df import main_df, main_repair
 from recipe.df.main_df import CONFIG_FOLDER
 from verl_df import plugin
-from verl_df.lab.dry_run.memory import GB, state_bytes
+from verl_df.lab.dry_run.memory import GB, check_memory, state_bytes
 from verl_df.lab.dry_run.models import model_sizes
 from verl_df.lab.dry_run.report import describe
 from verl_df.lab.dry_run.sizes import check_sizes, run_sizes
@@ -100,6 +100,7 @@ def _checked(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
         omega_conf_to_dataclass(config.actor_rollout_ref.model)  # loads tokenizer and processor
     run = run_sizes(config, critic)
     check_sizes(run, sizes)
+    check_memory(run, sizes, gpu)
     return lines + describe(run, sizes, gpu)
 
 

@@ -21,6 +21,7 @@ class RunSizes:
         tensor_parallel: GPUs of a vLLM replica.
         prompt, response: limits in tokens.
         update_tokens, log_prob_tokens: of a micro-batch on a GPU; None without dynamic batches.
+        longest: sequence for which vLLM makes room, in tokens; None: the model's longest.
         memory_share: share of a GPU that vLLM takes.
         offload: whether the states leave the GPU during rollout.
         lora, critic: whether the run has them.
@@ -39,6 +40,7 @@ class RunSizes:
     response: int
     update_tokens: int | None
     log_prob_tokens: int | None
+    longest: int | None
     memory_share: float
     offload: bool
     lora: bool
@@ -68,6 +70,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
         response=response,
         update_tokens=actor.ppo_max_token_len_per_gpu if dynamic else None,
         log_prob_tokens=rollout.log_prob_max_token_len_per_gpu if rollout.log_prob_use_dynamic_bsz else None,
+        longest=rollout.max_model_len,
         memory_share=rollout.gpu_memory_utilization,
         offload=actor.fsdp_config.param_offload and actor.fsdp_config.optimizer_offload,
         lora=config.actor_rollout_ref.model.lora_rank > 0,
