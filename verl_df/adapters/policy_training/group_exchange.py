@@ -14,6 +14,7 @@ import numpy as np
 import ray
 import torch
 from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError
 from tensordict import TensorDict
 from verl import DataProto
 from verl.workers.rollout.llm_server import LLMServerClient
@@ -114,7 +115,7 @@ def ask_workers(
         one answer for each row, in the order of `rows`.
 
     Raises:
-        ray.exceptions.GetTimeoutError: they took longer than `timeout`.
+        TimeoutError: they took longer than `timeout`.
     """
     column = np.empty(len(rows), dtype=object)
     column[:] = rows
@@ -128,7 +129,14 @@ def ask_workers(
         worker.compute_score_batch.remote(data.select_idxs(share))
         for worker, share in zip(workers, shares, strict=False)
     ]
+    try:
+        of_workers = ray.get(calls, timeout=timeout)
+    except GetTimeoutError as error:
+        raise TimeoutError(
+            f"the repairs of a batch of {len(rows)} prompts took longer than {timeout:.0f} s, twice "
+            "df.repair.timeout_s: raise it, or look at the repair engine, which may have died"
+        ) from error
     answers: dict[int, GroupAnswer] = {}
-    for share, answer in zip(shares, ray.get(calls, timeout=timeout), strict=True):
+    for share, answer in zip(shares, of_workers, strict=True):
         answers.update(zip(share, (item[GROUP] for item in answer), strict=True))
     return [answers[position] for position in range(len(rows))]

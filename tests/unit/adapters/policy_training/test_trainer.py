@@ -11,6 +11,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 from PIL import Image
+from ray.exceptions import GetTimeoutError
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl import DataProto
@@ -495,6 +496,17 @@ def test_the_answer_of_the_reward_workers_has_a_time_limit(queue, tmp_path, monk
     monkeypatch.setattr(group_exchange.ray, "get", lambda calls, timeout: limits.append(timeout) or calls)
     one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
     assert limits == [60.0]
+
+
+def test_repairs_that_take_too_long_name_the_key(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE, "df.repair.timeout_s=30"), tmp_path, monkeypatch)
+
+    def late(calls: list, timeout: float) -> list:
+        raise GetTimeoutError("Get timed out")
+
+    monkeypatch.setattr(group_exchange.ray, "get", late)
+    with pytest.raises(TimeoutError, match="of 1 prompts took longer than 60 s, twice df.repair.timeout_s: raise it"):
+        one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
 
 
 def test_the_memory_queue_is_a_tensordict_like_the_real_one(queue) -> None:
