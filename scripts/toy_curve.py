@@ -28,7 +28,7 @@ def draw(out: Path) -> None:
     for name, colour in COLOURS.items():
         *means, seeds = (list(map(float, re.findall(r"[\d.]+", cell))) for cell in table[name])
         axes.plot(steps, [mean for (mean,) in means], color=colour, marker="o", markersize=4, label=f"{name}, mean")
-        axes.scatter([steps[-1] + 0.4] * len(seeds), seeds, color=colour, s=12, alpha=0.6, label="its three seeds")
+        axes.scatter([steps[-1] + 0.4] * len(seeds), seeds, color=colour, s=12, alpha=0.6, label="its seeds")
     axes.set_xticks(steps)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
