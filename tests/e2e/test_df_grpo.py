@@ -50,9 +50,8 @@ def test_gate_is_the_mask_and_repairs_are_right(run: Run) -> None:
         assert any(record.error.mask) and any(record.repair.mask) and record.edit_distance >= 1
         assert all((run.folder / "images" / name).is_file() for name in record.images) and record.images
     for record in (record for record in records if record.repair is None):
-        # df.group.on_infeasible=keep; an error that is alone in its group is not trained on
-        siblings = [other for other in records if (other.step, other.uid) == (record.step, record.uid)]
-        assert set(record.error.gate) == {1.0 if len(siblings) > 1 else 0.0}
+        # df.group.on_infeasible=keep, and df.group.on_no_repair=sampled_group where nothing was repaired
+        assert set(record.error.gate) == {1.0}
 
 
 def test_repaired_rows_are_trained_on_under_the_policy(run: Run) -> None:
