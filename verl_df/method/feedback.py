@@ -148,6 +148,8 @@ class Models:
         decode: token ids -> text without special tokens.
         steps: token ids -> int [T] step numbers.
         true_errors: token ids -> bool [T] of the truly wrong tokens, or None where unknown.
+        candidates: (y, its group) -> candidates that take the place of the repair model's, or None: ask the model.
+        regate: (members, truths by key) -> the same members with other gates.
     """
 
     repair: Callable[[str, str], Awaitable[Sequence[RepairSample]]]
@@ -155,6 +157,10 @@ class Models:
     decode: Callable[[Sequence[int]], str]
     steps: Callable[[Sequence[int]], np.ndarray]
     true_errors: Callable[[Sequence[int]], Any]
+    candidates: Callable[[Rollout, GroupPlan], Sequence[RepairSample] | None] = lambda rollout, plan: None
+    regate: Callable[[Sequence[GroupMember], Mapping[str, np.ndarray]], Sequence[GroupMember]] = (
+        lambda members, truths: members
+    )
 
 
 @dataclass(frozen=True)
@@ -203,7 +209,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         rng=random.Random(request.seed),
     )
     reference = _reference_text(plan, models)
-    attempts = await asyncio.gather(*(_attempt(rollout, reference, config, models) for rollout in plan.to_repair))
+    attempts = await asyncio.gather(*(_attempt(rollout, plan, reference, config, models) for rollout in plan.to_repair))
     repairs, rewards = {}, {}
     for attempt in attempts:
         chosen = attempt.selection.chosen
@@ -214,7 +220,8 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
     group_of_one = _is_group_of_one(members, request, config.group.mode)
     members = () if group_of_one else members
     known = {attempt.rollout.key: models.true_errors(attempt.rollout.token_ids) for attempt in attempts}
-    truths = {key: truth for key, truth in known.items() if truth is not None}
+    truths = {key: np.asarray(truth, dtype=bool) for key, truth in known.items() if truth is not None}
+    members = tuple(models.regate(members, truths))
     outcome = summarize_group(
         plan,
         {attempt.rollout.key: attempt.selection for attempt in attempts},
@@ -229,11 +236,15 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
     return GroupResult(request.uid, members, rewards, outcome, reached)
 
 
-async def _attempt(rollout: Rollout, reference: str, config: FeedbackConfig, models: Models) -> _Attempt:
-    try:
-        samples = await models.repair(models.decode(rollout.token_ids), reference)
-    except PromptTooLong:
-        return _Attempt(rollout, (), (), no_candidates(Rejection.PROMPT_TOO_LONG), 0.0)
+async def _attempt(
+    rollout: Rollout, plan: GroupPlan, reference: str, config: FeedbackConfig, models: Models
+) -> _Attempt:
+    samples = models.candidates(rollout, plan)
+    if samples is None:
+        try:
+            samples = await models.repair(models.decode(rollout.token_ids), reference)
+        except PromptTooLong:
+            return _Attempt(rollout, (), (), no_candidates(Rejection.PROMPT_TOO_LONG), 0.0)
     judged = await asyncio.gather(*(_judge(sample, models) for sample in samples))
     candidates = tuple(candidate for candidate, _ in judged)
     start = time.perf_counter()

@@ -38,8 +38,9 @@ class GroupOutcome:
 
     edit_ratios: of each repair, A_edit/|y|. error_densities, repair_densities: share of a member's trainable tokens
     with a gate above 0, members of repaired pairs only. empty_masks: such members whose gate is 0 on every token.
-    rejections: of the `n_candidates` candidates, by reason. truth: None where the task knows no true mask. rows_error,
-    rows_repair, rows_correct: members of the optimised group by kind. alignment_seconds: choosing and aligning;
+    rejections: of the `n_candidates` candidates, by reason. truth: None where the task knows no true mask;
+    n_truth_known: erroneous rollouts, of those asked for, whose true mask is known. rows_error, rows_repair,
+    rows_correct: members of the optimised group by kind. alignment_seconds: choosing and aligning;
     seconds: from the group's arrival to its optimised form.
     """
 
@@ -62,6 +63,7 @@ class GroupOutcome:
     n_candidates: int = 0
     rejections: Counter[Rejection] = field(default_factory=Counter)
     truth: MaskTruth | None = None
+    n_truth_known: int = 0
     rows_error: int = 0
     rows_repair: int = 0
     rows_correct: int = 0
@@ -83,6 +85,7 @@ _COUNTS: dict[str, Callable[[GroupOutcome], float]] = {
     "df/groups_of_one": lambda group: group.group_of_one,
     "df/candidates": lambda group: group.n_candidates,
     "df/empty_masks": lambda group: group.empty_masks,
+    "df/truth_known": lambda group: group.n_truth_known,
     "df/rows/error": lambda group: group.rows_error,
     "df/rows/repair": lambda group: group.rows_repair,
     "df/rows/correct": lambda group: group.rows_correct,
@@ -142,6 +145,7 @@ def summarize_group(
         n_candidates=len(reasons),
         rejections=Counter(reason for reason in reasons if reason is not None),
         truth=sum(known, MaskTruth()) if known else None,
+        n_truth_known=len(truth),
         rows_error=sum(z.kind is MemberKind.ERROR for z in members),
         rows_repair=sum(z.kind is MemberKind.REPAIR for z in members),
         rows_correct=sum(z.kind is MemberKind.CORRECT for z in members),

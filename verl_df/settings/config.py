@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
+from verl_df.controls.settings import ControlConfig
 from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
 from verl_df.judges.llm_judge import JudgeConfig
 from verl_df.method.alignment import AlignmentConfig
@@ -106,10 +107,12 @@ class TruthConfig:
     Attributes:
         path: module of the function, `pkg://package.module` or a file; null: masks are not scored.
         name: the function: (token_ids, extra_info, tokenizer) -> bool [T] or None where the truth is not defined.
+        repair_name: with the same arguments -> token ids of the exact repair, or None; for `df.control` only.
     """
 
     path: str | None = None
     name: str = "error_mask"
+    repair_name: str = "exact_repair_ids"
 
 
 @checked
@@ -151,6 +154,7 @@ class DFConfig:
         gate: how a mask becomes a gate.
         judge: the LLM judge, for `reward_manager: df_judge`.
         truth: optional ground truth of which tokens are wrong.
+        control: replaces one part of the method, for an experiment.
         log: what a run leaves on disk.
         check: checks of the data before Ray starts.
     """
@@ -163,6 +167,7 @@ class DFConfig:
     gate: GateConfig = field(default_factory=GateConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     truth: TruthConfig = field(default_factory=TruthConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
 

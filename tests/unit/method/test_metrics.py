@@ -97,6 +97,7 @@ def test_aggregate_by_hand():
             "df/mask_truth/precision": 4 / 6,
             "df/mask_truth/recall": 4 / 6,
             "df/mask_truth/f1": 4 / 6,
+            "df/truth_known": 0,
             "df/rows/error": 4,
             "df/rows/repair": 3,
             "df/rows/correct": 3,
@@ -171,6 +172,7 @@ def test_outcome_of_a_whole_group():
         n_candidates=4,
         rejections=Counter({Rejection.EMPTY: 1, Rejection.WRONG: 2}),
         truth=MaskTruth(tp=1, fp=0, fn=1),  # b has no mask and does not count
+        n_truth_known=2,
         rows_error=3,
         rows_repair=1,
         alignment_seconds=0.5,

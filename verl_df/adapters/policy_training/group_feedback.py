@@ -2,7 +2,7 @@
 """Repairs for whole groups, in verl's reward workers, where responses are judged side by side and off the trainer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,12 @@ from verl.workers.rollout.llm_server import LLMServerClient
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
 from verl_df.adapters.policy_training.repair_client import RepairModel
 from verl_df.adapters.reward_request import score_request, task_reward
+from verl_df.controls.gates import control_gates
+from verl_df.controls.repairs import control_candidates
+from verl_df.controls.settings import USES_EXACT_REPAIR
 from verl_df.method.feedback import FeedbackConfig, Judgement, Models, RepairSample, difference_feedback
 from verl_df.method.gates import split_steps
+from verl_df.method.group import GroupMember, GroupPlan, Rollout
 from verl_df.prompts import load_template
 from verl_df.prompts.messages import repair_messages
 from verl_df.settings.config import DFConfig
@@ -35,6 +39,8 @@ class GroupFeedback:
         self._df, self._tokenizer, self._score = df, tokenizer, score
         truth = df.truth
         self._true_errors = load_extern_object(truth.path, truth.name) if truth.path else None
+        uses_exact = df.control.kind in USES_EXACT_REPAIR
+        self._exact_repair: Any = load_extern_object(truth.path, truth.repair_name) if uses_exact else None
         self._template = load_template(Path(df.repair.prompt_template)) if df.repair.prompt_template else None
         self._repair_model: RepairModel | None = None
 
@@ -52,6 +58,8 @@ class GroupFeedback:
             decode=partial(self._tokenizer.decode, skip_special_tokens=True),
             steps=self._steps,
             true_errors=partial(self._truth, row.columns["extra_info"]),
+            candidates=partial(self._candidates, row.columns["extra_info"]),
+            regate=partial(self._regate, row.request.seed),
         )
         df = self._df
         config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated, df.repair.reward_threshold)
@@ -72,3 +80,14 @@ class GroupFeedback:
 
     def _truth(self, extra_info: dict[str, Any], token_ids: Sequence[int]) -> np.ndarray | None:
         return None if self._true_errors is None else self._true_errors(token_ids, extra_info, self._tokenizer)
+
+    def _candidates(self, extra_info: dict[str, Any], rollout: Rollout, plan: GroupPlan) -> list[RepairSample] | None:
+        def exact(token_ids: Sequence[int]) -> Sequence[int] | None:
+            return self._exact_repair(token_ids, extra_info, self._tokenizer)
+
+        return control_candidates(self._df.control.kind, rollout, plan, exact)
+
+    def _regate(
+        self, seed: str, members: Sequence[GroupMember], truths: Mapping[str, np.ndarray]
+    ) -> tuple[GroupMember, ...]:
+        return control_gates(members, self._df.control, seed=seed, truths=truths)

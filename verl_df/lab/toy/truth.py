@@ -68,11 +68,21 @@ def error_mask(
         The mask, or None when the response is not well-formed. The end token is never wrong by itself.
     """
     ids = list(token_ids)
-    text = tokenizer.decode(ids, skip_special_tokens=True)
-    repaired = exact_repair(text, extra_info)
+    repaired = exact_repair_ids(ids, extra_info, tokenizer)
     if repaired is None:
         return None
-    target = tokenizer.encode(repaired, add_special_tokens=False)
-    if ids and ids[-1] == tokenizer.convert_tokens_to_ids(END_TOKEN):
-        target.append(ids[-1])
-    return align(ids, target).error_mask
+    end = tokenizer.convert_tokens_to_ids(END_TOKEN)
+    return align(ids, repaired if ids and ids[-1] == end else repaired[:-1]).error_mask
+
+
+def exact_repair_ids(
+    token_ids: Sequence[int], extra_info: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> list[int] | None:
+    """The exact repair y* as token ids with the end token; None when the response is not well-formed.
+
+    The arguments are those of `error_mask`.
+    """
+    repaired = exact_repair(tokenizer.decode(list(token_ids), skip_special_tokens=True), extra_info)
+    if repaired is None:
+        return None
+    return [*tokenizer.encode(repaired, add_special_tokens=False), tokenizer.convert_tokens_to_ids(END_TOKEN)]

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a control of the experiment needs."""
+
+from verl_df.controls.settings import USES_TRUTH, Control
+from verl_df.method.group import GroupMode
+from verl_df.settings.config import ConfigError, DFConfig
+
+
+def check_control(df: DFConfig) -> None:
+    """Refuse a control that could change nothing.
+
+    Raises:
+        ConfigError: it replaces a part that is switched off, or needs a truth that is not there.
+    """
+    kind = df.control.kind
+    if kind is not Control.OFF and df.group.mode is GroupMode.OFF:
+        raise ConfigError(f"df.control.kind={kind} replaces a part of DF, which df.group.mode=off switches off")
+    if kind in USES_TRUTH and not df.truth.path:
+        raise ConfigError(f"df.control.kind={kind} needs to know which tokens are wrong: set df.truth.path")
