@@ -21,7 +21,7 @@ from verl_df.io.validation import did_you_mean, nearest
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
-from verl_df.settings.control_checks import check_control
+from verl_df.settings.control_checks import check_control, check_weight
 from verl_df.settings.endpoint_checks import check_judge
 from verl_df.settings.objectives import (
     ESTIMATORS,
@@ -93,6 +93,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     _check_mini_batches(config, df)
     check_control(df)
+    check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
     alone = df.group.mode == "gate_only" and df.group.on_no_correct == "annotated_answer"
     if df.group.mode != "off" and rollout.n < 2 and not alone:
         raise ConfigError(

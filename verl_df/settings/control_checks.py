@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a control of the experiment needs."""
+"""What a control of the experiment, or another method's weights, need."""
 
 from verl_df.controls.settings import USES_TRUTH, Control
 from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
+from verl_df.token_weights.settings import WeightKind
 
 
 def check_control(df: DFConfig) -> None:
@@ -17,3 +18,20 @@ def check_control(df: DFConfig) -> None:
         raise ConfigError(f"df.control.kind={kind} replaces a part of DF, which df.group.mode=off switches off")
     if kind in USES_TRUTH and not df.truth.path:
         raise ConfigError(f"df.control.kind={kind} needs to know which tokens are wrong: set df.truth.path")
+
+
+def check_weight(df: DFConfig, bypass: bool) -> None:
+    """Refuse weights without the columns that they are computed from.
+
+    Args:
+        df: the `df:` block.
+        bypass: verl's `algorithm.rollout_correction.bypass_mode`, in which the policy makes no pass over its rollouts.
+
+    Raises:
+        ConfigError: there is no entropy, and the log-probabilities are the engine's.
+    """
+    if bypass and df.weight.kind is not WeightKind.OFF:
+        raise ConfigError(
+            f"df.weight.kind={df.weight.kind} needs the policy's own log-probabilities and entropies: set "
+            "algorithm.rollout_correction.bypass_mode=False"
+        )

@@ -5,7 +5,7 @@ import pytest
 
 from verl_df.controls.settings import USES_TRUTH, Control
 from verl_df.settings.config import ConfigError, load_df_config
-from verl_df.settings.control_checks import check_control
+from verl_df.settings.control_checks import check_control, check_weight
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Control if kind is not Control.OFF])
@@ -23,3 +23,11 @@ def test_only_controls_with_a_truth_need_one(kind: Control) -> None:
     else:
         check_control(df)
     check_control(load_df_config({"control": {"kind": kind}, "truth": {"path": "pkg://verl_df.lab.toy.truth"}}))
+
+
+def test_weights_need_a_pass_of_the_policy() -> None:
+    weighted = load_df_config({"weight": {"kind": "entropy"}})
+    with pytest.raises(ConfigError, match="set algorithm.rollout_correction.bypass_mode=False"):
+        check_weight(weighted, bypass=True)
+    check_weight(weighted, bypass=False)
+    check_weight(load_df_config({}), bypass=True)

@@ -72,6 +72,13 @@ def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
     ]
 
 
+def read_task_rewards(batch: KVBatchMeta) -> list[float]:
+    """r_task of every row, repairs and padding rows included."""
+    return [
+        _task_reward(fields) for fields in _fetch(batch.partition_id, batch.keys, ("extra_fields",))["extra_fields"]
+    ]
+
+
 def _fetch(partition_id: str, keys: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, list]:
     """Columns of these rows, each as one entry a row. A row cut out of a batch cuts every column anew, 4 ms each."""
     data = tq.kv_batch_get(

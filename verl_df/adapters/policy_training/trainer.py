@@ -11,6 +11,7 @@ import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
+from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
@@ -33,6 +34,7 @@ from verl_df.adapters.policy_training.rows import (
     is_repair_key,
     put_constant_gates,
     read_prompts,
+    read_task_rewards,
     refuse_several_outputs,
     write_groups,
 )
@@ -44,6 +46,9 @@ from verl_df.method.metrics import aggregate
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
 from verl_df.method.weights import prompt_weights
 from verl_df.settings.config import load_df_config
+from verl_df.token_weights.columns import TokenColumns
+from verl_df.token_weights.settings import WeightKind
+from verl_df.token_weights.weigh import token_weights, weight_metrics
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
@@ -228,6 +233,11 @@ class DFTrainer(PPOTrainerSync):
             normalizer=self.df.gate.normalizer,
             loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
         )
+        if self.df.weight.kind is not WeightKind.OFF:
+            columns = self._token_columns(batch, data)
+            of_tokens = token_weights(columns, self.df.weight, step=self.global_steps)
+            metrics.update(weight_metrics(of_tokens, columns.mask))
+            weights = weights * of_tokens
         if self._weighs_prompts:
             weights = weights * prompt_weights(self._uids(batch))
         values = data["values"] if self.use_critic else None
@@ -236,6 +246,18 @@ class DFTrainer(PPOTrainerSync):
         if self._uses_repairs:
             self._look_at_errors(batch, metrics)
         return batch
+
+    def _token_columns(self, batch: KVBatchMeta, data: TensorDict) -> TokenColumns:
+        uids = self._uids(batch)
+        trained = np.array([uid is not None for uid in uids])
+        r_task = np.array(read_task_rewards(batch))
+        return TokenColumns(
+            log_probs=data["old_log_probs"].float().numpy(),
+            entropy=data["entropy"].float().numpy(),
+            mask=data["response_mask"].bool().numpy() & trained[:, None],
+            right=r_task >= self.df.group.reward_threshold,
+            uids=uids,
+        )
 
     @property
     def _weighs_prompts(self) -> bool:

@@ -30,6 +30,7 @@ from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.method.feedback import RepairSample
 from verl_df.method.records import PAIRS
 from verl_df.settings.objectives import ESTIMATORS, gated
+from verl_df.token_weights.settings import WeightKind
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
 RIGHT, WRONG = "two and two make four", "two and two make five"
@@ -463,6 +464,30 @@ def test_prompts_weigh_the_same_under_a_mean_over_sequences(queue, tmp_path, mon
     of_pair, of_three = 0.5 / 0.5**0.5, 0.5 / 0.3**0.5  # rewards 0 and 1, half of each
     largest = [max(abs(value) for value in line) for line in column(queue, ["u_1_0", "v_1_0"], "advantages")]
     assert largest == pytest.approx([factors[0] * of_pair, factors[1] * of_three], rel=1e-4)
+
+
+NEUTRAL = {
+    WeightKind.LOW_PROBABILITY: "df.weight.strength=0",
+    WeightKind.HIGH_PROBABILITY: "df.weight.strength=0",
+    WeightKind.ENTROPY: "df.weight.strength=0",
+    WeightKind.TOP_ENTROPY: "df.weight.share=1",
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WeightKind if kind is not WeightKind.OFF])
+@pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
+def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monkeypatch, kind, mode) -> None:
+    def advantages(*overrides: str) -> list[list[float]]:
+        one = made(composed(*BASE, f"df.group.mode={mode}", *overrides), tmp_path, monkeypatch, dp_size=3)
+        batch = one._balance_batch(sampled(queue, UNEQUAL), {})
+        with_log_probs(queue, batch.keys)
+        one._compute_advantage(batch, {})
+        return column(queue, batch.keys, "advantages")
+
+    plain, neutral = advantages(), advantages(f"df.weight.kind={kind}", NEUTRAL[kind])
+    assert neutral == plain
+    weighted = advantages(f"df.weight.kind={kind}")
+    assert weighted != plain or kind is WeightKind.ENTROPY  # all tokens of this batch are equally uncertain
 
 
 @pytest.mark.parametrize("clamp", [False, True])
