@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field, is_dataclass
 from enum import StrEnum
 from functools import wraps
-from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, GetCoreSchemaHandler, Strict, ValidationError
 from pydantic.dataclasses import dataclass
@@ -107,6 +107,9 @@ def annotation_at(kind: type, path: Sequence[str | int]) -> Any:
     """The type of what lies at a path of keys below the dataclass `kind`; None inside a value whose keys are free."""
     found: Any = kind
     for part in path:
+        if get_origin(found) is dict:  # the keys are free, the values are not
+            found = get_args(found)[1]
+            continue
         block = block_of(found)
         found = block and get_type_hints(block).get(str(part))
     return found

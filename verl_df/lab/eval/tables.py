@@ -9,13 +9,10 @@ from verl_df.lab.command_line import check_unique
 from verl_df.lab.eval.benchmarks import title
 from verl_df.lab.eval.figures import Cell, Run, cell, data_of, figure_name, ks
 from verl_df.lab.eval.plots import accuracy_chart
+from verl_df.lab.latex import PLUS_MINUS, latex_table
 from verl_df.lab.markdown import markdown_table
 
 Rows = Mapping[str, Mapping[str, Cell | None]]
-_LATEX = str.maketrans(
-    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {sign: f"\\{sign}" for sign in "&%$#_{}"}
-)
 _OVER = {
     "seeds": "over the seeds' means (with few seeds too narrow)",
     "problems": "over problems, each problem's mean over the seeds",
@@ -69,15 +66,9 @@ def _markdown(rows: Rows, data: Sequence[str], interval: str) -> str:
 
 
 def _latex(rows: Rows, data: Sequence[str], interval: str, k: int) -> str:
-    caption = "" if k == 1 else f"% {figure_name(k)}\n"
-    lines = [["Model", *map(title, data)]]
-    lines += [[name, *(_text(row[one], interval, r"$\pm$") for one in data)] for name, row in rows.items()]
-    escaped = [" & ".join(text if r"$\pm$" in text else text.translate(_LATEX) for text in line) for line in lines]
-    head, *body = (f"{line} \\\\\n" for line in escaped)
-    return (
-        f"{caption}\\begin{{tabular}}{{l{'c' * len(data)}}}\n\\toprule\n{head}\\midrule\n{''.join(body)}\\bottomrule\n"
-        "\\end{tabular}\n"
-    )
+    lines = [[name, *(_text(row[one], interval, PLUS_MINUS) for one in data)] for name, row in rows.items()]
+    comment = "" if k == 1 else figure_name(k)
+    return latex_table(["Model", *map(title, data)], lines, align="c", comment=comment)
 
 
 def _text(one: Cell | None, interval: str, plus_minus: str) -> str:

@@ -33,5 +33,6 @@ def test_ground_truth_may_be_a_number():
 
 
 def test_boxed_is_reported_apart_from_right():
-    assert compute_score("verl_df/toy", "\\boxed{9}", "3") == {"score": 0.0, "acc": 0.0, "boxed": 1.0}
+    scored = compute_score("verl_df/toy", "\\boxed{9}", "3", {"split": "rl_val", "index": 7})
+    assert scored == {"score": 0.0, "acc": 0.0, "boxed": 1.0, "problem": "rl_val/7"}
     assert boxed_answer("none") is None

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A study through its command, with a launch script that trains nothing."""
+
+import fcntl
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from verl_df.cli import main
+from verl_df.lab.study.results import RESULTS
+from verl_df.lab.study.settings import read_study, runs_of
+
+# Writes what verl leaves: two validations of four problems, and the metrics. BROKEN makes it fail.
+SCRIPT = """
+set -eu
+echo "$OUT $*" >>"$LOG"
+[[ -z "${BROKEN:-}" || ! -e "$BROKEN" ]] || exit 3
+for last in "$@"; do :; done
+seed=$(printf '%s\\n' "$@" | sed -n 's/^data.seed=//p')
+folder=${last#trainer.validation_data_dir=}
+mkdir -p "$folder"
+for step in 0 5; do
+    for problem in 3 1 2 0; do
+        right=$(( step > 0 && (problem + seed + ${BETTER:-0}) % 4 < 2 + ${BETTER:-0} ))
+        echo "{\\"problem\\": \\"p/$problem\\", \\"acc\\": $right}"
+    done >"$folder/$step.jsonl"
+done
+printf '{"step": 1, "data": {"timing_s/step": %s}}\\n' 2.0 4.0 9.0 >"$OUT/metrics.jsonl"
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "train.sh").write_text(SCRIPT)
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("BROKEN", str(tmp_path / "broken"))
+    content = {
+        "title": "A study",
+        "script": str(tmp_path / "train.sh"),
+        "reference": "df",
+        "seeds": [1, 2],
+        "env": {"ALGO": "df_grpo"},
+        "overrides": ["a=1"],
+        "arms": {"base": {"env": {"ALGO": "grpo"}}, "df": {"title": "DF_100%", "env": {"BETTER": "1"}}},
+        "worlds": {"toy": {}, "other": {"overrides": ["b=2"]}},
+    }
+    return write(tmp_path / "study.yaml", content)
+
+
+def write(path: Path, content: dict) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def started(study: Path) -> list[str]:
+    return (study.parent / "log").read_text().splitlines()
+
+
+def run(study: Path, *options: str, command: str = "run") -> int:
+    return main(["study", command, str(study), "--out", str(study.parent / "out"), *options])
+
+
+def test_runs_come_seed_by_seed_with_overrides_from_the_general_to_the_special(study: Path) -> None:
+    runs = runs_of(read_study(study))
+    assert [one.name for one in runs] == [
+        f"{world}/{arm}.{seed}" for seed in (1, 2) for world in ("toy", "other") for arm in ("base", "df")
+    ]
+    assert runs[2].overrides == ("a=1", "b=2", "data.seed=1") and runs[0].env["ALGO"] == "grpo"
+
+
+def test_a_study_trains_what_is_missing_and_nothing_twice(study: Path, capsys) -> None:
+    assert run(study, "--seed", "1") == 0
+    assert len(started(study)) == 4
+    assert run(study) == 0
+    assert len(started(study)) == 8
+    page = (study.parent / "out/study.md").read_text()
+    assert run(study, command="table") == 0
+    assert len(started(study)) == 8 and (study.parent / "out/study.md").read_text() == page
+    assert "| DF_100% | 75.0 (75.0, 75.0) |  |  |  | 75.0 |  |  | 2 | 4.0 |" in page
+    assert "| base | 50.0 (50.0, 50.0) | -25.0 [" in page
+    latex = (study.parent / "out/study.tex").read_text()
+    assert r"DF\_100\%" in latex and latex.count(r"\begin{tabular}{l" + "r" * 9 + "}") == 2
+    assert (study.parent / "out/other.svg").read_text().count("DF_100%") >= 1
+    results = list(RESULTS.read(study.parent / "out/results.jsonl"))
+    assert len(results) == 8 and results[0].right == {"0": "0000", "5": "1001"}
+    assert results[0].problems == ("p/0", "p/1", "p/2", "p/3")
+    assert (results[0].step_seconds, results[0].seconds) == (4.0, 15.0)
+
+
+def test_a_run_that_fails_is_named_and_tried_again_and_the_others_go_on(study: Path, capsys) -> None:
+    (study.parent / "broken").touch()
+    assert run(study, "--arm", "df", "--world", "toy") == 1
+    assert "error: 2 runs failed: toy/df.1, toy/df.2; the same command tries them again" in capsys.readouterr().err
+    (study.parent / "broken").unlink()
+    assert run(study, "--arm", "df", "--world", "toy") == 0
+    assert len(started(study)) == 4
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(study: Path) -> None:
+    folder = study.parent / "out/toy/df.1"
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run(study, "--world", "toy") == 0
+    assert not any("df.1" in line.split()[0] for line in started(study)) and len(started(study)) == 3
+
+
+def test_results_of_other_settings_are_not_mixed(study: Path, capsys) -> None:
+    assert run(study, "--seed", "1") == 0
+    content = yaml.safe_load(study.read_text())
+    write(study, content | {"overrides": ["a=2"]})
+    assert run(study) == 1
+    assert "finished with other settings than the study's file has now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"reference": "fd"}, "reference=fd: no such arm; did you mean 'df'?"),
+        ({"seeds": []}, "seeds: give at least one, and each once"),
+        ({"seeds": [1, 1]}, "seeds: give at least one, and each once"),
+        ({"sedes": [1]}, "sedes"),
+        ({"arms": {"df": {"override": []}}}, "override"),
+    ],
+)
+def test_a_wrong_file_is_one_line(study: Path, capsys, changed: dict, said: str) -> None:
+    write(study, yaml.safe_load(study.read_text()) | changed)
+    assert run(study) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {study}: ") and said in error and error.count("\n") == 1
+
+
+def test_an_unknown_arm_and_an_empty_folder_are_errors(study: Path, capsys) -> None:
+    assert run(study, "--arm", "nothing") == 1
+    assert "has no such run: arms ['base', 'df']" in capsys.readouterr().err
+    assert run(study, command="table") == 1
+    assert "error: A study: no run is finished" in capsys.readouterr().err
+
+
+def test_rows_without_a_problem_are_an_error_with_their_place(study: Path, capsys) -> None:
+    script = study.parent / "train.sh"
+    script.write_text(script.read_text().replace('\\"problem\\"', '\\"index\\"'))
+    assert run(study) == 1
+    assert "0.jsonl, line 1: the reward function must return 'acc' and 'problem', a text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(Path("examples/studies").glob("*.yaml")), ids=str)
+def test_the_studies_of_the_repository_can_be_read(path: Path) -> None:
+    runs = runs_of(read_study(path))
+    assert len({one.name for one in runs}) == len(runs) > 0
+    assert json.dumps([one.env for one in runs]) and Path(read_study(path).script).is_file()
+    assert np.unique([one.seed for one in runs]).size >= 1

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Studies: arms x seeds x worlds of training runs, with tables and tests.
+
+    verl-df study run examples/studies/controls.yaml --out outputs/controls
+    verl-df study table examples/studies/controls.yaml --out outputs/controls
+
+`run` trains what has no result yet and may be stopped anywhere; several processes may share the folder. `table` writes
+the tables of what is finished.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from verl_df import cli
+from verl_df.lab.study.runner import kept_result, run_study
+from verl_df.lab.study.settings import read_study, runs_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    run_ = commands.add_parser("run", help="train what is missing, then write the tables")
+    table = commands.add_parser("table", help="write the tables of what is finished")
+    for one in (run_, table):
+        one.add_argument("study", type=Path, metavar="FILE.yaml", help="the study")
+        one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+    for name in ("arm", "world", "seed"):
+        kind = int if name == "seed" else str
+        run_.add_argument(f"--{name}", action="append", type=kind, help=f"this {name} only; may be repeated")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run a command."""
+    study = read_study(arguments.study)
+    runs = runs_of(study)
+    if arguments.command == "run":
+        wanted = [run for run in runs if all(_wanted(arguments, run, name) for name in ("arm", "world", "seed"))]
+        if not wanted:
+            raise ValueError(f"{arguments.study} has no such run: arms {list(study.arms)}, worlds {list(study.worlds)}")
+        failed = run_study(wanted, study.script, arguments.out.resolve())
+        if failed:
+            raise ValueError(f"{len(failed)} runs failed: {', '.join(failed)}; the same command tries them again")
+    from verl_df.lab.study.tables import write_tables
+
+    kept = [kept_result(run, arguments.out / run.name) for run in runs]
+    print(write_tables(study, [one for one in kept if one is not None], arguments.out))
+
+
+def _wanted(arguments: argparse.Namespace, run: object, name: str) -> bool:
+    chosen = getattr(arguments, name)
+    return chosen is None or getattr(run, name) in chosen
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(["study", *sys.argv[1:]]))

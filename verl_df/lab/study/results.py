@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of a finished run: which problems it solved at each validation, and how long it took."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from verl_df.io.json_lines import read_lines
+from verl_df.io.lines import Lines
+from verl_df.io.validation import Listed, checked
+from verl_df.lab.study.settings import Run
+
+VALIDATION = "validation"
+PACKAGES = ("verl", "vllm", "torch", "transformers", "ray")
+
+
+@checked
+class Result:
+    """One finished run.
+
+    Attributes:
+        world, arm, seed: which.
+        env: variables of the launch script.
+        overrides: of the launch script.
+        versions: of the packages that matter, by name.
+        problems: names of the validation problems, sorted.
+        right: by validation step, one figure per problem in their order, "0" or "1".
+        step_seconds: median of `timing_s/step`.
+        seconds: sum of `timing_s/step`.
+    """
+
+    world: str
+    arm: str
+    seed: int
+    env: dict[str, str]
+    overrides: Listed[str]
+    versions: dict[str, str]
+    problems: Listed[str]
+    right: dict[str, str]
+    step_seconds: float
+    seconds: float
+
+    def __post_init__(self) -> None:
+        for step, bits in self.right.items():
+            if len(bits) != len(self.problems):
+                raise ValueError(f"{len(bits)} verdicts at step {step} for {len(self.problems)} problems")
+
+    @property
+    def steps(self) -> list[int]:
+        """With a validation, in order."""
+        return sorted(map(int, self.right))
+
+    def verdicts(self, step: int) -> np.ndarray:
+        """float64 [problems], 0 or 1, in the order of `problems`."""
+        return np.array([float(bit) for bit in self.right[str(step)]])
+
+
+RESULTS = Lines(Result, version=1)
+
+
+def read_result(run: Run, folder: Path) -> Result:
+    """The result of a run from the files that it left.
+
+    Args:
+        run: which.
+        folder: its OUT, with `metrics.jsonl` and the validations.
+
+    Raises:
+        ValueError: no validation, rows without the name of their problem, or validations of other problems.
+    """
+    files = sorted((folder / VALIDATION).glob("*.jsonl"), key=lambda path: int(path.stem))
+    validations = {int(path.stem): _verdicts(path) for path in files}
+    if not validations:
+        raise ValueError(f"{folder / VALIDATION}: the run left no validation")
+    problems = sorted(next(iter(validations.values())))
+    for step, verdicts in validations.items():
+        if sorted(verdicts) != problems:
+            raise ValueError(f"{folder}: the validation of step {step} has other problems than the first")
+    seconds = [
+        entry["data"]["timing_s/step"]
+        for _, entry in read_lines(folder / "metrics.jsonl", json.loads)
+        if "timing_s/step" in entry["data"]
+    ]
+    return Result(
+        world=run.world,
+        arm=run.arm,
+        seed=run.seed,
+        env=run.env,
+        overrides=run.overrides,
+        versions={name: version(name) for name in PACKAGES},
+        problems=tuple(problems),
+        right={str(step): _bits(validations[step], problems) for step in validations},
+        step_seconds=float(np.median(seconds)),
+        seconds=float(np.sum(seconds)),
+    )
+
+
+def _verdicts(path: Path) -> dict[str, bool]:
+    """Whether the answer was right, by problem, of one validation as verl dumps it."""
+    found: dict[str, bool] = {}
+    for number, row in read_lines(path, json.loads):
+        if "problem" not in row or "acc" not in row:
+            raise ValueError(f"{path}, line {number}: the reward function must return 'acc' and 'problem', a text")
+        if row["problem"] in found:
+            raise ValueError(f"{path}, line {number}: problem {row['problem']!r} occurs twice")
+        found[row["problem"]] = row["acc"] >= 1
+    return found
+
+
+def _bits(verdicts: dict[str, bool], problems: Sequence[str]) -> str:
+    return "".join(str(int(verdicts[problem])) for problem in problems)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what a study still lacks, one after the other; several processes may share a study's folder."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result
+from verl_df.lab.study.settings import Run
+
+RESULT = "result.jsonl"
+
+
+def run_study(runs: list[Run], script: str, out: Path) -> list[str]:
+    """Run every run that has no result yet.
+
+    Args:
+        runs: of the study.
+        script: the launch script.
+        out: folder of the study. A run's own folder holds its log and its result.
+
+    Returns:
+        names of the runs that failed; the others are done, or another process is at them.
+
+    Raises:
+        ValueError: the folder holds a result of other settings.
+    """
+    failed = []
+    for number, run in enumerate(runs, start=1):
+        folder = out / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with _claimed(folder) as mine:
+            if not mine or kept_result(run, folder) is not None:
+                continue
+            print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
+            if _train(run, script, folder) != 0:
+                print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
+                failed.append(run.name)
+                continue
+            RESULTS.write(folder / RESULT, [read_result(run, folder)])
+    return failed
+
+
+def kept_result(run: Run, folder: Path) -> Result | None:
+    """The result of a run that is finished; None where it is not.
+
+    Raises:
+        ValueError: it has other settings than the study's file.
+    """
+    if not (folder / RESULT).exists():
+        return None
+    (result,) = RESULTS.read(folder / RESULT)
+    if (result.env, result.overrides) != (run.env, run.overrides):
+        raise ValueError(
+            f"{folder}: finished with other settings than the study's file has now; move the folder away, or take "
+            "another --out"
+        )
+    return result
+
+
+def _train(run: Run, script: str, folder: Path) -> int:
+    """Exit code of the launch script, which goes on with a run that was interrupted."""
+    overrides = [*run.overrides, f"trainer.validation_data_dir={folder / VALIDATION}"]
+    environment = {**os.environ, **run.env, "OUT": str(folder), "BRIEF": "1"}
+    return subprocess.run(["bash", script, *overrides], env=environment, check=False).returncode
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Whether no other process is at this run. The system lets go of the lock when the process ends."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
