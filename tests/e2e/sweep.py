@@ -3,9 +3,11 @@
 
 On two cores Ray and two vLLM engines take minutes to start, an objective's step seconds. So a run goes through a list
 of objectives, one name per step: their files of `recipe/df/config/objective` are laid over its config, in the trainer
-and in the actor's workers. The reward manager and the group mode stay those that the run was started with.
+and in the actor's workers. The reward manager and the group mode stay those that the run was started with. NAME@KIND
+is an objective under the weights `df.weight.kind=KIND`.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +22,7 @@ import recipe.df.main_df as main_df
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 from verl_df.adapters.policy_training.trainer import DFTrainer
 from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
+from verl_df.token_weights.settings import WeightConfig
 
 OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
 
@@ -45,10 +48,16 @@ class SweepTrainer(DFTrainer):
         self.role_worker_mapping[self._actor_role] = ray.remote(SweepWorker)
 
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
-        names = self.config.sweep
-        if self.global_steps > 1 and names[self.global_steps - 1] != names[self.global_steps - 2]:
-            self._switch_to(names[self.global_steps - 1])
+        (before, _), (name, kind) = (self._due(max(1, self.global_steps - 1)), self._due(self.global_steps))
+        if name != before:
+            self._switch_to(name)
+        self.df = replace(self.df, weight=WeightConfig(kind=kind or "off"))
         return super().step(metrics, timing_raw)
+
+    def _due(self, step: int) -> tuple[str, str]:
+        """Objective and weights of a step."""
+        name, _, kind = self.config.sweep[step - 1].partition("@")
+        return name, kind
 
     def _switch_to(self, objective: str) -> None:
         changes = OmegaConf.load(OBJECTIVES / f"{objective}.yaml")

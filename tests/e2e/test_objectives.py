@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from tests.e2e.conftest import Run, merge, start_run
 from verl_df.settings.objectives import load_objectives
+from verl_df.token_weights.settings import WeightKind
 
 PROMPTS = 8
 SIZES = {"PROMPTS": str(PROMPTS), "ROLLOUTS": "8", "MAIN": "tests.e2e.sweep"}
@@ -134,19 +135,25 @@ GATE_ONLY = (
 )
 
 
+WEIGHTED = tuple(f"grpo_gate_only@{kind}" for kind in WeightKind if kind is not WeightKind.OFF)
+
+
 @pytest.fixture(scope="module")
 def gate_only(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two steps of every gate-only objective. The first is PPO: its critic goes on learning beside the others."""
-    names = [name for name in GATE_ONLY for _ in range(STEPS_EACH)]
-    return swept(world, tmp_path_factory.mktemp("gate_only"), names)
+    """Two steps of every gate-only objective, and of every weight besides the gate, whose place is drawn at random.
+
+    The first is PPO: its critic goes on learning beside the others.
+    """
+    names = [name for name in GATE_ONLY + WEIGHTED for _ in range(STEPS_EACH)]
+    return swept(world, tmp_path_factory.mktemp("gate_only"), names, "df.control.kind=random")
 
 
-def steps_of(objective: str) -> range:
-    first = STEPS_EACH * GATE_ONLY.index(objective) + 1
+def steps_of(name: str) -> range:
+    first = STEPS_EACH * (GATE_ONLY + WEIGHTED).index(name) + 1
     return range(first, first + STEPS_EACH)
 
 
-@pytest.mark.parametrize("objective", GATE_ONLY)
+@pytest.mark.parametrize("objective", GATE_ONLY + WEIGHTED)
 def test_gate_only_objectives(gate_only: Run, objective: str) -> None:
     for step in steps_of(objective):
         values = gate_only.metrics[step]
@@ -154,6 +161,23 @@ def test_gate_only_objectives(gate_only: Run, objective: str) -> None:
         assert values["df/rows/repair"] == 0 and values["df/repaired"] > 0
         # the sampled rows, all of them, right ones included
         assert values["df/rollouts"] == values["df/rows/error"] + values["df/rows/correct"] == 8 * PROMPTS
+
+
+def test_weights_besides_the_gate(gate_only: Run) -> None:
+    bounds = {"low_probability": (1, 1.2), "high_probability": (0.8, 1), "top_entropy": (0, 1), "entropy": (0, 2)}
+    for name in WEIGHTED:
+        low, high = bounds[name.partition("@")[2]]
+        for step in steps_of(name):
+            mean, largest = (gate_only.metrics[step][f"df/weight/{one}"] for one in ("mean", "max"))
+            assert low < mean < high and mean < largest <= high
+    assert all("df/weight/mean" not in gate_only.metrics[step] for name in GATE_ONLY for step in steps_of(name))
+
+
+def test_a_random_gate_has_the_size_of_the_mask_in_another_place(gate_only: Run) -> None:
+    errors = [pair["error"] for pair in gate_only.pairs if pair["repair"]]
+    assert errors and all(sum(error["gate"]) == sum(error["mask"]) for error in errors)
+    elsewhere = [error for error in errors if error["gate"] != error["mask"]]
+    assert len(elsewhere) > len(errors) / 2
 
 
 def test_the_objectives_are_told_apart_by_what_they_do(gate_only: Run) -> None:
@@ -177,7 +201,7 @@ def test_the_critic_learns_returns_that_no_gate_touches(gate_only: Run) -> None:
 
 
 def test_the_critics_checkpoint_is_merged_by_verls_tool(gate_only: Run, tmp_path: Path) -> None:
-    merge(gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(GATE_ONLY)}/critic", tmp_path)
+    merge(gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(GATE_ONLY + WEIGHTED)}/critic", tmp_path)
     merged = load_file(tmp_path / "model.safetensors")
     assert "score.weight" in merged and merged["score.weight"].any()  # it started at zero
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Qwen2_5_VLForTokenClassification"]
