@@ -15,6 +15,7 @@ from PIL import Image
 from pyarrow import types
 
 from verl_df.io.streams import ROWS_AT_ONCE, batches, open_parquet, parquet_rows
+from verl_df.method.checks import preferred_response
 
 MARKER = "<image>"
 COLUMNS = ("data_source", "prompt", "images", "reward_model", "extra_info")
@@ -45,16 +46,16 @@ class RLData:
 
     Attributes: path; rows: their number; schema: types of the columns used here.
 
-    Args: path; text_only: whether a row may have no image.
+    Args: path; text_only: whether a row may have no image; preferred: whether a row needs a preferred response.
 
     Raises: FileNotFoundError, or ValueError for a file that is no parquet, lacks a column, or holds in `extra_info` or
     `reward_model` a type that JSON has not.
     """
 
-    def __init__(self, path: Path, *, text_only: bool = False) -> None:
+    def __init__(self, path: Path, *, text_only: bool = False, preferred: bool = False) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; give a parquet file of verl's RL rows with --data")
-        self.path, self._text_only = path, text_only
+        self.path, self._text_only, self._preferred = path, text_only, preferred
         self._file = open_parquet(path)
         whole = self._file.schema_arrow
         optional = {"extra_info", "images"} if text_only else {"extra_info"}
@@ -94,7 +95,10 @@ class RLData:
 
     def _problem(self, row: tuple[int, dict[str, Any]]) -> str | None:
         try:
-            _prompt(*row, self.path.parent, self._text_only).pictures()
+            prompt = _prompt(*row, self.path.parent, self._text_only)
+            prompt.pictures()
+            if self._preferred:
+                preferred_response(prompt.extra_info)
         except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             return str(error)
         return None

@@ -23,6 +23,7 @@ from verl_df.method.group import (
     GroupMode,
     GroupPlan,
     MemberKind,
+    ReferenceKind,
     Repair,
     Rollout,
     build_group,
@@ -58,12 +59,14 @@ class GroupRequest:
         rollouts: G′ (Eq. 11).
         answer: the annotated answer, or None.
         seed: of the reference's draw, independent of the order of groups.
+        preferred: the preferred response, or None.
     """
 
     uid: str
     rollouts: tuple[Rollout, ...]
     answer: str | None
     seed: str
+    preferred: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +92,8 @@ class RepairAttempt:
 
     Attributes:
         key: of the rollout.
-        reference: key of the correct rollout that was the reference a; None: the annotated answer.
+        reference: what the reference a was.
+        sibling: key of the correct rollout that was the reference; None where it is a text of the row.
         mask: m on the tokens that the policy wrote, bool [T]; zeros without a repair.
         gate: float32 [T]; zeros where the rollout is not trained on.
         truth: the truly wrong tokens, bool [T]; None where the task does not know them.
@@ -100,7 +104,8 @@ class RepairAttempt:
     """
 
     key: str
-    reference: str | None
+    reference: ReferenceKind
+    sibling: str | None
     mask: np.ndarray
     gate: np.ndarray
     truth: np.ndarray | None
@@ -197,7 +202,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
     """Eq. 5 to 8 and 11 to 20 for one prompt.
 
     Raises:
-        ValueError: an empty group, repeated keys, or a missing annotated answer where one is to be used.
+        ValueError: as `plan_group`.
     """
     start = time.perf_counter()
     plan = plan_group(
@@ -205,6 +210,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         config.group,
         uid=request.uid,
         answer=request.answer,
+        preferred=request.preferred,
         repair_truncated=config.repair_truncated,
         rng=random.Random(request.seed),
     )
@@ -279,9 +285,8 @@ def _is_group_of_one(members: Sequence[GroupMember], request: GroupRequest, mode
 
 
 def _reference_text(plan: GroupPlan, models: Models) -> str:
-    if isinstance(plan.reference, Rollout):
-        return models.decode(plan.reference.token_ids)
-    return plan.reference or ""
+    given = "" if plan.reference is None else plan.reference.given
+    return models.decode(given.token_ids) if isinstance(given, Rollout) else given
 
 
 def _repair(attempt: _Attempt, chosen: int) -> Repair:
@@ -307,7 +312,8 @@ def _reached(
         )
     return RepairAttempt(
         key=rollout.key,
-        reference=plan.reference.key if isinstance(plan.reference, Rollout) else None,
+        reference=plan.reference.kind,
+        sibling=plan.reference.given.key if isinstance(plan.reference.given, Rollout) else None,
         mask=nothing.astype(bool) if alignment is None else alignment.error_mask & np.asarray(rollout.loss_mask),
         gate=gates.get((MemberKind.ERROR, rollout.key), nothing),
         truth=None if truth is None else np.asarray(truth, dtype=bool),

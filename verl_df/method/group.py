@@ -19,8 +19,8 @@ from verl_df.method.alignment import Alignment
 from verl_df.method.checks import check_reward
 from verl_df.method.gates import GateConfig, Level, build_gate
 
-ReferenceKind = Literal["sibling", "answer"]
-"""What a reference is: a right rollout of the group, or the annotated answer."""
+ReferenceKind = Literal["sibling", "answer", "preferred"]
+"""What a reference is: a right rollout of the group, the annotated answer, or a preferred response of the row."""
 REFERENCE_KINDS = get_args(ReferenceKind)
 
 StepSplitter = Callable[[Sequence[int]], np.ndarray]
@@ -33,6 +33,13 @@ class GroupMode(Choice):
     REPAIR_PAIRS = "repair_pairs"
     GATE_ONLY = "gate_only"
     OFF = "off"
+
+
+class ReferenceFrom(Choice):
+    """Where a reference comes from."""
+
+    SIBLING = "sibling"
+    PREFERRED = "preferred"
 
 
 class OnNoCorrect(Choice):
@@ -81,6 +88,8 @@ class GroupConfig:
             `gate_only`: nothing is added or removed, wrong rollouts are gated (Eq. 26);
             `off`: no repair model, a gate of ones: verl's own objective; the method is not called.
         reward_threshold: τ_r, a rollout with r_task ≥ τ_r is right (Eq. 12; paper: 1).
+        reference: a, which the repair model is shown: a right `sibling` of the group (Eq. 13), or the `preferred`
+            response of the row (`extra_info.preferred_response`), with and without a right rollout.
         on_no_correct: no right rollout to serve as reference: `skip` the prompt (paper) or use the `annotated_answer`.
         on_infeasible: no right repair: `keep` the wrong rollout with a gate of one (our reading), `drop` it, or `zero`
             its gate.
@@ -94,6 +103,7 @@ class GroupConfig:
 
     mode: GroupMode = GroupMode.REPAIR_PAIRS
     reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
+    reference: ReferenceFrom = ReferenceFrom.SIBLING
     on_no_correct: OnNoCorrect = OnNoCorrect.SKIP
     on_infeasible: OnInfeasible = OnInfeasible.KEEP
     on_no_repair: OnNoRepair = OnNoRepair.SAMPLED_GROUP
@@ -135,27 +145,28 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Reference:
+    """a, with what it is: a rollout for a sibling, else a text of the row."""
+
+    kind: ReferenceKind
+    given: Rollout | str
+
+
+@dataclass(frozen=True)
 class GroupPlan:
     """What to ask of the repair model.
 
     correct, erroneous: the split of Eq. 12. to_repair: those of `erroneous` that need a repair; empty when skipped.
-    left_out: those that would be repaired if the length limit had not cut them. reference: a of Eq. 13, a correct
-    sibling or the annotated answer; None when skipped. skip: None, or why.
+    left_out: those that would be repaired if the length limit had not cut them. reference: a; None when skipped.
+    skip: None, or why.
     """
 
     correct: tuple[Rollout, ...]
     erroneous: tuple[Rollout, ...]
     to_repair: tuple[Rollout, ...]
     left_out: tuple[Rollout, ...]
-    reference: str | Rollout | None
+    reference: Reference | None
     skip: SkipReason | None
-
-    @property
-    def reference_kind(self) -> ReferenceKind | None:
-        """What the reference is, "sibling" or "answer"; None without one."""
-        if self.reference is None:
-            return None
-        return "sibling" if isinstance(self.reference, Rollout) else "answer"
 
 
 @dataclass(frozen=True)
@@ -221,22 +232,24 @@ def plan_group(
     *,
     uid: str,
     answer: str | None,
+    preferred: str | None = None,
     repair_truncated: bool,
     rng: random.Random,
 ) -> GroupPlan:
-    """Split one prompt's rollouts, and draw the reference a ~ Unif(G_cor) (Eq. 12, 13).
+    """Split one prompt's rollouts, and take the reference: a ~ Unif(G_cor) (Eq. 12, 13), or a text of the row.
 
     Args:
         rollouts: G′ (Eq. 11).
-        config: threshold, and what to do without a right rollout.
+        config: threshold, where the reference comes from, and what to do without a right rollout.
         uid: of the prompt, for error texts.
         answer: the annotated answer, which serves only where `config.on_no_correct` says so.
+        preferred: the preferred response, which serves only where `config.reference` says so.
         repair_truncated: whether rollouts cut by the length limit are repaired.
         rng: give each group its own, seeded from the prompt, and the draw does not depend on which group comes first;
             nor does it depend on the order of the rollouts.
 
     Raises:
-        ValueError: an empty group, a repeated key, or an annotated answer that is missing.
+        ValueError: an empty group, a repeated key, or an annotated answer or preferred response that is missing.
     """
     _check_keys(uid, rollouts)
     correct, erroneous = split_group(rollouts, config.reward_threshold)
@@ -245,13 +258,17 @@ def plan_group(
     skip = None
     if not erroneous:
         skip = SkipReason.ALL_CORRECT
-    elif not correct and config.on_no_correct is OnNoCorrect.SKIP:
+    elif not correct and config.reference is ReferenceFrom.SIBLING and config.on_no_correct is OnNoCorrect.SKIP:
         skip, left_out = SkipReason.NO_CORRECT, ()
     elif not to_repair:
         skip = SkipReason.NO_REPAIRABLE
     if skip is not None:
         return GroupPlan(correct, erroneous, (), left_out, None, skip)
-    return GroupPlan(correct, erroneous, to_repair, left_out, _reference(uid, correct, answer, rng), None)
+    if config.reference is ReferenceFrom.PREFERRED:
+        reference = _preferred(uid, preferred)
+    else:
+        reference = _sibling_or_answer(uid, correct, answer, rng)
+    return GroupPlan(correct, erroneous, to_repair, left_out, reference, None)
 
 
 def build_group(
@@ -312,15 +329,21 @@ def _check_keys(uid: str, rollouts: Sequence[Rollout]) -> None:
         raise ValueError(f"prompt {uid!r}: rollout keys must be unique in a group; repeated: {repeated}")
 
 
-def _reference(uid: str, correct: Sequence[Rollout], answer: str | None, rng: random.Random) -> str | Rollout:
+def _preferred(uid: str, preferred: str | None) -> Reference:
+    if not preferred:
+        raise ValueError(f"prompt {uid!r}: reference='preferred', but the row has no preferred response")
+    return Reference("preferred", preferred)
+
+
+def _sibling_or_answer(uid: str, correct: Sequence[Rollout], answer: str | None, rng: random.Random) -> Reference:
     if correct:
-        return rng.choice(sorted(correct, key=lambda rollout: rollout.key))
+        return Reference("sibling", rng.choice(sorted(correct, key=lambda rollout: rollout.key)))
     if not answer:
         raise ValueError(
             f"prompt {uid!r}: no rollout is correct and on_no_correct='annotated_answer', but the row has no answer; "
             "add it to the data or set on_no_correct='skip'"
         )
-    return answer
+    return Reference("answer", answer)
 
 
 def _check_repairs(plan: GroupPlan, repairs: Mapping[str, Repair]) -> None:

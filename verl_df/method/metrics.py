@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from verl_df.method.group import REFERENCE_KINDS, GroupMember, GroupPlan, MemberKind, SkipReason
+from verl_df.method.group import REFERENCE_KINDS, GroupMember, GroupPlan, MemberKind, ReferenceKind, SkipReason
 from verl_df.method.repair import Rejection, Selection
 
 
@@ -33,8 +33,8 @@ class GroupOutcome:
     Of the rollouts: n_truncated, cut by the length limit; n_truncated_left_out, wrong ones that ask for no repair for
     that reason; n_with_observations, with tool or observation tokens. n_asked: erroneous rollouts sent to the repair
     model; n_repaired: those with a chosen repair; n_insert_only, n_delete_only: repairs whose edits are all insertions,
-    or all deletions. reference_kind: "sibling", "answer", or None where no repair is asked for. group_of_one: a single
-    member was left, and the prompt is not trained on.
+    or all deletions. reference_kind: None where no repair is asked for. group_of_one: a single member was left, and the
+    prompt is not trained on.
 
     edit_ratios: of each repair, A_edit/|y|. error_densities, repair_densities: share of a member's trainable tokens
     with a gate above 0, members of repaired pairs only. empty_masks: such members whose gate is 0 on every token.
@@ -53,7 +53,7 @@ class GroupOutcome:
     n_repaired: int = 0
     n_insert_only: int = 0
     n_delete_only: int = 0
-    reference_kind: str | None = None
+    reference_kind: ReferenceKind | None = None
     skip: SkipReason | None = None
     group_of_one: bool = False
     edit_ratios: tuple[float, ...] = ()
@@ -135,7 +135,7 @@ def summarize_group(
         n_repaired=len(alignments),
         n_insert_only=sum(alignment.edits_only("insert") for alignment in alignments),
         n_delete_only=sum(alignment.edits_only("delete") for alignment in alignments),
-        reference_kind=plan.reference_kind,
+        reference_kind=None if plan.reference is None else plan.reference.kind,
         skip=plan.skip,
         group_of_one=group_of_one,
         edit_ratios=tuple(alignment.edit_ratio for alignment in alignments),

@@ -57,7 +57,8 @@ class PairRecord:
         images: file names.
         ground_truth: the annotated answer.
         reference: a as text.
-        reference_kind: "sibling" (a correct rollout) or "answer" (the annotated answer).
+        reference_kind: "sibling" (a correct rollout), "answer" (the annotated answer) or "preferred" (the preferred
+            response of the row).
         error: y.
         repair: the chosen ŷ; None without a feasible one, as the next two.
         edit_distance: A_edit(y, ŷ), in tokens.
@@ -119,7 +120,7 @@ def pair_record(
     """
     rollouts = {rollout.key: rollout for rollout in request.rollouts}
     rollout, repair = rollouts[attempt.key], attempt.repair
-    sibling = rollouts[attempt.reference] if attempt.reference is not None else None
+    texts = {"answer": request.answer, "preferred": request.preferred}
 
     def side(token_ids: Sequence[int], mask: np.ndarray, gate: np.ndarray, reward: float) -> TokenSide:
         return TokenSide.from_arrays(token_ids, token_texts(token_ids), mask, gate, reward)
@@ -130,8 +131,8 @@ def pair_record(
         prompt=prompt,
         images=images,
         ground_truth=request.answer or "",
-        reference=(request.answer or "") if sibling is None else decode(sibling.token_ids),
-        reference_kind="answer" if sibling is None else "sibling",
+        reference=texts[attempt.reference] if attempt.sibling is None else decode(rollouts[attempt.sibling].token_ids),
+        reference_kind=attempt.reference,
         error=side(rollout.token_ids, attempt.mask, attempt.gate, rollout.reward),
         repair=None if repair is None else side(repair.token_ids.tolist(), repair.mask, repair.gate, repair.reward),
         edit_distance=attempt.edit_distance,

@@ -18,6 +18,7 @@ from pyarrow import ArrowInvalid
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from verl_df.io.validation import did_you_mean, nearest
+from verl_df.method.checks import PREFERRED, preferred_response
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
@@ -63,6 +64,8 @@ def check_run(config: DictConfig) -> DFConfig:
         check_model_path("critic.model.path", config.critic.model.path)
     for key, file in data_files(config):
         check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
+        if key == "data.train_files" and df.group.mode != "off" and df.group.reference == "preferred":
+            _check_preferred(key, file)
     return df
 
 
@@ -94,13 +97,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
     _check_mini_batches(config, df)
     check_control(df)
     check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
-    alone = df.group.mode == "gate_only" and df.group.on_no_correct == "annotated_answer"
-    if df.group.mode != "off" and rollout.n < 2 and not alone:
-        raise ConfigError(
-            f"actor_rollout_ref.rollout.n={rollout.n}: a wrong rollout has no right sibling to be repaired after; "
-            "sample at least 2 per prompt, or gate only (df.group.mode=gate_only) with "
-            "df.group.on_no_correct=annotated_answer"
-        )
+    _check_references(rollout, df)
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")
     check_context(config)
@@ -113,6 +110,24 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         _check_repair_rollout(df.repair.rollout, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
+
+
+def _check_references(rollout: DictConfig, df: DFConfig) -> None:
+    group = df.group
+    if group.mode == "off":
+        return
+    preferred, answer = group.reference == "preferred", group.on_no_correct == "annotated_answer"
+    if preferred and answer:
+        raise ConfigError(
+            "df.group.reference=preferred: a prompt without a right rollout has its preferred response, so "
+            "df.group.on_no_correct=annotated_answer would have no effect; set it to skip"
+        )
+    if rollout.n < 2 and not (group.mode == "gate_only" and (preferred or answer)):
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.n={rollout.n}: a wrong rollout has no right sibling to be repaired after; "
+            "sample at least 2 per prompt, or gate only (df.group.mode=gate_only) with "
+            "df.group.on_no_correct=annotated_answer or df.group.reference=preferred"
+        )
 
 
 def check_context(config: DictConfig) -> None:
@@ -422,6 +437,23 @@ def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode
             )
     rows = table.metadata.num_rows if decode < 0 else min(decode, table.metadata.num_rows)
     _check_images(key, file, table, image_key, rows)
+
+
+def _check_preferred(key: str, file: str) -> None:
+    """Raise ConfigError unless each row has a preferred response; what is no parquet is left to the trainer."""
+    path = Path(file).expanduser()
+    if path.suffix != ".parquet" or "://" in file:
+        return
+    table, row = pq.ParquetFile(path), 0
+    for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[f"extra_info.{PREFERRED}"]):
+        for values in batch.to_pylist():
+            try:
+                preferred_response(values.get("extra_info") or {})
+            except ValueError as error:
+                raise ConfigError(
+                    f"{key}: {file}, row {row}: {error} (df.group.reference=preferred; sibling needs no such column)"
+                ) from error
+            row += 1
 
 
 def _check_images(key: str, file: str, table: pq.ParquetFile, column: str, rows: int) -> None:

@@ -62,11 +62,13 @@ def sample(text: str, finished: bool = True, contains_placeholder: bool = False)
     return RepairSample(ids, finished, contains_placeholder)
 
 
-def request(*texts: str | Rollout, answer: str | None = "4", seed: str = "s") -> GroupRequest:
+def request(
+    *texts: str | Rollout, answer: str | None = "4", seed: str = "s", preferred: str | None = None
+) -> GroupRequest:
     rollouts = tuple(
         rollout(f"u_{number}_0", text) if isinstance(text, str) else text for number, text in enumerate(texts)
     )
-    return GroupRequest("u", rollouts, answer, seed)
+    return GroupRequest("u", rollouts, answer, seed, preferred)
 
 
 class Fakes:
@@ -190,6 +192,39 @@ def test_the_reference_is_a_right_sibling_and_only_the_seed_chooses_it() -> None
         fakes = Fakes({WRONG: [sample(RIGHT)], WORSE: [sample(RIGHT)]})
         run(replace(shuffled, rollouts=shuffled.rollouts[::-1]), fakes)
         assert {reference for _, reference in fakes.asked} == {reference}
+
+
+PREFERRED = {"reference": "preferred"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("texts", [(RIGHT, WRONG, WORSE), (WRONG, WORSE)])
+def test_a_preferred_response_is_the_reference_with_right_rollouts_and_without(
+    texts: tuple[str, ...], mode: str
+) -> None:
+    fakes = Fakes({WRONG: [sample(RIGHT)], WORSE: [sample(WORSE)]})
+    result = run(request(*texts, preferred="it is four"), fakes, mode=mode, **PREFERRED)
+    assert fakes.asked == [(WRONG, "it is four"), (WORSE, "it is four")]
+    assert counts(result) == {"infeasible": 1, "rejected/wrong": 1, "reference/preferred": 1}
+    assert [(one.reference, one.reference_kind) for one in result.records] == [("it is four", "preferred")] * 2
+
+
+@given(st.lists(st.sampled_from([RIGHT, WRONG, WORSE, "four"]), min_size=1, max_size=6), st.sampled_from(MODES))
+def test_another_reference_changes_what_the_repair_model_sees_and_nothing_else(texts: list[str], mode: str) -> None:
+    """The same samples for any reference: the groups are equal, unless the paper's rule skips the prompt."""
+    table = {WRONG: [sample(RIGHT)], WORSE: [sample(WORSE), sample(RIGHT)]}
+    sibling = run(request(*texts), Fakes(table), mode=mode)
+    preferred = run(request(*texts, preferred="it is four"), Fakes(table), mode=mode, **PREFERRED)
+    if sibling.outcome.skip != "no_correct":
+        assert gates(sibling) == gates(preferred) and sibling.outcome.skip == preferred.outcome.skip
+    else:
+        assert preferred.outcome.skip is None and preferred.outcome.n_repaired == len(texts)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_preferred_response_must_be_there(mode: str) -> None:
+    with pytest.raises(ValueError, match="prompt 'u': reference='preferred', but the row has no preferred response"):
+        run(request(RIGHT, WRONG), Fakes({}), mode=mode, **PREFERRED)
 
 
 @pytest.mark.parametrize("answer", [None, ""])

@@ -72,8 +72,8 @@ def test_split_is_at_the_threshold():
 
 def test_reference_is_uniform_and_does_not_depend_on_the_order():
     rollouts = [rollout("e", 0.0), *(rollout(f"c{i}", 1.0) for i in range(4))]
-    drawn = [plan(rollouts, seed=seed).reference.key for seed in range(400)]
-    assert drawn == [plan(rollouts[::-1], seed=seed).reference.key for seed in range(400)]
+    drawn = [plan(rollouts, seed=seed).reference.given.key for seed in range(400)]
+    assert drawn == [plan(rollouts[::-1], seed=seed).reference.given.key for seed in range(400)]
     assert all(70 < drawn.count(f"c{i}") < 130 for i in range(4))
 
 

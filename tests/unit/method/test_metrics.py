@@ -76,6 +76,7 @@ def test_aggregate_by_hand():
             "df/groups_of_one": 1,
             "df/reference/sibling": 2,
             "df/reference/answer": 1,
+            "df/reference/preferred": 0,
             "df/candidates": 10,
             "df/error_rate": 12 / 16,
             "df/repair_feasible_rate": 3 / 6,

@@ -100,6 +100,7 @@ AGGREGATION = "actor_rollout_ref.actor.loss_agg_mode"
 PPO = {"algorithm.adv_estimator": "df_gae", "critic.enable": True, "df.group.mode": "gate_only"}
 FILTER = {"algorithm.filter_groups.enable": True}
 ANSWER = {"df.group.on_no_correct": "annotated_answer"}
+PREFERRED = {"df.group.reference": "preferred"}
 GATED = {"df.gate.normalizer": "gated"}
 
 
@@ -161,6 +162,9 @@ GATED = {"df.gate.normalizer": "gated"}
         (PPO | {"algorithm.use_pf_ppo": True}, "algorithm.use_pf_ppo=True"),
         (PPO | {"actor_rollout_ref.rollout.n": 1}, "with df.group.on_no_correct=annotated_answer"),
         (ANSWER | {"actor_rollout_ref.rollout.n": 1}, "actor_rollout_ref.rollout.n=1"),
+        (PREFERRED | ANSWER, "df.group.on_no_correct=annotated_answer would have no effect; set it to skip"),
+        (PREFERRED | {"actor_rollout_ref.rollout.n": 1}, "actor_rollout_ref.rollout.n=1"),
+        ({"df.group.reference": "prefered"}, "did you mean 'preferred'?"),
         (FILTER | ANSWER, "df.group.on_no_correct=annotated_answer would have no effect"),
         (GATED | {AGGREGATION: "seq-mean-token-sum"}, "loss_agg_mode=seq-mean-token-sum has no mean over tokens"),
     ],
@@ -190,6 +194,9 @@ def test_an_estimator_is_refused_outside_its_group_modes(run, estimator: str, mo
     [
         PPO,
         PPO | ANSWER | {"actor_rollout_ref.rollout.n": 1},
+        PPO | PREFERRED | {"actor_rollout_ref.rollout.n": 1},
+        FILTER | PREFERRED,
+        PREFERRED | ANSWER | {"df.group.mode": "off"},
         PPO | {"actor_rollout_ref.actor.shuffle": True},
         {"df.mini_batches": "verl", "actor_rollout_ref.actor.shuffle": True},
         PPO | {"df.group.on_infeasible": "zero"},
@@ -414,3 +421,37 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_text("no parquet")
     with pytest.raises(ConfigError, match="broken.parquet is no readable parquet file"):
         check(str(tmp_path / "broken.parquet"))
+
+
+# ---- preferred responses ---------------------------------------------------------------------------------------------
+
+
+def with_preferred(*responses: object) -> list[dict]:
+    return [row() | {"extra_info": {"index": 0, "preferred_response": response}} for response in responses]
+
+
+def test_every_training_row_has_a_preferred_response_where_they_are_references(run, tmp_path: Path) -> None:
+    files = [parquet(tmp_path / f"{number}.parquet", with_preferred("so 3", "thus 3")) for number in range(2)]
+    check_run(run(PREFERRED | {"data.train_files": files}))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row()], "row 0: extra_info.preferred_response is missing"),
+        ([row() | {"extra_info": None}], "row 0: extra_info.preferred_response is missing"),
+        (with_preferred(*["so 3"] * 300, None), "row 300: extra_info.preferred_response is missing"),
+        (with_preferred("so 3", " "), "row 1: extra_info.preferred_response is empty"),
+        (with_preferred(3, 4), "row 0: extra_info.preferred_response is 3: write a text"),
+        (with_preferred("so 3", "see <image>"), "row 1: extra_info.preferred_response holds the marker <image>"),
+    ],
+)
+def test_a_row_without_preferred_response_is_refused_where_it_is_the_reference(
+    run, tmp_path: Path, rows: list[dict], message: str
+) -> None:
+    file = parquet(tmp_path / "mine.parquet", rows)
+    changes = {"data.train_files": [file]}
+    with pytest.raises(ConfigError, match=f"^data.train_files: {file}, {re.escape(message)}.*sibling needs no such"):
+        check_run(run(PREFERRED | changes))
+    check_run(run(changes))
+    check_run(run(PREFERRED | changes | {"df.group.mode": "off"}))

@@ -39,9 +39,10 @@ from verl_df.adapters.policy_training.rows import (
     write_groups,
 )
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.method.checks import preferred_response
 from verl_df.method.feedback import GroupRequest
 from verl_df.method.gates import gate_weights
-from verl_df.method.group import Rollout, Weight
+from verl_df.method.group import ReferenceFrom, Rollout, Weight
 from verl_df.method.metrics import aggregate
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
 from verl_df.method.weights import prompt_weights
@@ -168,11 +169,13 @@ class DFTrainer(PPOTrainerSync):
             )
         )
         answer = prompt.columns["reward_model"].get("ground_truth")
+        preferred = self.df.group.reference is ReferenceFrom.PREFERRED
         request = GroupRequest(
             uid=prompt.uid,
             rollouts=rollouts,
             answer=None if answer is None else str(answer),
             seed=f"{self.df.group.reference_seed}-{self.global_steps}-{prompt.columns['index']}",
+            preferred=preferred_response(prompt.columns["extra_info"]) if preferred else None,
         )
         return GroupRow(request=request, columns=prompt.columns)
 

@@ -5,6 +5,7 @@
     verl-df data convert geometry3k --out data
     verl-df data convert mathvista --from downloads/MathVista --out data
     verl-df data convert jsonl --from mine.jsonl --name mine --out data
+    verl-df data convert jsonl --from preferences.jsonl --name mine --preferred chosen --carry rejected --out data
 
 Writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when the same
 command is given again.
@@ -34,13 +35,13 @@ def _convert(arguments: argparse.Namespace) -> str:
     from verl_df.lab.data.summary import summary_lines
 
     own = arguments.source == OWN
-    if not own and (arguments.name or arguments.carry):
-        raise ValueError(f"--name and --carry belong to the source {OWN!r}")
+    if not own and (arguments.name or arguments.carry or arguments.preferred):
+        raise ValueError(f"--name, --carry and --preferred belong to the source {OWN!r}")
     if own and (not arguments.where or not arguments.name):
         raise ValueError(f"{OWN}: --from (your file) and --name (its data_source) must be given")
     if own and arguments.name in SOURCES:
         raise ValueError(f"--name {arguments.name}: the name of a public source; its rows are scored by its own rules")
-    source = own_source(arguments.name, arguments.carry) if own else SOURCES[arguments.source]
+    source = own_source(arguments.name, arguments.carry, arguments.preferred) if own else SOURCES[arguments.source]
     prompt = arguments.prompt or source.prompt
     settings = Settings(
         source=arguments.source,
@@ -54,6 +55,7 @@ def _convert(arguments: argparse.Namespace) -> str:
         instruction=_instruction(arguments, prompt),
         min_side=arguments.min_side,
         carry=arguments.carry,
+        preferred=arguments.preferred,
         part_rows=arguments.part_rows,
     )
     for option, value in (("--split", settings.split), ("--name", settings.name)):
@@ -99,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--part-rows", type=int, default=256, metavar="N", help=f"rows of a row group, written at a time {_DEFAULT}")
     add("--name", help="jsonl: the rows' data_source")
     add("--carry", action="append", default=[], metavar="KEY", help="jsonl: a further key for extra_info; repeat")
+    add("--preferred", metavar="KEY", help="jsonl: the key of preferred responses, often chosen, for DF's references")
 
 
 if __name__ == "__main__":

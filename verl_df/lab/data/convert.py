@@ -44,6 +44,7 @@ class Settings:
     instruction: str
     min_side: int
     carry: list[str]
+    preferred: str | None
     part_rows: int
 
 
@@ -52,7 +53,7 @@ def convert(settings: Settings, source: Source, out: Path) -> dict[str, Any]:
 
     Args:
         settings: what the result depends on.
-        source: the source, with the settings' `carry` as extra keys.
+        source: the source, with the settings' `carry` and `preferred` as extra keys.
         out: folder of the result.
 
     Returns:

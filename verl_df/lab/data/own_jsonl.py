@@ -6,6 +6,8 @@
 Images are files beside the JSONL file, data URLs, or plain base64. A question with `<image>` markers has one for each
 image; without any, the images come first. Choices are listed below the question by us; the answer is then the letter
 or the text of one of them.
+
+A preference data set has a preferred response besides, under a key that is to be named (`chosen` in many).
 """
 
 from collections.abc import Sequence
@@ -16,32 +18,44 @@ from verl_df.lab.data.images import Files, encoded_or_base64
 from verl_df.lab.data.prompts import choice_lines, letter
 from verl_df.lab.data.rows import Dropped, Reason, Sample
 from verl_df.lab.data.source import TEXT, Source
+from verl_df.method.checks import PREFERRED, preferred_response
 
 _KEYS = ("id", "image", "images", "question", "answer", "choices")
 
 
-def own_source(name: str, carry: Sequence[str] = ()) -> Source:
-    """The source of one user's file. name: its data_source. carry: further keys, taken over into extra_info as text."""
-    taken = sorted({*_KEYS, "split", "index"} & set(carry))
+def own_source(name: str, carry: Sequence[str] = (), preferred: str | None = None) -> Source:
+    """The source of one user's file.
+
+    Args:
+        name: its data_source.
+        carry: further keys, taken over into extra_info as text.
+        preferred: key of the preferred response, which becomes `extra_info.preferred_response`; None: there is none.
+
+    Raises:
+        ValueError: a key that has a place already.
+    """
+    taken = sorted({*_KEYS, "split", "index", preferred, PREFERRED if preferred else None} & set(carry))
     if taken:
         raise ValueError(f"--carry {taken[0]}: extra_info has this key already")
+    if preferred in _KEYS:
+        raise ValueError(f"--preferred {preferred}: this key has its own meaning")
     return Source(
         name,
-        partial(sample, carry=tuple(carry)),
+        partial(sample, carry=tuple(carry), preferred=preferred),
         ability="vqa",
-        needs=("question", "answer"),
-        extra=dict.fromkeys(carry, TEXT),
+        needs=("question", "answer", *([preferred] if preferred else [])),
+        extra=dict.fromkeys([*carry, *([PREFERRED] if preferred else [])], TEXT),
     )
 
 
-def sample(row: Row, files: Files, carry: Sequence[str]) -> Sample:
+def sample(row: Row, files: Files, carry: Sequence[str], preferred: str | None) -> Sample:
     """One question.
 
     Raises:
         Dropped: its content cannot be used.
         ValueError: a key that is neither known nor carried, or both of image and images.
     """
-    unknown = sorted(set(row) - {*_KEYS, *carry})
+    unknown = sorted(set(row) - {*_KEYS, *carry, preferred})
     if unknown:
         raise ValueError(
             f"unknown key {unknown[0]!r} (known: {', '.join(_KEYS)}); --carry {unknown[0]} takes it into extra_info"
@@ -56,8 +70,15 @@ def sample(row: Row, files: Files, carry: Sequence[str]) -> Sample:
         answer=answer,
         ground_truth=_truth(answer.strip(), choices),
         choices=choices,
-        extra={key: text(row, key) for key in carry},
+        extra={key: text(row, key) for key in carry} | (_preferred(row, preferred) if preferred else {}),
     )
+
+
+def _preferred(row: Row, key: str) -> dict[str, str]:
+    try:
+        return {PREFERRED: preferred_response({PREFERRED: text(row, key)})}
+    except ValueError as error:
+        raise Dropped(Reason.NO_PREFERRED, str(error)) from error
 
 
 def _images(row: Row) -> list[object]:

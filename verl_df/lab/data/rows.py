@@ -19,6 +19,7 @@ class Reason(StrEnum):
     MARKERS = "images and markers differ"
     NO_QUESTION = "no question"
     NO_ANSWER = "no answer"
+    NO_PREFERRED = "no preferred response"
     NOT_A_CHOICE = "answer is not one of the choices"
     UNPARSED_ANSWER = "answer does not parse"
     OTHER_FORM = "row is not of the source's form"

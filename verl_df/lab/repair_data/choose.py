@@ -12,13 +12,14 @@ from verl_df.lab.generation import Response
 from verl_df.lab.repair_data.records import RepairSample, sample_id
 from verl_df.lab.repair_data.settings import SampleSettings
 from verl_df.lab.rl_data import Prompt
+from verl_df.method.checks import preferred_response
 from verl_df.method.group import ReferenceKind
 from verl_df.method.repair_reward import RIGHT
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A wrong response that has a reference. rollout: its number in the group; kind: "sibling" or "answer"."""
+    """A wrong response that has a reference. rollout: its number in the group."""
 
     rollout: int
     response: Response
@@ -76,7 +77,7 @@ def judge_group(
     seen: set[tuple[int, ...]] = set()
     candidates, duplicate, no_reference = [], 0, 0
     for number, response in wrong:
-        reference = _reference(rng, right, str(prompt.ground_truth), settings)
+        reference = _reference(rng, right, prompt, settings)
         if response.token_ids in seen:
             duplicate += 1
         elif reference is None:
@@ -89,9 +90,12 @@ def judge_group(
 
 
 def _reference(
-    rng: np.random.Generator, right: Sequence[str], answer: str, settings: SampleSettings
+    rng: np.random.Generator, right: Sequence[str], prompt: Prompt, settings: SampleSettings
 ) -> tuple[str, ReferenceKind] | None:
-    """a ~ Unif(G_cor) (Eq. 13) or the annotated answer, with its kind; None where there is none."""
+    """a ~ Unif(G_cor) (Eq. 13), or the row's preferred response or answer, with its kind; None where there is none."""
+    answer = str(prompt.ground_truth)
+    if settings.reference == "preferred":
+        return preferred_response(prompt.extra_info), "preferred"
     if settings.reference == "answer" or (settings.reference == "mixed" and rng.random() < settings.answer_share):
         return answer, "answer"
     if right:

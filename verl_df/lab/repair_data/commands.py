@@ -38,7 +38,8 @@ def sample(arguments: argparse.Namespace) -> None:
     """Check everything that can be checked without the model, then sample."""
     _check_numbers(arguments)
     engine = engine_arguments(arguments.engine)
-    folder, data = SetFolder(arguments.out), RLData(arguments.data)
+    folder = SetFolder(arguments.out)
+    data = RLData(arguments.data, preferred=arguments.reference == "preferred")
     settings = sample_settings(arguments, data)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
     prepare(folder, data, settings)
@@ -73,6 +74,10 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--text-only-threshold {arguments.text_only_threshold}: a share, more than 0, at most 1")
     if not 0 <= arguments.answer_share <= 1:
         raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
+    if arguments.answer_fallback and arguments.reference not in ("sibling", "mixed"):
+        raise ValueError(
+            f"--answer-fallback: where there is no correct sibling, and --reference {arguments.reference} needs none"
+        )
     if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
         raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")
 

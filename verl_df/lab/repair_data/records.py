@@ -27,7 +27,8 @@ class RepairSample:
         response: y without special tokens.
         response_ids: y as sampled, end token included.
         reference: a.
-        reference_kind: "sibling" (a correct response's text) or "answer" (the annotated answer).
+        reference_kind: "sibling" (a correct response's text), "answer" (the annotated answer) or "preferred" (the
+            preferred response of the row).
         target: y*, None until the import.
     """
 

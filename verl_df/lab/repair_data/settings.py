@@ -8,7 +8,7 @@ from typing import Any
 from verl_df.io.validation import checked
 from verl_df.method.image_removal import REMOVALS
 
-REFERENCES = ("sibling", "answer", "mixed")
+REFERENCES = ("sibling", "answer", "mixed", "preferred")
 
 
 def _option(default: Any, text: str = "", **argument: Any) -> Any:
@@ -37,7 +37,11 @@ class SampleSettings:
     text_only_threshold: float = _option(
         0.5, "a prompt is dropped when at least this share of the K is right", metavar="SHARE"
     )
-    reference: str = _option("sibling", "a correct sibling, or the annotated answer", choices=REFERENCES)
+    reference: str = _option(
+        "sibling",
+        "a correct sibling, the annotated answer, a mix of both, or extra_info.preferred_response",
+        choices=REFERENCES,
+    )
     answer_share: float = _option(0.5, "of answers in --reference mixed", metavar="SHARE")
     answer_fallback: bool = _option(False, "the annotated answer where there is no correct sibling")
     reward_path: str | None = _option(None, "pkg://module or file of r_task (default: verl's own)", metavar="PATH")

@@ -5,8 +5,7 @@ from transformers import PreTrainedTokenizerBase
 
 from verl_df.lab.repair_data.records import RepairSample
 from verl_df.method.alignment import edit_distance
-
-_MARKERS = ("<image>", "<video>")
+from verl_df.method.checks import marker_in
 
 
 class TargetChecker:
@@ -31,7 +30,7 @@ class TargetChecker:
             return "the target is empty"
         if target == sample.response:
             return "the target equals the wrong response: nothing was repaired"
-        marker = next((marker for marker in _MARKERS if marker in target), None)
+        marker = marker_in(target)
         if marker:
             return f"the target holds the marker {marker}, to which no image belongs: take it out"
         ids = self._tokenizer.encode(target, add_special_tokens=False)

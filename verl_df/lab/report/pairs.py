@@ -20,6 +20,9 @@ MEDIA_TYPES = {
 }
 
 
+_REFERENCES = {"sibling": "full correct sibling", "answer": "answer", "preferred": "preferred response"}
+
+
 @dataclass(frozen=True)
 class Pair:
     """A pair on the page.
@@ -69,8 +72,8 @@ def show_pair(record: PairRecord, run: Path) -> Pair:
         FileNotFoundError: an image named by the record is not in the run's image folder.
         ValueError: an image has a suffix that a browser does not show.
     """
-    reference = "full correct sibling" if record.reference_kind == "sibling" else record.reference_kind
-    return Pair(record, _chips(record), [image_uri(run / IMAGES_DIR / name) for name in record.images], reference)
+    images = [image_uri(run / IMAGES_DIR / name) for name in record.images]
+    return Pair(record, _chips(record), images, _REFERENCES[record.reference_kind])
 
 
 def image_uri(path: Path) -> str:

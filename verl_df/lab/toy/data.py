@@ -11,6 +11,7 @@ import pandas as pd
 from verl_df.lab.toy.settings import AnnotatorSettings, ToySettings
 from verl_df.lab.toy.text import ORDERS, Question, answer, sample_question, words_of, write_response
 from verl_df.lab.toy.world import EMPTY, Grid, grid_to_lists, render, sample_grid, to_png
+from verl_df.method.checks import PREFERRED
 
 DATA_SOURCE = "verl_df/toy"
 # Every split draws from its own random stream, so no two splits share a picture except by an astronomical accident.
@@ -66,15 +67,21 @@ def examples(split: str, count: int, settings: ToySettings) -> Iterator[Example]
         yield Example(split, index, grid, question, to_png(render(rng, grid, settings.picture)))
 
 
+def preferred(example: Example) -> str:
+    """A right response, as from preference data: downwards in every other example, upwards in the others."""
+    order = list(ORDERS)[example.index % len(ORDERS)]
+    return write_response(words_of(example.grid, example.question), example.question, order)
+
+
 def rl_row(example: Example) -> dict[str, object]:
-    """Row of verl's multimodal RL format."""
+    """Row of verl's multimodal RL format, with a preferred response."""
     return {
         "data_source": DATA_SOURCE,
         "prompt": example.prompt(),
         "images": example.images(),
         "ability": "visual counting",
         "reward_model": {"style": "rule", "ground_truth": example.answer()},
-        "extra_info": example.extra_info(),
+        "extra_info": example.extra_info() | {PREFERRED: preferred(example)},
     }
 
 

@@ -39,7 +39,7 @@ def groups(*counts: int, prompts: dict[str, list[dict]] | None = None) -> tuple[
         rows.append(GroupRow(GroupRequest(uid, rollouts, "4", "s"), {"raw_prompt": (prompts or PROMPTS)[uid]}))
         gate = np.ones(1, dtype=np.float32)
         attempts = [
-            RepairAttempt(rollout.key, None, gate > 1, gate, None, None, None, None, (Rejection.WRONG,))
+            RepairAttempt(rollout.key, "answer", None, gate > 1, gate, None, None, None, None, (Rejection.WRONG,))
             for rollout in rollouts
         ]
         answers.append(GroupAnswer({}, (), GroupOutcome(0, 0), tuple(attempts)))

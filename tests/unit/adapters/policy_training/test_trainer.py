@@ -207,6 +207,27 @@ def test_sampled_groups_become_optimised_groups(queue, tmp_path, monkeypatch) ->
     assert one.timing_raw["df"] > 0
 
 
+def test_preferred_responses_are_references_where_no_rollout_is_right_too(queue, tmp_path, monkeypatch) -> None:
+    one, metrics = made(composed(*BASE, "df.group.reference=preferred"), tmp_path, monkeypatch), {}
+    sample = sampled(queue, {"u": (RIGHT, WRONG), "v": (WRONG, "so so")})
+    for key in sample.keys:
+        queue.rows[key]["extra_info"] = {"preferred_response": f"prefer {key[0]}"}
+    one._balance_batch(sample, metrics)
+    assert (metrics["df/repaired"], metrics["df/reference/preferred"], metrics["df/skipped/no_correct"]) == (3, 2, 0)
+    pairs = list(PAIRS.read(tmp_path / "pairs.jsonl"))
+    assert {(pair.uid, pair.reference, pair.reference_kind) for pair in pairs} == {
+        ("u", "prefer u", "preferred"),
+        ("v", "prefer v", "preferred"),
+    }
+
+
+def test_a_row_without_preferred_response_ends_the_run(queue, tmp_path, monkeypatch) -> None:
+    """Files that the checks before the start leave to verl: JSON lines, and those of other machines."""
+    one = made(composed(*BASE, "df.group.reference=preferred"), tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="extra_info.preferred_response is missing"):
+        one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+
+
 def test_verls_padding_rows_carry_no_gate(queue, tmp_path, monkeypatch) -> None:
     one = made(composed(*BASE), tmp_path, monkeypatch, dp_size=3)
     batch = one._balance_batch(sampled(queue, TWO_PROMPTS), {})

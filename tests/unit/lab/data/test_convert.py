@@ -208,7 +208,7 @@ def test_memory_is_bounded_by_the_size_of_a_part(folder, tmp_path, monkeypatch) 
             ["--split", "validation"],
             "no parquet file of split 'validation' (there is data/test-00000-of-00001.parquet, ",
         ),
-        (["--name", "mine"], "--name and --carry belong to the source 'jsonl'"),
+        (["--name", "mine"], "--name, --carry and --preferred belong to the source 'jsonl'"),
     ],
 )
 def test_bad_arguments(folder, tmp_path, arguments, message, capsys) -> None:

@@ -108,6 +108,24 @@ def test_further_keys_must_be_named(convert, capsys) -> None:
     assert code == 0 and [row["extra_info"]["level"] for row in written] == ["", "2"]
 
 
+def test_preference_data_bring_a_preferred_response(convert, tmp_path) -> None:
+    pairs = [
+        line(chosen="1, 2, so \\boxed{3}", rejected="4"),
+        line(chosen="", rejected="4"),
+        line(chosen="see <image>", rejected="4"),
+        line(chosen=[{"role": "assistant", "content": "3"}], rejected="4"),
+    ]
+    code, rows = convert(pairs, "--preferred", "chosen", "--carry", "rejected")
+    assert code == 0 and len(rows) == 1
+    assert rows[0]["extra_info"]["preferred_response"] == "1, 2, so \\boxed{3}"
+    assert rows[0]["extra_info"]["rejected"] == "4" and "chosen" not in rows[0]["extra_info"]
+    assert [(where, reason) for where, reason, _ in reasons(tmp_path)] == [
+        ("mine.jsonl, line 2", "no preferred response"),
+        ("mine.jsonl, line 3", "no preferred response"),
+        ("mine.jsonl, line 4", "row is not of the source's form"),
+    ]
+
+
 def test_a_smaller_image_can_be_refused(convert, tmp_path) -> None:
     (tmp_path / "small.png").write_bytes(picture(size=(40, 20)))
     code, rows = convert([line(image="small.png"), line()], "--min-side", 28)
@@ -121,6 +139,10 @@ def test_a_smaller_image_can_be_refused(convert, tmp_path) -> None:
         ([line(images=["a.png"])], [], "mine.jsonl, line 1: both 'image' and 'images': give one of them"),
         ([line(answer=...)], [], "line 1: no 'answer' (it has id, image, question): is this mine?"),
         ([line()], ["--carry", "split"], "--carry split: extra_info has this key already"),
+        ([line()], ["--preferred", "chosen"], "line 1: no 'chosen' (it has id, image, question, answer)"),
+        ([line(chosen="3", rejected="4")], ["--preferred", "chosen"], "line 1: unknown key 'rejected'"),
+        ([line()], ["--preferred", "answer"], "--preferred answer: this key has its own meaning"),
+        ([line()], ["--preferred", "a", "--carry", "a"], "--carry a: extra_info has this key already"),
         ([line()], ["--name", "mmmu"], "--name mmmu: the name of a public source"),
         ([line()], ["--name", "a/b"], "--name 'a/b': letters, digits"),
         ([line()], ["--prompt", "published"], "mine is training data without a published prompt"),

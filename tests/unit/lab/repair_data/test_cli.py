@@ -81,6 +81,26 @@ def test_from_a_policy_to_verls_files(here: Path, policy_folder: Path, capsys) -
     assert pq.read_metadata("all.parquet").num_rows == 12
 
 
+def test_preferred_responses_as_references(here: Path, policy_folder: Path) -> None:
+    rows = [row(index, extra_info={"index": index, "preferred_response": f"it is {index}"}) for index in range(6)]
+    write_data(here / "train.parquet", rows)
+    assert sample(policy_folder, "--reference", "preferred") == 0
+    samples = list(read_samples(here / "set/samples.jsonl"))
+    assert len(samples) == 12
+    assert all((one.reference, one.reference_kind) == (f"it is {one.prompt_index}", "preferred") for one in samples)
+    assert main(["repair-data", "parquet", "set", "--out-rl", "rl.parquet"]) == 0
+    tasks = pq.read_table("rl.parquet").column("repair_task").to_pylist()
+    assert {task["reference_kind"] for task in tasks} == {"preferred"}
+
+
+def test_a_row_without_preferred_response_is_refused_before_anything_is_sampled(
+    here: Path, policy_folder: Path, capsys
+) -> None:
+    assert sample(policy_folder, "--reference", "preferred") == 1
+    assert "train.parquet, row 0: extra_info.preferred_response is missing" in capsys.readouterr().err
+    assert (here / "set/samples.jsonl").read_text() == ""
+
+
 def test_a_template_of_ones_own(here: Path, policy_folder: Path, capsys) -> None:
     sample(policy_folder)
     main(["repair-data", "targets", "set", "--function", "computed.py:repair"])
@@ -127,6 +147,8 @@ def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path
         (["--data", "gone.parquet"], "gone.parquet: no such file"),
         (["--reward-path", "gone.py"], "cannot load 'compute_score' from"),
         (["--prompts", "0"], "--prompts 0: 1 or more"),
+        (["--reference", "preferred", "--answer-fallback"], "--reference preferred needs none"),
+        (["--reference", "answer", "--answer-fallback"], "--reference answer needs none"),
     ],
 )
 def test_options_of_sample_are_refused_before_the_model_is_loaded(

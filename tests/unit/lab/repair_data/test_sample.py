@@ -36,7 +36,9 @@ from verl_df.lab.repair_data.store import SampleStore
 from verl_df.lab.repair_data.summary import summarise
 from verl_df.lab.rl_data import Prompt, RLData
 
-PROMPT = Prompt(7, "test/count", [{"role": "user", "content": "<image>q"}], (picture(1),), "7", {})
+PROMPT = Prompt(
+    7, "test/count", [{"role": "user", "content": "<image>q"}], (picture(1),), "7", {"preferred_response": "so 7"}
+)
 
 
 def response(text: str, finished: bool = True) -> Response:
@@ -72,6 +74,14 @@ def group(texts: list[str], rewards: list[float | None], index: int = 7, **chang
         (["bad", "cut"], [0.0, None], {}, [], {"no_reference": 1}),
         (["bad", "cut"], [0.0, None], {"answer_fallback": True}, [(0, "bad", "7", "answer")], {"no_reference": 0}),
         (["bad", "good"], [0.0, 1.0], {"reference": "answer"}, [(0, "bad", "7", "answer")], {}),
+        (["bad", "good"], [0.0, 1.0], {"reference": "preferred"}, [(0, "bad", "so 7", "preferred")], {}),
+        (
+            ["bad", "worse"],
+            [0.0, 0.0],
+            {"reference": "preferred"},
+            [(0, "bad", "so 7", "preferred"), (1, "worse", "so 7", "preferred")],
+            {"no_reference": 0},
+        ),
     ],
 )
 def test_wrong_responses_are_kept_with_a_reference(texts, rewards, changes, kept, counts) -> None:

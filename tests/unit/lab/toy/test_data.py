@@ -14,6 +14,7 @@ from verl_df.lab.toy import data, text
 from verl_df.lab.toy.reward import compute_score
 from verl_df.lab.toy.settings import SftSettings, ToySettings
 from verl_df.lab.toy.truth import right_response
+from verl_df.method.checks import preferred_response
 from verl_df.prompts import render_repair
 
 SETTINGS = replace(
@@ -46,13 +47,17 @@ def test_rl_rows_are_readable_by_verl(folder, processor):
     config = OmegaConf.create({"prompt_key": "prompt", "image_key": "images", "filter_overlong_prompts": False})
     dataset = RLHFDataset(str(folder / "train.parquet"), processor.tokenizer, config, processor)
     assert len(dataset) == 24
-    lengths = set()
+    lengths, orders = set(), set()
     for number in range(len(dataset)):
         row = dataset[number]
         info = row["extra_info"]
         right = right_response("down", info)
         assert compute_score(row["data_source"], right, row["reward_model"]["ground_truth"], info)["score"] == 1.0
+        preferred = preferred_response(info)
+        assert compute_score(row["data_source"], preferred, row["reward_model"]["ground_truth"], info)["score"] == 1.0
+        orders.add(text.response_order(preferred))
         lengths.add(len(processor.tokenizer.encode(info["question"])))
+    assert orders == {"down", "up"}
     assert len(lengths) > 1  # equal lengths would hide bugs that ragged batches show
 
 
