@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tensordict import NonTensorStack, TensorDict
+from tensordict import TensorDict
 from verl import DataProto
 
 # Under this name a reward manager leaves r_task beside its reward, for the trainer.
@@ -33,13 +33,6 @@ def score_request(columns: dict[str, Any], token_ids: Sequence[int]) -> DataProt
     )
     values = {key: _object_array(value) for key, value in columns.items()}
     return DataProto(batch=batch, non_tensor_batch=values)
-
-
-def as_list(column: Any) -> list:
-    """A column of TransferQueue, tensor or stack, as one entry a row."""
-    if isinstance(column, torch.Tensor):
-        return list(column.unbind())
-    return column.tolist() if isinstance(column, NonTensorStack) else list(column)
 
 
 def response_ids(data: DataProto) -> list[int]:

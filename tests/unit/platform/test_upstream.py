@@ -30,6 +30,12 @@ def test_what_is_gone_or_changed_is_told_with_its_use() -> None:
     assert [": gone (" in line for line in lines] == [False, True, True]
 
 
+def test_the_data_plane_is_called_in_one_file() -> None:
+    imports = re.compile(r"^\s*(?:from|import) transfer_queue\b", re.MULTILINE)
+    found = [path for path in (ROOT / "verl_df").rglob("*.py") if imports.search(path.read_text())]
+    assert found == [ROOT / "verl_df/adapters/data_plane.py"]
+
+
 def test_every_method_of_verls_trainer_that_we_override_is_listed() -> None:
     """And every function that we replace."""
     sources = {path: path.read_text() for path in (ROOT / "verl_df").rglob("*.py")}

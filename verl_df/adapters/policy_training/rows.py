@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of TransferQueue: groups of rollouts read out, repaired rows and gates written in.
+"""Rows of the data plane: groups of rollouts read out, repaired rows and gates written in.
 
 A row's key is `{uid}_{session}_{index}`; a repair becomes a session of its own, so that verl's bookkeeping by session
 takes it for one more rollout of the same prompt.
@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import transfer_queue as tq
-from transfer_queue import KVBatchMeta
-from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_df.adapters import data_plane
+from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, RepairRow
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
-from verl_df.adapters.reward_request import TASK_REWARD, as_list
+from verl_df.adapters.reward_request import TASK_REWARD
 
 # Rollouts count their sessions from 0, repairs from here. verl reads a session as a number when it sorts keys.
 FIRST_REPAIR_SESSION = 1_000_000
@@ -44,7 +43,7 @@ class PromptRows:
     columns: dict[str, Any]
 
 
-def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
+def read_prompts(batch: Batch) -> list[PromptRows]:
     """Group a sampled batch by uid, in order of first appearance.
 
     A prompt's own columns, its picture among them, are fetched from its first row alone.
@@ -54,11 +53,11 @@ def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
         KeyError: rollouts scored by another reward manager than DF's.
     """
     refuse_several_outputs(batch.keys)
-    rollouts = _fetch(batch.partition_id, batch.keys, ROLLOUT_FIELDS)
+    rollouts = data_plane.read(batch, batch.keys, ROLLOUT_FIELDS)
     positions: dict[str, list[int]] = {}
     for position, uid in enumerate(rollouts["uid"]):
         positions.setdefault(uid, []).append(position)
-    prompts = _fetch(batch.partition_id, [batch.keys[rows[0]] for rows in positions.values()], PROMPT_FIELDS)
+    prompts = data_plane.read(batch, [batch.keys[rows[0]] for rows in positions.values()], PROMPT_FIELDS)
     return [
         PromptRows(
             uid=uid,
@@ -72,19 +71,9 @@ def read_prompts(batch: KVBatchMeta) -> list[PromptRows]:
     ]
 
 
-def read_task_rewards(batch: KVBatchMeta) -> list[float]:
+def read_task_rewards(batch: Batch) -> list[float]:
     """r_task of every row, repairs and padding rows included."""
-    return [
-        _task_reward(fields) for fields in _fetch(batch.partition_id, batch.keys, ("extra_fields",))["extra_fields"]
-    ]
-
-
-def _fetch(partition_id: str, keys: Sequence[str], fields: Sequence[str] | None = None) -> dict[str, list]:
-    """Columns of these rows, each as one entry a row. A row cut out of a batch cuts every column anew, 4 ms each."""
-    data = tq.kv_batch_get(
-        keys=list(keys), partition_id=partition_id, select_fields=None if fields is None else list(fields)
-    )
-    return {name: as_list(data[name]) for name in data.keys()}
+    return [_task_reward(fields) for fields in data_plane.read(batch, batch.keys, ["extra_fields"])["extra_fields"]]
 
 
 def _task_reward(extra_fields: dict[str, Any]) -> float:
@@ -112,7 +101,7 @@ def refuse_several_outputs(keys: Iterable[str]) -> None:
         )
 
 
-def write_groups(batch: KVBatchMeta, answers: Sequence[GroupAnswer]) -> KVBatchMeta:
+def write_groups(batch: Batch, answers: Sequence[GroupAnswer]) -> Batch:
     """Put the optimised groups in place of the sampled ones.
 
     Rollouts that stay get their gate, repairs are added as rows of their own, all other rows are cleared (rows that
@@ -127,51 +116,40 @@ def write_groups(batch: KVBatchMeta, answers: Sequence[GroupAnswer]) -> KVBatchM
         are cut in this order, and errors without their repairs would be a step on negative advantages alone.
     """
     tags = dict(zip(batch.keys, batch.tags, strict=True))
-    tags |= _put_repairs(batch.partition_id, [repair for answer in answers for repair in answer.repairs], tags)
+    tags |= _put_repairs(batch, [repair for answer in answers for repair in answer.repairs], tags)
     gates: dict[str, np.ndarray] = {}
     for answer in answers:
         gates |= answer.gates | {repair_key(repair.source): repair.gate for repair in answer.repairs}
-    left = sorted(tags.keys() - gates.keys())
-    if left:
-        tq.kv_clear(keys=left, partition_id=batch.partition_id)
-    _put_gates(batch.partition_id, {key: torch.from_numpy(gate) for key, gate in gates.items()})
-    return KVBatchMeta(
-        partition_id=batch.partition_id,
-        keys=list(gates),
-        tags=[tags[key] for key in gates],
-        fields=None,
-        extra_info=batch.extra_info,
-    )
+    data_plane.clear(batch, sorted(tags.keys() - gates.keys()))
+    _put_gates(batch, {key: torch.from_numpy(gate) for key, gate in gates.items()})
+    return data_plane.batch_of(batch, list(gates), [tags[key] for key in gates])
 
 
-def _put_gates(partition_id: str, gates: Mapping[str, torch.Tensor]) -> None:
+def _put_gates(batch: Batch, gates: Mapping[str, torch.Tensor]) -> None:
     """Write the columns `df_gate` and `df_is_repair` of these rows."""
-    if not gates:
-        return
-    rows = [{GATE: gate, IS_REPAIR: torch.tensor([int(is_repair_key(key))])} for key, gate in gates.items()]
-    tq.kv_batch_put(keys=list(gates), partition_id=partition_id, fields=list_of_dict_to_tensordict(rows))
+    flags = {key: torch.tensor([int(is_repair_key(key))]) for key in gates}
+    data_plane.write(batch, {key: {GATE: gate, IS_REPAIR: flags[key]} for key, gate in gates.items()})
 
 
-def put_constant_gates(batch: KVBatchMeta, positions: Sequence[int], value: float) -> None:
+def put_constant_gates(batch: Batch, positions: Sequence[int], value: float) -> None:
     """Give rows a gate that is `value` on every token (1: verl's objective; 0: synthetic padding rows)."""
     lengths = {batch.keys[position]: batch.tags[position]["response_len"] for position in positions}
-    _put_gates(batch.partition_id, {key: torch.full((length,), value) for key, length in lengths.items()})
+    _put_gates(batch, {key: torch.full((length,), value) for key, length in lengths.items()})
 
 
 def _put_repairs(
-    partition_id: str, repairs: Sequence[RepairRow], tags: Mapping[str, dict[str, Any]]
+    batch: Batch, repairs: Sequence[RepairRow], tags: Mapping[str, dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
     """Write the rows of repairs; returns their tags by key."""
     if not repairs:
         return {}
-    columns = _fetch(partition_id, [repair.source for repair in repairs])
-    rows, new_tags = [], {}
+    columns = data_plane.read(batch, [repair.source for repair in repairs])
+    rows, new_tags = {}, {}
     for position, repair in enumerate(repairs):
-        row = repair_row({name: column[position] for name, column in columns.items()}, repair)
-        rows.append(row)
-        new_tags[repair_key(repair.source)] = _repair_tag(tags[repair.source], row)
-    fields = list_of_dict_to_tensordict(rows)
-    tq.kv_batch_put(keys=list(new_tags), partition_id=partition_id, fields=fields, tags=list(new_tags.values()))
+        key = repair_key(repair.source)
+        rows[key] = repair_row({name: column[position] for name, column in columns.items()}, repair)
+        new_tags[key] = _repair_tag(tags[repair.source], rows[key])
+    data_plane.write(batch, rows, list(new_tags.values()))
     return new_tags
 
 

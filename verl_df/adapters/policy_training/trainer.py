@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
-from transfer_queue import KVBatchMeta
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1.trainer_base import register_trainer
@@ -20,8 +18,9 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
 from verl.utils.debug.metrics import calculate_debug_metrics
-from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
+from verl_df.adapters import data_plane
+from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
 from verl_df.adapters.policy_training.group_exchange import GroupRow, ask_workers
 from verl_df.adapters.policy_training.pair_log import PairLog
@@ -64,7 +63,7 @@ class _NothingToTrain(Exception):
     batch: the sampled rows. verl's `fit` clears them at the end of the step, and cannot clear an empty batch.
     """
 
-    def __init__(self, batch: KVBatchMeta):
+    def __init__(self, batch: Batch):
         super().__init__("every prompt of the batch was skipped")
         self.batch = batch
 
@@ -108,7 +107,7 @@ class DFTrainer(PPOTrainerSync):
 
     # ---- the step ----------------------------------------------------------------------------------------------------
 
-    def _step_once(self, metrics: dict, timing_raw: dict, sample_batch_size: int) -> KVBatchMeta:
+    def _step_once(self, metrics: dict, timing_raw: dict, sample_batch_size: int) -> Batch:
         try:
             batch = super()._step_once(metrics, timing_raw, sample_batch_size)
         except _NothingToTrain as nothing:
@@ -117,7 +116,7 @@ class DFTrainer(PPOTrainerSync):
         metrics[SKIPPED] = 0
         return batch
 
-    def _balance_batch(self, batch: KVBatchMeta, metrics: dict, **kwargs: Any) -> KVBatchMeta:
+    def _balance_batch(self, batch: Batch, metrics: dict, **kwargs: Any) -> Batch:
         """verl's first call after sampling, when the policy's replicas are asleep: the place of the repair phase."""
         if self._uses_repairs:
             with marked_timer("df", self.timing_raw, color="magenta"):
@@ -138,7 +137,7 @@ class DFTrainer(PPOTrainerSync):
             batch.reorder(spread_empty_rows(is_padding, ranks, self._mini_batches))
         return batch
 
-    def _difference_feedback(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta | None:
+    def _difference_feedback(self, batch: Batch, metrics: dict) -> Batch | None:
         """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
         rows = [self._group_row(prompt) for prompt in read_prompts(batch)]
         start = time.perf_counter()
@@ -201,34 +200,31 @@ class DFTrainer(PPOTrainerSync):
         wanted = self.config.data.train_batch_size // self.config.actor_rollout_ref.actor.ppo_mini_batch_size
         return count_mini_batches(wanted, self._rows)
 
-    def _compute_old_log_prob(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+    def _compute_old_log_prob(self, batch: Batch, metrics: dict) -> Batch:
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             self._replace_rollout_log_probs(batch, metrics)
         return batch
 
-    def _replace_rollout_log_probs(self, batch: KVBatchMeta, metrics: dict) -> None:
+    def _replace_rollout_log_probs(self, batch: Batch, metrics: dict) -> None:
         """Repairs have no log-probabilities from the rollout engine: take the policy's, and compare the others only."""
-        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs"]
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         repaired = [is_repair_key(key) for key in batch.keys]
         keys = [key for key, is_repair in zip(batch.keys, repaired, strict=True) if is_repair]
         if not keys:
             return
-        padded = DataProto(batch=data.to_padded_tensor())
+        fields = ["responses", "response_mask", "rollout_log_probs", "old_log_probs"]
+        padded = DataProto(batch=data_plane.read_padded(batch, fields))
         metrics.update(calculate_debug_metrics(padded.select_idxs(np.logical_not(repaired))))
-        known = dict(zip(batch.keys, data["old_log_probs"].unbind(), strict=True))
-        rows = list_of_dict_to_tensordict([{"rollout_log_probs": known[key]} for key in keys])
-        tq.kv_batch_put(keys=keys, partition_id=batch.partition_id, fields=rows)
+        known = data_plane.read(batch, keys, ["old_log_probs"])["old_log_probs"]
+        data_plane.write(batch, {key: {"rollout_log_probs": row} for key, row in zip(keys, known, strict=True)})
 
-    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+    def _compute_advantage(self, batch: Batch, metrics: dict) -> Batch:
         fields = [GATE, IS_REPAIR, "response_mask", "old_log_probs", "entropy"]
         if self.use_reference_policy:
             fields.append("ref_log_prob")
         if self.use_critic:
             fields.append("values")
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        data = data.to_padded_tensor()
+        data = data_plane.read_padded(batch, fields)
         metrics.update(log_prob_metrics(data))
         weights = gate_weights(
             data[GATE].numpy(),
@@ -250,7 +246,7 @@ class DFTrainer(PPOTrainerSync):
             self._look_at_errors(batch, metrics)
         return batch
 
-    def _token_columns(self, batch: KVBatchMeta, data: TensorDict) -> TokenColumns:
+    def _token_columns(self, batch: Batch, data: TensorDict) -> TokenColumns:
         uids = self._uids(batch)
         trained = np.array([uid is not None for uid in uids])
         r_task = np.array(read_task_rewards(batch))
@@ -269,28 +265,26 @@ class DFTrainer(PPOTrainerSync):
         return self._uses_repairs and by_sequence and self.df.group.weight is Weight.PROMPT
 
     @staticmethod
-    def _uids(batch: KVBatchMeta) -> list[str | None]:
+    def _uids(batch: Batch) -> list[str | None]:
         """Of each row's prompt; None for verl's padding rows."""
         return [
             None if tag.get("is_padding", False) else key.rsplit("_", 2)[0]
             for key, tag in zip(batch.keys, batch.tags, strict=True)
         ]
 
-    def _look_at_errors(self, batch: KVBatchMeta, metrics: dict) -> None:
+    def _look_at_errors(self, batch: Batch, metrics: dict) -> None:
         """Count, and on request clamp, advantages above 0 on gated tokens of errors: they reinforce what is wrong."""
         keys = [key for key in batch.keys if key in self._repaired]
         if not keys:
             metrics["df/positive_errors"] = 0
             return
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["advantages"])
-        advantages = data["advantages"].unbind()
+        advantages = data_plane.read(batch, keys, ["advantages"])["advantages"]
         positive = {key: row for key, row in zip(keys, advantages, strict=True) if bool((row > 0).any())}
         metrics["df/positive_errors"] = len(positive)
-        if positive and self.df.gate.clamp_errors:
-            rows = list_of_dict_to_tensordict([{"advantages": row.clamp(max=0)} for row in positive.values()])
-            tq.kv_batch_put(keys=list(positive), partition_id=batch.partition_id, fields=rows)
+        if self.df.gate.clamp_errors:
+            data_plane.write(batch, {key: {"advantages": row.clamp(max=0)} for key, row in positive.items()})
 
-    def _update_actor(self, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+    def _update_actor(self, batch: Batch, metrics: dict) -> Batch:
         if self._fixed_mini_batches:
             batch.extra_info[MINI_BATCH_ROWS] = len(batch.keys) // self._mini_batches
             batch.extra_info[MEAN_ROWS] = self._rows / self._mini_batches
@@ -301,9 +295,7 @@ class DFTrainer(PPOTrainerSync):
 
     # ---- what a run leaves -------------------------------------------------------------------------------------------
 
-    def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
-    ) -> None:
+    def _compute_metrics(self, batch: Batch, metrics: dict, timing_raw: dict, global_steps: int, epoch: int) -> None:
         if not metrics[SKIPPED]:
             super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
             return

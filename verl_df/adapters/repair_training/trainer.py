@@ -3,13 +3,11 @@
 
 from typing import Any
 
-import transfer_queue as tq
 from omegaconf import DictConfig, open_dict
-from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from verl_df.adapters.reward_request import as_list
+from verl_df.adapters import data_plane
 from verl_df.method.repair_reward import summarize_scores
 
 TRAINER_MODE = "df_repair_sync"
@@ -37,12 +35,12 @@ class RepairTrainer(PPOTrainerSync):
         print(f"repair training: calls that failed and were treated by the documented rule: {failed or 'none'}")
 
     def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
+        self, batch: data_plane.Batch, metrics: dict, timing_raw: dict, global_steps: int, epoch: int
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         keys = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding", False)]
-        data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-        summary = summarize_scores([row["reward_extra_info"] for row in as_list(data["extra_fields"])])
+        rows = data_plane.read(batch, keys, ["extra_fields"])["extra_fields"]
+        summary = summarize_scores([row["reward_extra_info"] for row in rows])
         metrics.update(summary)
         for name, value in summary.items():
             if name.endswith("_failed"):

@@ -19,7 +19,7 @@ from verl.trainer.ppo import padding_utils
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from tests.unit.adapters.support import MemoryQueue
-from verl_df.adapters.policy_training import rows as rows_module
+from verl_df.adapters import data_plane
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, RepairRow
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.rows import (
@@ -121,7 +121,7 @@ def queue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
             real.kv_clear(keys=list(left), partition_id=PARTITION)
         return
     memory = MemoryQueue()
-    monkeypatch.setattr(rows_module, "tq", memory)
+    monkeypatch.setattr(data_plane, "tq", memory)
     monkeypatch.setattr(padding_utils, "tq", memory)
     yield memory
 

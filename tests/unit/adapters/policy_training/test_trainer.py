@@ -21,7 +21,8 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from tests.unit.adapters.support import MemoryQueue, Words, composed
-from verl_df.adapters.policy_training import group_exchange, group_feedback, rows, trainer
+from verl_df.adapters import data_plane
+from verl_df.adapters.policy_training import group_exchange, group_feedback, rows
 from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
@@ -88,7 +89,7 @@ class Server:
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
     memory = MemoryQueue()
-    for module in (rows, padding_utils, trainer, trainer_base):
+    for module in (data_plane, padding_utils, trainer_base):
         monkeypatch.setattr(module, "tq", memory)
     return memory
 
