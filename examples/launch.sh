@@ -17,6 +17,12 @@ number() {
     for key in "${@:2}"; do [[ -z $value ]] || NUMBERS+=("$key=$value"); done
 }
 
+# whole VARIABLE...: a path that is there becomes a whole one: processes of Ray look it up where Ray was started
+whole() {
+    local name
+    for name in "$@"; do [[ ! -e ${!name:-} ]] || printf -v "$name" %s "$(realpath "${!name}")"; done
+}
+
 # start MODULE ARGUMENT...
 start() {
     if [[ ${DRY_RUN:-0} == 1 ]]; then exec "$PYTHON" -m verl_df check "$@"; fi
@@ -29,6 +35,7 @@ numbers_of_rl() {
     # through Ray: the processes of one that is up have the variables of its `ray start`
     local variables="+ray_kwargs.ray_init.runtime_env.env_vars"
     NUMBERS+=("$variables.VERL_FILE_LOGGER_PATH=$OUT/metrics.jsonl" "$variables.TENSORBOARD_DIR=$OUT/tensorboard")
+    whole TRAIN VAL REWARD_PATH POLICY STAGE1
     number TRAIN data.train_files
     number VAL data.val_files
     number MAX_PROMPT data.max_prompt_length

@@ -20,6 +20,7 @@ from recipe.df.presets import spelled_out
 from verl_df import plugin
 from verl_df.settings.checks import check_run
 from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
+from verl_df.settings.paths import make_absolute
 
 # Absolute: Hydra then finds it also when this module is imported by another entry point.
 CONFIG_FOLDER = Path(__file__).resolve().with_name("config")
@@ -45,6 +46,7 @@ def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
         plugin.require_loaded()
         auto_set_device(config)
         check(config)
+        make_absolute(config)
     except (ConfigError, plugin.PluginError) as error:
         sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
     validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))

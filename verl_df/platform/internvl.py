@@ -15,6 +15,10 @@ And one thing that transformers leaves out: rows without an image, such as the r
 pass the vision tower by. Where a rank has only such rows in a micro-batch, the others wait for it in FSDP's gather of
 the tower's weights for good. Here they run one empty tile through it, as verl has it for Qwen.
 
+And one that transformers takes for granted: a configuration that does not say whether embeddings and output layer share
+their weights is read as if they did, whatever its language model says. verl would then load the model whole on each
+rank, and keep both layers in one unit of FSDP. Here the language model decides.
+
 Images only: a video's frames are written as images with a caption, which the prompt for vLLM does not undo.
 """
 
@@ -31,10 +35,11 @@ MODEL_TYPE = "internvl"
 
 
 def apply() -> None:
-    """Patch two modules of verl and the model of transformers when they are imported."""
+    """Patch two modules of verl, and model and configuration of transformers, when they are imported."""
     when_imported("verl.utils.tokenizer.tokenizer")(_patch_processor)
     when_imported("verl.workers.rollout.utils")(_patch_prompt)
     when_imported("transformers.models.internvl.modeling_internvl")(_patch_model)
+    when_imported("transformers.models.internvl.configuration_internvl")(_patch_config)
 
 
 def collapse_images(prompt_ids: list[int], processor: Any) -> list[int]:
@@ -106,3 +111,16 @@ def _patch_model(modeling: ModuleType) -> None:
         return stock(self, input_ids, pixel_values, **others)
 
     modeling.InternVLModel.forward = forward
+
+
+def _patch_config(configuration: ModuleType) -> None:
+    stock, key = configuration.InternVLConfig.from_dict.__func__, "tie_word_embeddings"
+
+    def from_dict(cls: Any, config_dict: dict[str, Any], **options: Any) -> Any:
+        said, made = key in config_dict or key in options, stock(cls, config_dict, **options)
+        config = made[0] if isinstance(made, tuple) else made
+        if not said:
+            config.tie_word_embeddings = config.text_config.tie_word_embeddings
+        return made
+
+    configuration.InternVLConfig.from_dict = classmethod(from_dict)

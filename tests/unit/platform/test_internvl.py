@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """InternVL between verl, transformers and vLLM."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, InternVLConfig
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 from verl.utils.tokenizer import hf_processor, hf_tokenizer
 from verl.workers.rollout import utils as rollout_utils
@@ -116,6 +117,24 @@ def test_sequence_parallelism_is_refused(key: str, folder: Path, tmp_path: Path)
         check_sequence_parallel(actor, str(folder))
     save_tiny_model("qwen3_vl", tmp_path)
     check_sequence_parallel(actor, str(tmp_path))
+
+
+@pytest.mark.parametrize("said", [None, True, False])
+@pytest.mark.parametrize("of_text", [True, False])
+def test_the_language_model_says_whether_embeddings_are_tied(
+    said: bool | None, of_text: bool, folder: Path, tmp_path: Path
+) -> None:
+    """Unless the configuration itself does. transformers takes silence for a yes."""
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["tie_word_embeddings"] = of_text
+    config["tie_word_embeddings"] = said
+    if said is None:
+        del config["tie_word_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for loaded in (AutoConfig.from_pretrained(tmp_path), InternVLConfig.from_pretrained(tmp_path)):
+        assert loaded.tie_word_embeddings is (of_text if said is None else said)
+    asked, _ = AutoConfig.from_pretrained(tmp_path, tie_word_embeddings=True, return_unused_kwargs=True)
+    assert asked.tie_word_embeddings is True
 
 
 # ---- rows without images ---------------------------------------------------------------------------------------------

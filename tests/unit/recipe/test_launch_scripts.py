@@ -243,6 +243,14 @@ def test_logs_reach_processes_of_a_ray_that_is_up(tmp_path: Path) -> None:
     assert Path(config.trainer.default_local_dir).is_absolute()
 
 
+def test_paths_that_are_there_are_whole_for_stock_verl_too(tmp_path: Path) -> None:
+    here = {"TRAIN": "README.md", "VAL": "docs/data.md", "POLICY": "docs", "REWARD_PATH": "pkg://verl_df.judges.score"}
+    given = arguments("examples/gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh", tmp_path, **here)
+    assert {f"data.train_files={ROOT}/README.md", f"data.val_files={ROOT}/docs/data.md"} <= set(given)
+    assert f"actor_rollout_ref.model.path={ROOT}/docs" in given
+    assert "reward.custom_reward_function.path=pkg://verl_df.judges.score" in given
+
+
 def test_several_nodes_without_a_meeting_point_are_refused(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         arguments(SFT, tmp_path, NNODES="2")
