@@ -219,3 +219,28 @@ def test_setup_env_prefers_the_python_that_flash_attn_has_a_wheel_for(tmp_path: 
         fake(tools, name, f"Python {name.removeprefix('python')}")
     made = [run_setup(target, folder=root, path=f"{tools}:{os.environ['PATH']}").stdout for target in ("cpu", "gpu")]
     assert "making .venv with Python 3.11" in made[0] and "making .venv with Python 3.12" in made[1]
+
+
+@pytest.mark.parametrize("compiler", [True, False])
+def test_flash_attn_is_compiled_only_where_no_wheel_fits_and_there_is_a_compiler(
+    compiler: bool, tmp_path: Path
+) -> None:
+    """The stand-in for `install` writes down what it is asked for, and has no wheel."""
+    tools, asked = tmp_path / "bin", tmp_path / "asked"
+    fake(tools, "nvidia-smi", "9.0")
+    if compiler:
+        fake(tools, "nvcc", "release 13.0")
+    steps = (
+        f'install() {{ echo "$@" >> {asked}; [[ "$*" != *--only-binary* ]]; }}; pin() {{ echo "$1==1"; }}; '
+        f"source {ROOT}/scripts/setup_gpu.sh; install_flash_attn"
+    )
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "CUDA_HOME": str(tmp_path), "MAX_JOBS": "3"}
+    finished = subprocess.run(["bash", "-euc", steps], env=environment, capture_output=True, text=True)
+    wheel, *compiled = asked.read_text().splitlines()[1:]
+    assert "--only-binary flash-attn" in wheel and "verl-wheelhouse/simple/ flash-attn==1" in wheel
+    if compiler:
+        assert compiled == ["--no-build-isolation-package flash-attn flash-attn==1"]
+        assert "compiling for FLASH_ATTN_CUDA_ARCHS=90 with MAX_JOBS=3" in finished.stdout
+    else:
+        assert finished.returncode == 2 and not compiled
+        assert "there is no nvcc to compile it" in finished.stderr and "python3.12" in finished.stderr
