@@ -76,8 +76,7 @@ policy() {
         start verl.trainer.main_ppo "${STOCK[@]}" +run="$run" +baseline="$ALGO" "${what[@]}"
     fi
     start recipe.df.main_df run="$run" objective="$ALGO" df.log.dir="$OUT" \
-        df.repair.model_path="${REPAIR:-outputs/$NAME/repair_rl/model}" \
-        df.repair.temperature=0.7 "${what[@]}"      # ours: the rollouts'
+        df.repair.model_path="${REPAIR:-outputs/$NAME/repair_rl/model}" "${what[@]}"
 }
 
 # repair_rl ARGUMENT...: stage 2 of a repair model, from stage 1's last step STAGE1, by the policy's ALGO. AUDITOR_URL: an

@@ -107,7 +107,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
             "actor_rollout_ref.actor.use_kl_loss=True, which is not gated"
         )
     if df.group.mode != "off":
-        _check_repair_rollout(df.repair.rollout, rollout)
+        _check_repair_rollout(df.repair, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
 
@@ -236,7 +236,13 @@ def _check_overlong_buffer(config: DictConfig, df: DFConfig) -> None:
         )
 
 
-def _check_repair_rollout(changes: dict[str, Any], rollout: DictConfig) -> None:
+def _check_repair_rollout(repair: RepairConfig, rollout: DictConfig) -> None:
+    changes = repair.rollout
+    if repair.temperature is None and rollout.temperature == 0 and repair.n > 1:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.temperature=0: df.repair.n={repair.n} greedy repairs would all be the same; "
+            "set df.repair.temperature, or df.repair.n=1"
+        )
     for key in changes:
         if key not in rollout:
             raise ConfigError(

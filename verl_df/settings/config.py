@@ -49,7 +49,7 @@ class RepairConfig:
             whose repair models were trained differently).
         variant: the folder of `models_dir` to use: `full`, `sft`, `no_edit_penalty`, `no_c1`, `lambda_0.2`, ...
         n: independent repair samples per wrong rollout (Eq. 5; paper: 2).
-        temperature: sampling temperature of the repairs. Our reading: the rollout's, 1.0 here as in verl.
+        temperature: sampling temperature of the repairs; null (our reading): `actor_rollout_ref.rollout.temperature`.
         top_p: nucleus of the repairs.
         prompt_template: file with {question}, {response}, {reference}; null: the packaged `repair.txt`.
         max_prompt_length: tokens of a repair prompt, image tokens included; null: prompt + two responses + 256.
@@ -65,7 +65,7 @@ class RepairConfig:
     models_dir: str | None = None
     variant: str = FULL
     n: PositiveInt = 2
-    temperature: NonNegativeFloat = 1.0
+    temperature: NonNegativeFloat | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     prompt_template: str | None = None
     max_prompt_length: PositiveInt | None = None

@@ -147,6 +147,7 @@ GATED = {"df.gate.normalizer": "gated"}
         ({"distillation.enabled": True}, "distillation.enabled=True"),
         ({"actor_rollout_ref.rollout.max_model_len": 1000}, "a prompt and a response can have 1024 tokens together"),
         ({"algorithm.use_kl_in_reward": True}, "use actor_rollout_ref.actor.use_kl_loss=True, which is not gated"),
+        ({"actor_rollout_ref.rollout.temperature": 0}, "df.repair.n=2 greedy repairs would all be the same"),
         ({"actor_rollout_ref.rollout.full_determinism": True}, "set df.repair.rollout.full_determinism=False"),
         (
             {"df.repair.rollout": {"gpu_memory_utilisation": 0.2}},
@@ -211,6 +212,8 @@ def test_an_estimator_is_refused_outside_its_group_modes(run, estimator: str, mo
         {"algorithm.rollout_correction.bypass_mode": True, "df.group.mode": "gate_only"},
         {"actor_rollout_ref.rollout.enable_rollout_routing_replay": True, "df.group.mode": "gate_only"},
         {"actor_rollout_ref.rollout.full_determinism": True, "df.repair.rollout": {"full_determinism": False}},
+        {"actor_rollout_ref.rollout.temperature": 0, "df.repair.n": 1},
+        {"actor_rollout_ref.rollout.temperature": 0, "df.repair.temperature": 0.7},
         {"actor_rollout_ref.rollout.full_determinism": True, "df.group.mode": "off"},
         {"data.train_batch_size": 12},
     ],

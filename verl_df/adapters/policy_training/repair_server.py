@@ -49,7 +49,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
         prompt_length=prompt_length,
         max_model_len=prompt_length + response_length,
         calculate_log_probs=False,
-        temperature=repair.temperature,
+        temperature=rollout.temperature if repair.temperature is None else repair.temperature,
         top_p=repair.top_p,
     )
     OmegaConf.set_struct(rollout, True)

@@ -43,6 +43,13 @@ def test_the_repair_engine_sees_the_runs_config_with_its_own_model_and_lengths()
     assert (rollout.name, rollout.odd) == (policy.name, 1)
 
 
+def test_repairs_are_sampled_at_the_temperature_of_the_rollouts() -> None:
+    config = composed("actor_rollout_ref.rollout.temperature=0.6")
+    for given, taken in ((None, 0.6), (0.3, 0.3), (0.0, 0.0)):
+        repair = RepairConfig(model_path="repair", temperature=given, n=1)
+        assert repair_run_config(config, repair).actor_rollout_ref.rollout.temperature == taken
+
+
 def test_the_repair_engine_loads_the_variant_of_a_folder_of_models() -> None:
     repair = RepairConfig(models_dir="models", variant="no_c1")
     assert repair_run_config(composed(*LENGTHS), repair).actor_rollout_ref.model.path == "models/no_c1"
