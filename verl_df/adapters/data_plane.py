@@ -6,7 +6,7 @@ fetched and written by key.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import transfer_queue as tq
@@ -14,7 +14,7 @@ from tensordict import NonTensorStack, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-Batch = KVBatchMeta
+Batch: TypeAlias = KVBatchMeta
 """keys: one a row; tags: a dict of lengths and marks for each; partition_id; extra_info: of the whole batch."""
 
 

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser, settings: type) -> None:
         given = dict(field.metadata)
         flag = given.pop("flag", f"--{field.name.replace('_', '-')}")
         if not any(field.default is none for none in (dataclasses.MISSING, None, False)):
-            given["help"] += f" (default: {field.default})"
+            given["help"] = f"{given['help']} (default: {field.default})".strip()
         kind = get_args(types[field.name])[0] if isinstance(types[field.name], UnionType) else types[field.name]
         if get_origin(kind) is dict:
             given["action"] = "append"
@@ -65,19 +65,12 @@ def check_unique(what: str, names: Sequence[str]) -> None:
         raise ValueError(f"two {what} have the same name: {', '.join(names)}")
 
 
-def check_at_least_one(settings: object, *names: str) -> None:
-    """Raise ValueError for a setting below 1; None passes."""
+def check_at_least(lowest: int, given: object, *names: str) -> None:
+    """Raise ValueError for an option, of settings or of parsed arguments, that is less than `lowest`; None passes."""
     for name in names:
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name.replace('_', '-')} is {value}: at least 1")
-
-
-def at_least(arguments: argparse.Namespace, name: str, lowest: int) -> None:
-    """Raise ValueError for an option that is given and less than `lowest`."""
-    value = getattr(arguments, name)
-    if value is not None and not value >= lowest:
-        raise ValueError(f"--{name.replace('_', '-')} {value}: {lowest} or more")
+        value = getattr(given, name)
+        if value is not None and not value >= lowest:
+            raise ValueError(f"--{name.replace('_', '-')} {value}: {lowest} or more")
 
 
 def named_values(option: str, texts: Sequence[str]) -> dict[str, str]:

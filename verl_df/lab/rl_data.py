@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,16 @@ class RLData:
 
     Attributes: path; rows: their number; schema: types of the columns used here.
 
-    Args: path; text_only: whether a row may have no image; preferred: whether a row needs a preferred response.
+    Args: path; text_only: whether a row may have no image.
 
     Raises: FileNotFoundError, or ValueError for a file that is no parquet, lacks a column, or holds in `extra_info` or
     `reward_model` a type that JSON has not.
     """
 
-    def __init__(self, path: Path, *, text_only: bool = False, preferred: bool = False) -> None:
+    def __init__(self, path: Path, *, text_only: bool = False) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; give a parquet file of verl's RL rows with --data")
-        self.path, self._text_only, self._preferred = path, text_only, preferred
+        self.path, self._text_only = path, text_only
         self._file = open_parquet(path)
         whole = self._file.schema_arrow
         optional = {"extra_info", "images"} if text_only else {"extra_info"}
@@ -77,14 +78,15 @@ class RLData:
         drawn = np.random.default_rng(seed).permutation(self.rows)
         return np.sort(drawn if count is None else drawn[:count])
 
-    def check(self, wanted: Container[int]) -> None:
-        """Read the wanted rows and decode their images.
+    def check(self, wanted: Container[int], *, preferred: bool = False) -> None:
+        """Read the wanted rows and decode their images. preferred: whether each needs a preferred response.
 
         Raises: ValueError for the first row that cannot be used, with file and row number.
         """
         with ThreadPoolExecutor() as pool:
             for rows in batches(parquet_rows(self._file, wanted, self._columns), ROWS_AT_ONCE):
-                for (index, _), problem in zip(rows, pool.map(self._problem, rows), strict=True):
+                problems = pool.map(self._problem, rows, repeat(preferred))
+                for (index, _), problem in zip(rows, problems, strict=True):
                     if problem:
                         raise ValueError(f"{self.path}, row {index}: {problem}")
 
@@ -93,11 +95,11 @@ class RLData:
         for index, row in parquet_rows(self._file, wanted, self._columns):
             yield _prompt(index, row, self.path.parent, self._text_only)
 
-    def _problem(self, row: tuple[int, dict[str, Any]]) -> str | None:
+    def _problem(self, row: tuple[int, dict[str, Any]], preferred: bool) -> str | None:
         try:
             prompt = _prompt(*row, self.path.parent, self._text_only)
             prompt.pictures()
-            if self._preferred:
+            if preferred:
                 preferred_response(prompt.extra_info)
         except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
             return str(error)

@@ -120,7 +120,7 @@ def pair_record(
     """
     rollouts = {rollout.key: rollout for rollout in request.rollouts}
     rollout, repair = rollouts[attempt.key], attempt.repair
-    texts = {"answer": request.answer, "preferred": request.preferred}
+    texts = {"answer": request.answer or "", "preferred": request.preferred or ""}
 
     def side(token_ids: Sequence[int], mask: np.ndarray, gate: np.ndarray, reward: float) -> TokenSide:
         return TokenSide.from_arrays(token_ids, token_texts(token_ids), mask, gate, reward)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.lab.checkpoint.validation import Solved
-from verl_df.lab.command_line import check_at_least_one, option
+from verl_df.lab.command_line import check_at_least, option
 from verl_df.lab.engine import Decoding, judged
 from verl_df.lab.generation import Request, VLLMGenerator, prompt_text
 from verl_df.lab.rl_data import RLData
@@ -32,7 +32,7 @@ def solve(merged: Path, settings: ValidationSettings) -> list[Solved]:
     Raises:
         FileNotFoundError, ValueError: of the data, the reward or the model.
     """
-    check_at_least_one(settings, "max_tokens")
+    check_at_least(1, settings, "max_tokens")
     source = RLData(settings.data)
     source.check(range(source.rows))
     reward = TaskReward(settings.reward_path, settings.reward_name)

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from verl_df import cli
-from verl_df.lab.command_line import at_least
+from verl_df.lab.command_line import check_at_least
 from verl_df.lab.data.prompts import FORMS
 from verl_df.lab.data.sources import OWN, SOURCES, table
 
@@ -61,8 +61,7 @@ def _convert(arguments: argparse.Namespace) -> str:
     for option, value in (("--split", settings.split), ("--name", settings.name)):
         if not re.fullmatch(r"[\w.-]+", value):
             raise ValueError(f"{option} {value!r}: letters, digits, '_', '.' and '-' only; it is part of a file's name")
-    for name in ("limit", "min_side", "part_rows"):
-        at_least(arguments, name, 1)
+    check_at_least(1, arguments, "limit", "min_side", "part_rows")
     summary = convert(settings, source, arguments.out)
     written = arguments.out / f"{settings.name}_{settings.split}.parquet"
     return "\n".join([f"{written}: {summary['kept']} rows", *summary_lines(summary)])

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from verl_df.lab.command_line import check_at_least_one, option
+from verl_df.lab.command_line import check_at_least, option
 from verl_df.lab.engine import Decoding
 
 REWARD = "pkg://verl_df.judges.score"
@@ -55,7 +55,7 @@ class BenchmarkSettings:
     engine: dict[str, Any] = option("argument of vllm.LLM; repeat for more", {}, metavar="KEY=VALUE")
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "n", "seeds", "reward_workers", "concurrency", "max_tokens", "limit", "max_model_len")
+        check_at_least(1, self, "n", "seeds", "reward_workers", "concurrency", "max_tokens", "limit", "max_model_len")
         if not self.greedy and not (self.temperature > 0 and 0 < self.top_p <= 1):
             raise ValueError("--temperature must be above 0 and --top-p in (0, 1]; for temperature 0 give --greedy")
         if self.greedy and (self.n, self.seeds) != (1, 1):

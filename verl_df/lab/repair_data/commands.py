@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.io.files import whole_path
-from verl_df.lab.command_line import at_least, engine_arguments
+from verl_df.lab.command_line import check_at_least, engine_arguments
 from verl_df.lab.generation import VLLMGenerator
 from verl_df.lab.repair_data.annotations import export_jsonl, write_targets
 from verl_df.lab.repair_data.folder import SetFolder
@@ -36,11 +36,11 @@ from verl_df.prompts import load_template
 
 def sample(arguments: argparse.Namespace) -> None:
     """Check everything that can be checked without the model, then sample."""
-    _check_numbers(arguments)
+    check_at_least(1, arguments, "prompts", "limit", "batch", "reward_workers")
     engine = engine_arguments(arguments.engine)
-    folder = SetFolder(arguments.out)
-    data = RLData(arguments.data, preferred=arguments.reference == "preferred")
+    folder, data = SetFolder(arguments.out), RLData(arguments.data)
     settings = sample_settings(arguments, data)
+    _check_settings(settings)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
     prepare(folder, data, settings)
     options = {"max_model_len": arguments.max_model_len, "dtype": arguments.dtype, **engine}
@@ -53,7 +53,7 @@ def sample(arguments: argparse.Namespace) -> None:
 def sample_settings(arguments: argparse.Namespace, data: RLData) -> SampleSettings:
     """The options that a set is defined by. Files and folders among them are named by their whole path."""
     options = {name: value for name, value in vars(arguments).items() if name in SampleSettings.__dataclass_fields__}
-    reward, model = arguments.reward_path, Path(arguments.model)
+    reward, model = options.get("reward_path"), Path(arguments.model)
     if reward and "://" not in reward:
         options["reward_path"] = str(Path(reward).resolve())
     if model.is_dir():
@@ -62,31 +62,28 @@ def sample_settings(arguments: argparse.Namespace, data: RLData) -> SampleSettin
     return SampleSettings(**{**options, "data": str(file), "data_rows": data.rows, "data_bytes": file.stat().st_size})
 
 
-def _check_numbers(arguments: argparse.Namespace) -> None:
+def _check_settings(settings: SampleSettings) -> None:
     """Raise ValueError for an option of `sample` that is out of range."""
-    for name in ("prompts", "limit", "per_prompt", "max_tokens", "batch", "reward_workers"):
-        at_least(arguments, name, 1)
-    for name in ("text_only_samples", "temperature", "seed"):
-        at_least(arguments, name, 0)
-    if not 0 < arguments.top_p <= 1:
-        raise ValueError(f"--top-p {arguments.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
-    if not 0 < arguments.text_only_threshold <= 1:
-        raise ValueError(f"--text-only-threshold {arguments.text_only_threshold}: a share, more than 0, at most 1")
-    if not 0 <= arguments.answer_share <= 1:
-        raise ValueError(f"--answer-share {arguments.answer_share}: a share, from 0 to 1")
-    if arguments.answer_fallback and arguments.reference not in ("sibling", "mixed"):
+    check_at_least(1, settings, "per_prompt", "max_tokens")
+    check_at_least(0, settings, "text_only_samples", "temperature", "seed")
+    if not 0 < settings.top_p <= 1:
+        raise ValueError(f"--top-p {settings.top_p}: more than 0, at most 1 (1: the whole vocabulary)")
+    if not 0 < settings.text_only_threshold <= 1:
+        raise ValueError(f"--text-only-threshold {settings.text_only_threshold}: a share, more than 0, at most 1")
+    if not 0 <= settings.answer_share <= 1:
+        raise ValueError(f"--answer-share {settings.answer_share}: a share, from 0 to 1")
+    if settings.answer_fallback and settings.reference not in ("sibling", "mixed"):
         raise ValueError(
-            f"--answer-fallback: where there is no correct sibling, and --reference {arguments.reference} needs none"
+            f"--answer-fallback: where there is no correct sibling, and --reference {settings.reference} needs none"
         )
-    if arguments.temperature == 0 and (arguments.per_prompt > 1 or arguments.text_only_samples > 1):
+    if settings.temperature == 0 and (settings.per_prompt > 1 or settings.text_only_samples > 1):
         raise ValueError("--temperature 0: greedy responses would all be the same; set a temperature, or sample one")
 
 
 def export(arguments: argparse.Namespace) -> None:
     """Forms or lines for all samples, or for some drawn uniformly."""
     folder = _sampled(arguments)
-    for name in ("per_file", "count"):
-        at_least(arguments, name, 1)
+    check_at_least(1, arguments, "per_file", "count")
     chosen = None
     if arguments.count is not None:
         ids = [one.id for one in read_samples(folder.samples)]
@@ -123,7 +120,7 @@ def import_(arguments: argparse.Namespace) -> None:
     for path in arguments.annotations:
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file of annotations")
-    at_least(arguments, "max_tokens", 1)
+    check_at_least(1, arguments, "max_tokens")
     settings = folder.read_settings()
     tokenizer = AutoTokenizer.from_pretrained(arguments.model or settings.model)
     checker = TargetChecker(tokenizer, arguments.max_tokens or settings.max_tokens, arguments.max_edit_ratio)

@@ -4,8 +4,9 @@
 import argparse
 from pathlib import Path
 
+from verl_df.lab.command_line import add_options
 from verl_df.lab.repair_data import commands
-from verl_df.lab.repair_data.settings import add_setting_options
+from verl_df.lab.repair_data.settings import SampleSettings
 
 _DEFAULT = "(default: %(default)s)"
 
@@ -13,7 +14,7 @@ _DEFAULT = "(default: %(default)s)"
 def add_parsers(parser: argparse.ArgumentParser) -> None:
     """Add a parser for each command; `run` of what it parses is what to call with it."""
     subparsers = parser.add_subparsers(required=True, metavar="command")
-    for name, run, add_options, text in (
+    for name, run, add, text in (
         ("sample", commands.sample, _sample, "sample the policy and keep wrong responses that have a reference"),
         ("export", commands.export, _export, "write what y* is annotated with"),
         ("targets", commands.targets, _targets, "annotate with a function that computes y*"),
@@ -22,7 +23,7 @@ def add_parsers(parser: argparse.ArgumentParser) -> None:
     ):
         command = subparsers.add_parser(name, help=text)
         command.set_defaults(run=run)
-        add_options(command)
+        add(command)
 
 
 def _sample(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,7 @@ def _sample(parser: argparse.ArgumentParser) -> None:
     add("--out", required=True, type=Path, metavar="DIR", help="folder of the set; an interrupted run goes on there")
     add("--prompts", type=int, metavar="N", help="rows to sample, drawn uniformly (default: all)")
     add("--limit", type=int, metavar="N", help="stop after the batch that brings the set to N samples")
-    add_setting_options(parser)
+    add_options(parser, SampleSettings)
     _add_workers(parser)
     add("--batch", type=int, default=128, help=f"prompts at a time; what a kill loses {_DEFAULT}")
     add("--max-model-len", type=int, help="tokens of prompt and response (default: the model's)")

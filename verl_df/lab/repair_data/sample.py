@@ -57,7 +57,7 @@ def sample_set(
     store = SampleStore(folder)
     chosen = data.choose(prompts, settings.seed)
     open_rows = {int(index) for index in chosen if int(index) not in store.counts}
-    data.check(open_rows)
+    data.check(open_rows, preferred=settings.reference == "preferred")
     worker = _Worker(settings, generator, reward)
     bar = tqdm(total=len(chosen), initial=len(chosen) - len(open_rows), desc="sampling the policy", unit="prompt")
     with bar:

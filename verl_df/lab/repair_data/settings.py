@@ -1,19 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a sampled set depends on; most of it is an option of `sample`."""
 
-import argparse
-from dataclasses import MISSING, field, fields
-from typing import Any
-
 from verl_df.io.validation import checked
+from verl_df.lab.command_line import option
 from verl_df.method.image_removal import REMOVALS
 
 REFERENCES = ("sibling", "answer", "mixed", "preferred")
-
-
-def _option(default: Any, text: str = "", **argument: Any) -> Any:
-    """A field that is an option. text: its help; argument: more of `add_argument`."""
-    return field(default=default, metadata={"help": text, **argument})
 
 
 @checked
@@ -28,35 +20,22 @@ class SampleSettings:
     data: str
     data_rows: int
     data_bytes: int
-    per_prompt: int = _option(8, "responses a prompt", metavar="G")
-    temperature: float = _option(1.0)
-    top_p: float = _option(1.0)
-    max_tokens: int = _option(2048, "tokens of a response")
-    image_removal: str = _option("blank", "what stands for the image in x_∅ (Eq. 3)", choices=REMOVALS)
-    text_only_samples: int = _option(4, "responses to x_∅; 0: no filter", metavar="K")
-    text_only_threshold: float = _option(
-        0.5, "a prompt is dropped when at least this share of the K is right", metavar="SHARE"
+    per_prompt: int = option("responses a prompt", 8, metavar="G")
+    temperature: float = option("of the responses", 1.0)
+    top_p: float = option("nucleus of the responses", 1.0)
+    max_tokens: int = option("tokens of a response", 2048)
+    image_removal: str = option("what stands for the image in x_∅ (Eq. 3)", "blank", choices=REMOVALS)
+    text_only_samples: int = option("responses to x_∅; 0: no filter", 4, metavar="K")
+    text_only_threshold: float = option(
+        "a prompt is dropped when at least this share of the K is right", 0.5, metavar="SHARE"
     )
-    reference: str = _option(
-        "sibling",
+    reference: str = option(
         "a correct sibling, the annotated answer, a mix of both, or extra_info.preferred_response",
+        "sibling",
         choices=REFERENCES,
     )
-    answer_share: float = _option(0.5, "of answers in --reference mixed", metavar="SHARE")
-    answer_fallback: bool = _option(False, "the annotated answer where there is no correct sibling")
-    reward_path: str | None = _option(None, "pkg://module or file of r_task (default: verl's own)", metavar="PATH")
-    reward_name: str = _option("compute_score")
-    seed: int = _option(0)
-
-
-def add_setting_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that are settings of a set."""
-    for setting in fields(SampleSettings):
-        if setting.default is MISSING:
-            continue
-        argument = {"default": setting.default, **setting.metadata}
-        if setting.default is False:
-            argument["action"] = "store_true"
-        elif setting.default is not None:
-            argument |= {"type": type(setting.default), "help": f"{argument['help']} (default: %(default)s)".strip()}
-        parser.add_argument(f"--{setting.name.replace('_', '-')}", **argument)
+    answer_share: float = option("of answers in --reference mixed", 0.5, metavar="SHARE")
+    answer_fallback: bool = option("the annotated answer where there is no correct sibling", False)
+    reward_path: str | None = option("pkg://module or file of r_task (default: verl's own)", None, metavar="PATH")
+    reward_name: str = option("its name there", "compute_score")
+    seed: int = option("of everything that is drawn", 0)

@@ -129,7 +129,7 @@ def test_seeds_follow_the_row_not_the_call():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n": 0}, "--n is 0: at least 1"),
+        ({"n": 0}, "--n 0: 1 or more"),
         ({"limit": 0}, "--limit is 0"),
         ({"temperature": 0.0}, "for temperature 0 give --greedy"),
         ({"top_p": 0.0}, "--top-p"),

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from verl_df.lab.command_line import check_at_least_one, option
+from verl_df.lab.command_line import check_at_least, option
 from verl_df.method.image_removal import REMOVALS
 
 AGAIN, COPY = "answer again", "copy the reference"
@@ -47,7 +47,7 @@ class RepairSettings:
     engine: dict[str, Any] | None = option("argument of vllm.LLM; repeat for more", None, metavar="KEY=VALUE")
 
     def __post_init__(self) -> None:
-        check_at_least_one(self, "n", "seeds", "reward_workers", "max_tokens", "limit")
+        check_at_least(1, self, "n", "seeds", "reward_workers", "max_tokens", "limit")
         if not 0 < self.threshold <= 1:
             raise ValueError(f"--threshold is {self.threshold}: must lie in (0, 1]")
         if not (self.temperature > 0 and 0 < self.top_p <= 1):

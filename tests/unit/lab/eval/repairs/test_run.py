@@ -267,7 +267,7 @@ def refuses(capsys, argv, message):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--n", "0"], "--n is 0: at least 1"),
+        (["--n", "0"], "--n 0: 1 or more"),
         (["--limit", "-1"], "--limit is -1"),
         (["--temperature", "0"], "--greedy"),
         (["--threshold", "0"], "--threshold is 0.0"),
