@@ -138,7 +138,8 @@ def test_broken_annotations_are_listed_on_stderr(here: Path, policy_folder: Path
     [
         (["--per-prompt", "0"], "--per-prompt 0: 1 or more"),
         (["--text-only-samples", "-1"], "--text-only-samples -1: 0 or more"),
-        (["--temperature", "nan"], "--temperature nan: 0 or more"),
+        (["--temperature", "nan"], "temperature=nan: must be a finite number"),
+        (["--temperature", "-1"], "--temperature -1.0: 0 or more"),
         (["--temperature", "0"], "greedy responses would all be the same"),
         (["--top-p", "0"], "--top-p 0.0: more than 0"),
         (["--text-only-threshold", "0"], "--text-only-threshold 0.0: a share"),
