@@ -61,13 +61,18 @@ def command_line(arguments: Iterable[str]) -> list[str]:
     return arguments
 
 
-def main() -> None:
-    """Run; a wrong setting is one line on stderr, not a traceback."""
+def run(command_line: Callable[[list[str]], list[str]], train: Callable[[], None]) -> None:
+    """Train as the command line says; a name that does not exist is one line on stderr, not a traceback."""
     try:
         sys.argv[1:] = command_line(sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")
     train()
+
+
+def main() -> None:
+    """Train a policy."""
+    run(command_line, train)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ verl's `main_ppo` with the repair prompt and the repair reward, and with everyth
 refused before Ray starts.
 """
 
-import sys
 from collections.abc import Sequence
 
 import hydra
 from omegaconf import DictConfig
 
-from recipe.df.main_df import CONFIG_FOLDER, launch
-from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
+from recipe.df.main_df import CONFIG_FOLDER, launch, run
+from verl_df.settings.config import check_config_groups, check_override_names
 from verl_df.settings.repair_checks import check_repair_training
 from verl_df.settings.repair_config import RepairTrainingConfig
 
@@ -31,12 +30,8 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run; a wrong setting is one line on stderr, not a traceback."""
-    try:
-        sys.argv[1:] = command_line(sys.argv[1:])
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    train()
+    """Train a repair model."""
+    run(command_line, train)
 
 
 if __name__ == "__main__":
