@@ -160,7 +160,7 @@ def test_every_row_is_answered_and_judged(engine: list[tuple], rows: Path, tmp_p
     assert engine == [(str(tmp_path), {"max_model_len": None, "dtype": "float32", "seed": 3})]
     # as verl decodes a prompt: the words of the chat form, none of its special tokens
     assert found[5].prompt.startswith("user\n") and "How many cells are 5 red?\nassistant\n" in found[5].prompt
-    with pytest.raises(ValueError, match="--max-tokens is 0"):
+    with pytest.raises(ValueError, match="--max-tokens 0: 1 or more"):
         solve(tmp_path, ValidationSettings(rows, 0))
 
 

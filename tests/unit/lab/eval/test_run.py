@@ -130,7 +130,7 @@ def test_seeds_follow_the_row_not_the_call():
     ("changes", "message"),
     [
         ({"n": 0}, "--n 0: 1 or more"),
-        ({"limit": 0}, "--limit is 0"),
+        ({"limit": 0}, "--limit 0: 1 or more"),
         ({"temperature": 0.0}, "for temperature 0 give --greedy"),
         ({"top_p": 0.0}, "--top-p"),
         ({"greedy": True, "seeds": 2}, "--greedy gives the same response again"),

@@ -268,7 +268,7 @@ def refuses(capsys, argv, message):
     ("more", "message"),
     [
         (["--n", "0"], "--n 0: 1 or more"),
-        (["--limit", "-1"], "--limit is -1"),
+        (["--limit", "-1"], "--limit -1: 1 or more"),
         (["--temperature", "0"], "--greedy"),
         (["--threshold", "0"], "--threshold is 0.0"),
         (["--repair", "a=elsewhere"], "'a' is given twice"),
