@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ArrowInvalid
 
@@ -37,6 +38,8 @@ def parquet_rows(
 
     `datasets` is not used here: streaming a local file, it holds a whole row group (measured with datasets 5.2.0 on one
     group of 80 MB, whatever its batch size: 80 MB there, 21 MB here), and it takes a folder named `a[1]` for a pattern.
+
+    Raises: ValueError with the number of a row that holds text of another encoding than UTF-8, or cannot be decoded.
     """
     first = 0
     for group in range(file.num_row_groups):
@@ -45,6 +48,13 @@ def parquet_rows(
             for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=columns):
                 for offset in range(batch.num_rows):
                     if first + offset in wanted:
-                        yield first + offset, batch.slice(offset, 1).to_pylist()[0]
+                        yield first + offset, _row(batch, offset, first + offset)
                 first += batch.num_rows
         first = end
+
+
+def _row(batch: pa.RecordBatch, offset: int, number: int) -> dict[str, Any]:
+    try:
+        return batch.slice(offset, 1).to_pylist()[0]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"row {number}: a text is not UTF-8: {error}") from error

@@ -83,10 +83,14 @@ def test_what_is_dropped_is_told_with_its_line(convert, tmp_path) -> None:
     )
     assert code == 0 and [row["extra_info"]["index"] for row in rows] == [11]
     assert reasons(tmp_path) == [
-        ("mine.jsonl, line 1", "image does not open", "c.png: no such file"),
+        ("mine.jsonl, line 1", "image does not open", f"{tmp_path / 'c.png'}: no such file"),
         ("mine.jsonl, line 2", "no image", ""),
         ("mine.jsonl, line 3", "no image", ""),
-        ("mine.jsonl, line 4", "images and markers differ", "2 <image> markers for 1 images"),
+        (
+            "mine.jsonl, line 4",
+            "images and markers differ",
+            "2 <image> markers for 1 images",
+        ),
         ("mine.jsonl, line 5", "answer is not one of the choices", "'C' is neither letter nor text of a choice"),
         ("mine.jsonl, line 6", "answer is not one of the choices", "'A' names more than one choice"),
         ("mine.jsonl, line 7", "answer is not one of the choices", "'a' names more than one choice"),
@@ -112,7 +116,7 @@ def test_a_smaller_image_can_be_refused(convert, tmp_path) -> None:
     (tmp_path / "small.png").write_bytes(picture(size=(40, 20)))
     code, rows = convert([line(image="small.png"), line()], "--min-side", 28)
     assert len(rows) == 1
-    assert reasons(tmp_path) == [("mine.jsonl, line 1", "image is too small", "40 x 20 pixels, wanted 28")]
+    assert reasons(tmp_path) == [("mine.jsonl, line 1", "image is too small", "image 0: 40 x 20 pixels, wanted 28")]
 
 
 @pytest.mark.parametrize(

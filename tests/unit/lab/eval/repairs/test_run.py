@@ -47,6 +47,8 @@ def data(toy, tmp_path):
 class FakeModel:
     """Answers right with the image; without it right only if `blind`, or copies the reference where it is shown."""
 
+    patch_size = 14
+
     def __init__(self, toy, blind=False, unfinished=False):
         self.toy, self.blind, self.unfinished, self.calls = toy, blind, unfinished, []
 
