@@ -78,10 +78,13 @@ def check_size(size: int) -> None:
 
 def _below(path: Path, folder: Path) -> bool:
     """By name, so that a link in the folder may lead elsewhere; or by place, where the folder itself is behind one."""
-    if ".." in path.parts or "\0" in str(path):
+    if ".." in path.parts:
         return False
     own, root = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
-    return own.is_relative_to(root) or Path(os.path.realpath(own)).is_relative_to(os.path.realpath(root))
+    try:
+        return own.is_relative_to(root) or Path(os.path.realpath(own)).is_relative_to(os.path.realpath(root))
+    except ValueError:  # a null byte, half a surrogate pair: no name of a file
+        return False
 
 
 def _unreadable(detail: str) -> PictureError:
