@@ -20,7 +20,8 @@ from verl_df.lab.data.reading import RawRow
 from verl_df.lab.data.rows import build_row, row_schema
 from verl_df.lab.data.source import Source
 from verl_df.lab.data.store import Store
-from verl_df.rows.faults import RowError
+from verl_df.rows.check import unencodable
+from verl_df.rows.faults import Reason, RowError
 
 # A part ends at this size of its images as well: one row of MMMU may hold several megabytes.
 PART_BYTES = 32 << 20
@@ -111,6 +112,9 @@ def _converted(settings: Settings, source: Source, raw: RawRow, index: int, name
     missing = [column for column in source.needs if column not in raw.row]
     if missing:
         raise ValueError(f"{raw.where}: no {missing[0]!r} (it has {', '.join(raw.row)}): is this {source.name}?")
+    problem = unencodable(name)
+    if problem:
+        raise RowError(Reason.OTHER_FORM, f"{source.key} {problem}")
     try:
         sample = source.sample(raw.row, raw.files)
     except ValueError as error:

@@ -110,7 +110,7 @@ def _read_all(files: Sequence[Path], report: ImportReport) -> dict[str, tuple[Pl
     found: dict[str, tuple[Place, Annotation]] = {}
     for place, line in _lines(files):
         try:
-            annotation = ANNOTATIONS.load(line.decode("utf-8"))
+            annotation = ANNOTATIONS.load(line.decode("utf-8-sig" if place.line == 1 else "utf-8"))
         except ValueError as error:
             report.broken[place] = str(error)
             continue
