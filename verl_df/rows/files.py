@@ -26,9 +26,9 @@ class RowFile:
     """
 
     def __init__(self, path: Path, rules: RowRules) -> None:
-        self.path, self._file = path, open_parquet(path)
-        self.schema: pa.Schema = self._file.schema_arrow
-        self.rows: int = self._file.metadata.num_rows
+        file = open_parquet(path)
+        self.path, self.schema = path, file.schema_arrow
+        self.rows: int = file.metadata.num_rows
         self.rules = replace(rules, folder=path.parent, by_datasets=_are_of_datasets(self.schema, rules.image_key))
         needed = ["data_source", rules.prompt_key, *([] if rules.text_only else [rules.image_key]), "reward_model"]
         missing = next((name for name in needed if name not in self.schema.names), None)
@@ -42,10 +42,7 @@ class RowFile:
 
     def read(self, wanted: Container[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and columns of the wanted rows, in order. Raises: ValueError with file and row number."""
-        try:
-            yield from parquet_rows(self._file, wanted, self._columns)
-        except ValueError as error:
-            raise ValueError(f"{self.path}, {error}") from error
+        return parquet_rows(self.path, wanted, self._columns)
 
     def check(self, wanted: Container[int]) -> None:
         """Read the wanted rows and decode their images.
