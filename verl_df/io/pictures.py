@@ -5,7 +5,7 @@ verl opens a picture with Pillow, and qwen_vl_utils makes it RGB and gives it si
 done by the same functions, after what they would damage, or should not be given, is refused.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
@@ -23,6 +23,8 @@ PATCH_SIZE = 14
 """Pixels. verl's own default, where a model's image processor names no other."""
 PATCH_SIZES = (14, 16)
 """Of the supported models: Qwen2.5-VL and InternVL, Qwen3-VL."""
+SIZE_KEYS = ("min_pixels", "max_pixels", "resized_height", "resized_width")
+"""Of an image item, which qwen_vl_utils reads."""
 _ROUNDING = 1.5  # the short side may lose a third when it is rounded to whole patches
 
 
@@ -42,20 +44,24 @@ def load_picture(content: bytes, patch_size: int = PATCH_SIZE) -> Image.Image:
         PictureError: as `check_picture`.
     """
     with _opened(content) as picture:
-        return fitted(picture, patch_size)
+        return _fitted(picture, patch_size, {})
 
 
 def item_picture(item: dict[str, Any], patch_size: int = PATCH_SIZE) -> Image.Image:
     """The same of an image item of a prompt's messages, in which verl has opened the picture, or left its path."""
     source = item["image"] if "image" in item else item["image_url"]
-    return fitted(source, patch_size) if isinstance(source, Image.Image) else load_picture(stored(source), patch_size)
+    sizes = {key: item[key] for key in SIZE_KEYS if key in item}
+    if isinstance(source, Image.Image):
+        return _fitted(source, patch_size, sizes)
+    with _opened(stored(source)) as picture:
+        return _fitted(picture, patch_size, sizes)
 
 
-def fitted(picture: Image.Image, patch_size: int = PATCH_SIZE) -> Image.Image:
+def _fitted(picture: Image.Image, patch_size: int, sizes: Mapping[str, int]) -> Image.Image:
     """A picture as the policy sees it: transparency on white, RGB, sides of whole patches."""
     from qwen_vl_utils import fetch_image  # seconds of imports
 
-    return fetch_image({"image": picture}, image_patch_size=patch_size)
+    return fetch_image({**sizes, "image": picture}, image_patch_size=patch_size)
 
 
 def patch_size_of(processor: Any) -> int:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.io.picture_sources import PictureError, check_size, stored
-from verl_df.io.pictures import as_datasets_opens
+from verl_df.io.pictures import SIZE_KEYS, as_datasets_opens
 from verl_df.rows.faults import Reason, RowError
 
 # verl hands a struct to the chat template and to qwen_vl_utils as it is: these would make something else of it
-_REFUSED = ("type", "text", "video", "min_pixels", "max_pixels", "resized_height", "resized_width")
+_REFUSED = ("type", "text", "video", *SIZE_KEYS)
 
 
 def encoded_image(cell: Any, folder: Path, by_datasets: bool) -> bytes:

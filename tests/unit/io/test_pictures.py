@@ -56,6 +56,9 @@ def test_pixels_are_those_that_verl_gives_the_policy(name: str, patch_size: int,
         assert same(item_picture({"type": "image", "image": source}, patch_size), theirs)
         assert stored(source) == content
     assert same(item_picture({"type": "image", "image": Image.open(BytesIO(content))}, patch_size), theirs)
+    sizes = {"min_pixels": 300 * (2 * patch_size) ** 2}
+    larger = process_image({"image": str(path), **sizes}, image_patch_size=patch_size)
+    assert same(item_picture({"type": "image", "image": str(path), **sizes}, patch_size), larger)
     assert same(process_image({"bytes": as_png(content)}, image_patch_size=patch_size), theirs)
 
 
