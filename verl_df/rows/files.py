@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from verl_df.io.streams import ROWS_AT_ONCE, batches, open_parquet, parquet_rows
-from verl_df.rows.check import MEDIA, RowRules, check_row
+from verl_df.rows.check import RowRules, check_row
+from verl_df.rows.columns import COLUMNS, MEDIA
 from verl_df.rows.faults import RowError
 
 
@@ -30,14 +31,15 @@ class RowFile:
         self.path, self.schema = path, file.schema_arrow
         self.rows: int = file.metadata.num_rows
         self.rules = replace(rules, folder=path.parent, by_datasets=_are_of_datasets(self.schema, rules.image_key))
-        needed = ["data_source", rules.prompt_key, *([] if rules.text_only else [rules.image_key]), "reward_model"]
+        others = [column.name for column in COLUMNS if column.needed]
+        needed = [rules.prompt_key, *([] if rules.text_only else [rules.image_key]), *others]
         missing = next((name for name in needed if name not in self.schema.names), None)
         if missing:
             raise ValueError(
                 f"{path} has no column {missing!r} (it has {', '.join(self.schema.names)}): write verl's multimodal "
                 "format, or for training name the columns with data.prompt_key and data.image_key"
             )
-        known = [*needed, rules.image_key, "extra_info", *(media.column for media in MEDIA)]
+        known = {*needed, *(column.name for column in COLUMNS), *(rules.column_of(media) for media in MEDIA)}
         self._columns = [name for name in self.schema.names if name in known]
 
     def read(self, wanted: Container[int]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -8,7 +8,8 @@ from typing import Any
 from verl_df.judges.final_answer import compute_score
 from verl_df.lab.data.prompts import letter
 from verl_df.lab.data.rows import Dropped, Sample
-from verl_df.rows.check import MARKER, RowRules, check_row
+from verl_df.rows.check import RowRules, check_row
+from verl_df.rows.columns import MARKER
 from verl_df.rows.faults import Reason
 
 

@@ -20,7 +20,7 @@ from verl_df.lab.data.reading import RawRow
 from verl_df.lab.data.rows import build_row, row_schema
 from verl_df.lab.data.source import Source
 from verl_df.lab.data.store import Store
-from verl_df.rows.check import unencodable
+from verl_df.rows.columns import unencodable
 from verl_df.rows.faults import Reason, RowError
 
 # A part ends at this size of its images as well: one row of MMMU may hold several megabytes.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_df.lab.data.rows import Dropped
-from verl_df.rows.check import unencodable
+from verl_df.rows.columns import unencodable
 from verl_df.rows.faults import Reason
 
 Row = Mapping[str, Any]

@@ -19,7 +19,7 @@ from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.prompts import LETTER, choice_lines
 from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import TEXT, TEXTS, Source
-from verl_df.rows.check import MARKER
+from verl_df.rows.columns import MARKER
 from verl_df.rows.faults import Reason
 
 DOMAINS = {

@@ -16,7 +16,7 @@ from verl_df.lab.data.fields import Row, many, mapping, text
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import Source
-from verl_df.rows.check import MARKER
+from verl_df.rows.columns import MARKER
 from verl_df.rows.faults import Reason
 
 _NUMBERED = re.compile(r"<image_\d+>")
