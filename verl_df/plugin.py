@@ -29,6 +29,7 @@ from types import ModuleType
 from wrapt import when_imported
 
 from verl_df import platform
+from verl_df.io.pictures import forbid_programs
 from verl_df.platform import internvl, position_ids, root_logger
 
 GROUP, NAME = "verl.plugins", "verl_df"
@@ -81,6 +82,7 @@ def require_loaded() -> None:
     importlib.import_module("verl_df.adapters.policy_training.trainer")
 
 
+forbid_programs()
 platform.register()
 position_ids.apply()
 internvl.apply()

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from qwen_vl_utils import fetch_image
+from verl_df.io.pictures import item_picture
 
 IMAGES_FOLDER = "images"
 
 
 def save_image(item: dict[str, Any], folder: Path) -> str:
     """Write an image item as PNG, unless the same picture is there. Returns its file name."""
-    picture: Image.Image = fetch_image(item)
+    picture = item_picture(item)
     name = hashlib.sha256(picture.tobytes()).hexdigest()[:16] + ".png"
     if not (folder / name).exists():
         folder.mkdir(parents=True, exist_ok=True)

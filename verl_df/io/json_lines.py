@@ -37,7 +37,7 @@ def read_lines(path: Path, parse: Callable[[str], _Record]) -> Iterator[tuple[in
             if not line.strip():
                 continue
             try:
-                record = parse(line.decode("utf-8"))
+                record = parse(line.decode("utf-8-sig" if number == 1 else "utf-8"))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
             yield number, record

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from verl_df.io.pictures import patch_size_of
 from verl_df.platform import cpu_requested
 
 _MARKER = re.compile("(<image>)")
@@ -50,7 +51,14 @@ class Response:
 
 
 class Generator(Protocol):
-    """What samples responses; a fake one serves the tests of its users."""
+    """What samples responses; a fake one serves the tests of its users.
+
+    Attributes:
+        patch_size: pixels of the model's vision patches, for which pictures are loaded.
+    """
+
+    @property
+    def patch_size(self) -> int: ...
 
     def generate(
         self,
@@ -97,6 +105,7 @@ class VLLMGenerator:
 
         self.processor = load_processor(model_path, trust_remote_code)
         self.tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        self.patch_size = patch_size_of(self.processor)
         if cpu_requested():
             # With a seed of its own, a prompt that is prefilled in pieces ends vLLM 0.24's CPU worker: it sets back the
             # generator of the piece's discarded sample by an offset, which only CUDA generators have.

@@ -21,7 +21,7 @@ AUDITOR_FILE = Path(__file__).with_name("auditor.txt")
 AUDITOR_PLACEHOLDERS = ("question", "reference", "response", "repair", "counterfactual")
 # Stands where the reference would: the counterfactual call of Eq. 3 hides it, for it would give the answer away.
 HIDDEN_REFERENCE = "(not given)"
-_VISION_MARKERS = re.compile("<image>|<video>")
+_VISION_MARKERS = ("<image>", "<video>")
 
 
 @cache
@@ -79,6 +79,11 @@ def render_repair(question: str, response: str, reference: str, template: str | 
 
 
 def _without_markers(text: str) -> str:
-    while _VISION_MARKERS.search(text):  # again, for taking one out may leave another behind: <im<image>age>
-        text = _VISION_MARKERS.sub("", text)
-    return text
+    """In one pass over the characters, for taking one out may leave another behind: <im<image>age>."""
+    kept: list[str] = []
+    for character in text:
+        kept.append(character)
+        for marker in _VISION_MARKERS if character == ">" else ():
+            if kept[-len(marker) :] == list(marker):
+                del kept[-len(marker) :]
+    return "".join(kept)

@@ -6,21 +6,20 @@ A wrong path or a broken image found here costs a second; found by a vLLM worker
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from PIL import Image
-from pyarrow import ArrowInvalid
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from verl_df.io.validation import did_you_mean, nearest
 from verl_df.method.checks import PREFERRED, preferred_response
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
+from verl_df.rows.check import RowRules
+from verl_df.rows.files import RowFile
+from verl_df.rows.special_tokens import SPECIAL_TOKENS, special_tokens
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
 from verl_df.settings.control_checks import check_control, check_weight
 from verl_df.settings.endpoint_checks import check_judge
@@ -36,8 +35,6 @@ from verl_df.settings.objectives import (
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
-_ROWS_AT_ONCE = 256
-_NOT_LOCAL = ("http://", "https://", "data:image")
 
 
 def check_run(config: DictConfig) -> DFConfig:
@@ -62,10 +59,11 @@ def check_run(config: DictConfig) -> DFConfig:
         check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
-    for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
-        if key == "data.train_files" and df.group.mode != "off" and df.group.reference == "preferred":
-            _check_preferred(key, file)
+    check_data_files(config, df.check.images)
+    if df.group.mode != "off" and df.group.reference == "preferred":
+        for key, file in data_files(config):
+            if key == "data.train_files":
+                _check_preferred(key, file)
     return df
 
 
@@ -412,17 +410,43 @@ def data_files(config: DictConfig) -> Iterator[tuple[str, str]]:
             yield f"data.{key}", file
 
 
-def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode: int) -> None:
-    """Check the columns of a parquet file and decode the images of its first rows.
+def tokens_at_hand(model: DictConfig) -> frozenset[str]:
+    """What the policy reads as its own tokens, by its tokenizer where that lies here, else those of all models."""
+    path = str(model.tokenizer_path or model.path)
+    if not Path(path).expanduser().is_dir():
+        return SPECIAL_TOKENS
+    return special_tokens(_load_tokenizer("actor_rollout_ref.model", path, model.trust_remote_code))
+
+
+def check_data_files(config: DictConfig, rows: int) -> None:
+    """Check the files that a run reads.
+
+    Args:
+        config: the composed config.
+        rows: as in `check_data_file`.
+
+    Raises:
+        ConfigError: the first file or row that verl could not read.
+    """
+    tokens = tokens_at_hand(config.actor_rollout_ref.model)
+    for key, file in data_files(config):
+        check_data_file(key, file, config.data.image_key, config.data.prompt_key, rows, tokens)
+
+
+def check_data_file(
+    key: str, file: str, image_key: str, prompt_key: str, decode: int, tokens: frozenset[str] = SPECIAL_TOKENS
+) -> None:
+    """Check the columns of a parquet file and its first rows, images included.
 
     Args:
         key: the config key that names the file, for the message.
         file: local path; remote files and JSON files are left to verl.
         image_key, prompt_key: columns as in verl's `data` block.
-        decode: rows whose images are decoded; -1: all, 0: none.
+        decode: rows that are checked; -1: all, 0: none.
+        tokens: texts that the model reads as its own tokens.
 
     Raises:
-        ConfigError: no such file, a missing column, a row without image, or an image that does not decode.
+        ConfigError: no such file, a missing column, or a row that verl cannot read; see `rows.check`.
     """
     path = Path(file).expanduser()
     if "://" in file:
@@ -432,17 +456,10 @@ def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode
     if path.suffix != ".parquet":
         return
     try:
-        table = pq.ParquetFile(path)
-    except ArrowInvalid as error:
-        raise ConfigError(f"{key}: {file} is no readable parquet file: {error}") from error
-    for column in (prompt_key, image_key, "reward_model", "data_source"):
-        if column not in table.schema_arrow.names:
-            raise ConfigError(
-                f"{key}: {file} has no column {column!r} (it has {', '.join(table.schema_arrow.names)}). DF trains "
-                "vision-language models: write verl's multimodal format, or name the column with data.image_key"
-            )
-    rows = table.metadata.num_rows if decode < 0 else min(decode, table.metadata.num_rows)
-    _check_images(key, file, table, image_key, rows)
+        data = RowFile(path, RowRules(path.parent, prompt_key=prompt_key, image_key=image_key, tokens=tokens))
+        data.check(range(data.rows if decode < 0 else min(decode, data.rows)))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from error
 
 
 def _check_preferred(key: str, file: str) -> None:
@@ -451,7 +468,7 @@ def _check_preferred(key: str, file: str) -> None:
     if path.suffix != ".parquet" or "://" in file:
         return
     table, row = pq.ParquetFile(path), 0
-    for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[f"extra_info.{PREFERRED}"]):
+    for batch in table.iter_batches(columns=[f"extra_info.{PREFERRED}"]):
         for values in batch.to_pylist():
             try:
                 preferred_response(values.get("extra_info") or {})
@@ -460,39 +477,6 @@ def _check_preferred(key: str, file: str) -> None:
                     f"{key}: {file}, row {row}: {error} (df.group.reference=preferred; sibling needs no such column)"
                 ) from error
             row += 1
-
-
-def _check_images(key: str, file: str, table: pq.ParquetFile, column: str, rows: int) -> None:
-    first = 0
-    with ThreadPoolExecutor() as pool:
-        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
-            values = batch.column(0).to_pylist()[: max(0, rows - first)]
-            for row, problem in enumerate(pool.map(_image_problem, values), start=first):
-                if problem:
-                    raise ConfigError(f"{key}: {file}, row {row}: {problem}")
-            first += len(values)
-            if first >= rows:
-                return
-
-
-def _image_problem(images: Iterable[Any] | None) -> str | None:
-    """What is wrong with the images of one row, or None."""
-    images = list(images) if images is not None else []
-    if not images:
-        return "no image"
-    for number, image in enumerate(images):
-        source = image if isinstance(image, str) else image.get("path") or image.get("image")
-        content = None if isinstance(image, str) else image.get("bytes")
-        if content is None and str(source).startswith(_NOT_LOCAL):
-            continue  # left to verl, which fetches it at every visit
-        try:
-            with Image.open(
-                BytesIO(content) if content is not None else str(source).removeprefix("file://")
-            ) as picture:
-                picture.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return f"image {number} cannot be read: {error}"
-    return None
 
 
 def as_list(files: Any) -> list[str]:

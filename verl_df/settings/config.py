@@ -134,7 +134,7 @@ class CheckConfig:
     """Checks of the data before Ray starts.
 
     Attributes:
-        images: rows of each file whose images are decoded; -1: all, 0: none.
+        images: rows of each file that are checked, images included; -1: all, 0: none.
     """
 
     images: int = 20000

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from verl_df.settings.checks import (
     check_context,
-    check_data_file,
+    check_data_files,
     check_model_path,
     check_sequence_parallel,
     check_template,
@@ -41,8 +41,8 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
     policy = check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
     check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     check_template("df.prompt_template", df.prompt_template)
+    check_data_files(config, df.check.images)
     for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
         _check_tasks(key, file)
     return df
 

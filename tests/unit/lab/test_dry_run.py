@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.launch_support import ROOT, arguments
@@ -17,6 +19,7 @@ from verl_df.lab.dry_run.report import describe
 from verl_df.lab.dry_run.run import dry_run
 from verl_df.lab.dry_run.sizes import RunSizes, check_sizes
 from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
+from verl_df.lab.tiny.data import write_rows
 from verl_df.settings.config import ConfigError
 
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "examples").glob("*_*/run_*.sh"))
@@ -125,6 +128,22 @@ def test_what_is_wrong_is_one_line(override: str, message: str, tmp_path: Path, 
     shown = capsys.readouterr()
     assert shown.out.count("passed, nothing was started") == 0 and "Traceback" not in shown.err
     assert shown.err.splitlines()[-1].startswith("error: ") and message in shown.err
+
+
+def test_a_token_of_the_model_in_a_question_is_found(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """By the tokenizer of the model that is run: an InternVL's is text to a Qwen."""
+    for token, code in (("<|image_pad|>", 1), ("<IMG_CONTEXT>", 0)):
+        path = tmp_path / f"{code}.parquet"
+        write_rows("rl", 4, path)
+        rows = pq.read_table(path).to_pylist()
+        rows[2]["prompt"][-1]["content"] += f" What does {token} mean?"
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        script = "examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh"
+        given = arguments(script, tmp_path, f"data.train_files={path}", DRY_RUN="1")
+        assert main(given[2:]) == code
+        if code:
+            said = f"error: data.train_files: {path}, row 2: prompt: {token}"
+            assert capsys.readouterr().err.splitlines()[-1] == said
 
 
 def test_another_module_is_refused() -> None:

@@ -76,6 +76,19 @@ def test_markers_stay_only_where_they_are_kept(marker: str) -> None:
     assert render("{a} {b}", values, keep_markers=("a",)) == f"1{marker}2 34"
 
 
+@given(st.lists(st.sampled_from(["<image>", "<video>", "<im", "age>", "<vid", "eo>", "<", ">", "x"]), max_size=30))
+def test_markers_are_taken_out_until_none_is_left(pieces: list[str]) -> None:
+    text = rest = "".join(pieces)
+    while "<image>" in rest or "<video>" in rest:
+        rest = rest.replace("<image>", "").replace("<video>", "")
+    assert render("{a}", {"a": text}) == rest
+
+
+def test_markers_within_markers_are_taken_out_in_one_pass() -> None:
+    levels = 200_000  # looking again after each would take hours
+    assert render("{a}", {"a": "<im" * levels + "<video>" + "age>" * levels}) == ""
+
+
 def test_the_repair_template_is_one_of_them(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("{question}{response}")

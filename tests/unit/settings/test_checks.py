@@ -15,6 +15,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from tests.unit.adapters.support import composed
+from verl_df.io.streams import ROWS_AT_ONCE
 from verl_df.settings import checks
 from verl_df.settings.checks import check_choices, check_data_file, check_run, tokenizer_difference
 from verl_df.settings.config import ConfigError, load_df_config
@@ -372,19 +373,17 @@ def test_a_run_checks_all_its_files(run, tmp_path: Path) -> None:
     ("images", "problem"),
     [
         ([], "no image"),
-        ([{"bytes": png()[:60], "path": None}], "image 0 cannot be read: image file is truncated"),
-        (
-            [{"bytes": png(), "path": None}, {"bytes": b"no picture", "path": None}],
-            "image 1 cannot be read: cannot",
-        ),
-        ([{"bytes": None, "path": "nowhere.png"}], "image 0 cannot be read: .*No such file.*nowhere.png"),
+        ([{"bytes": png()[:60], "path": None}], "image 0: image file is truncated"),
+        ([{"bytes": png(), "path": None}, {"bytes": b"no picture", "path": None}], "image 1: 10 bytes in no known"),
+        ([{"bytes": None, "path": "nowhere.png"}], "image 0: its 'bytes' are null, and verl does not look at 'path'"),
     ],
 )
 def test_a_bad_image_is_named_by_its_row(tmp_path: Path, images: list, problem: str) -> None:
     # more rows than are read at once, so that the count goes on across batches
-    rows = [row() for _ in range(checks._ROWS_AT_ONCE + 3)] + [row(images=images), row()]
+    markers = [{"role": "user", "content": "<image>" * len(images) + "How many?"}]
+    rows = [row() for _ in range(ROWS_AT_ONCE + 3)] + [row(images=images) | {"prompt": markers}, row()]
     file = parquet(tmp_path / "f.parquet", rows)
-    with pytest.raises(ConfigError, match=f"data.train_files: {file}, row {checks._ROWS_AT_ONCE + 3}: {problem}"):
+    with pytest.raises(ConfigError, match=f"data.train_files: {file}, row {ROWS_AT_ONCE + 3}: {problem}"):
         check(file)
 
 
@@ -411,8 +410,9 @@ def test_images_may_be_paths(tmp_path: Path) -> None:
     check(parquet(tmp_path / "g.parquet", [row(images=[{"image": str(picture)}])]))
 
 
-def test_images_elsewhere_are_left_to_verl(tmp_path: Path) -> None:
-    check(parquet(tmp_path / "f.parquet", [row(images=["https://example.org/p.png", "data:image/png;base64,AAAA"])]))
+def test_files_elsewhere_are_left_to_verl_and_images_elsewhere_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="row 0: image 0: 'https://example.org/p.png' is on the network"):
+        check(parquet(tmp_path / "f.parquet", [row(images=["https://example.org/p.png"])]))
     check_data_file("data.train_files", "hdfs://cluster/train.parquet", "images", "prompt", -1)
 
 
@@ -422,7 +422,7 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data.train_files: no such file"):
         check(str(tmp_path / "nowhere.parquet"))
     (tmp_path / "broken.parquet").write_text("no parquet")
-    with pytest.raises(ConfigError, match="broken.parquet is no readable parquet file"):
+    with pytest.raises(ConfigError, match="broken.parquet: no readable parquet file"):
         check(str(tmp_path / "broken.parquet"))
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.adapters.support import composed
+from tests.unit.settings.test_checks import model_folder
 from verl_df.lab.toy.data import examples, rl_row
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.settings.config import ConfigError
@@ -22,8 +23,7 @@ def run(tmp_path: Path):
     """A config that passes, with its data file, to be broken by the tests."""
     example = next(iter(examples("repair_rl", 1, ToySettings())))
     pd.DataFrame([rl_row(example) | {"repair_task": TASK}]).to_parquet(tmp_path / "tasks.parquet")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model/config.json").write_text("{}")
+    model_folder(tmp_path / "model")
     file = tmp_path / "tasks.parquet"
     paths = [f"data.train_files={file}", f"data.val_files={file}", f"actor_rollout_ref.model.path={tmp_path}/model"]
     return lambda *overrides: composed(*paths, *overrides, name="repair_trainer")

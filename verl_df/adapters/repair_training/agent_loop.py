@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qwen_vl_utils import fetch_image
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
+from verl_df.io.pictures import PATCH_SIZE, item_picture, patch_size_of
 from verl_df.method.image_removal import remove_image
 from verl_df.prompts import HIDDEN_REFERENCE, load_template
 from verl_df.prompts.messages import repair_messages
@@ -90,7 +90,7 @@ class RepairAgentLoop(SingleTurnAgentLoop):
         shared, the expected gradient is the same task by task, the noise is gone, and so are all calls but one.
         """
         removal = self.df.image_removal
-        prompt = counterfactual_messages(messages, task, removal, self._template)
+        prompt = counterfactual_messages(messages, task, removal, self._template, patch_size_of(self.processor))
         greedy = {**sampling_params, "temperature": 0.0, "top_p": 1.0, "top_k": -1}
         call = super().run(greedy, priority, raw_prompt=prompt, **columns)
         try:
@@ -101,29 +101,37 @@ class RepairAgentLoop(SingleTurnAgentLoop):
 
 
 def counterfactual_messages(
-    messages: Sequence[dict[str, Any]], task: Mapping[str, Any], removal: ImageRemovalConfig, template: str | None
+    messages: Sequence[dict[str, Any]],
+    task: Mapping[str, Any],
+    removal: ImageRemovalConfig,
+    template: str | None,
+    patch_size: int = PATCH_SIZE,
 ) -> list[dict[str, Any]]:
     """The repair prompt from x_∅: every image replaced, the reference hidden unless `removal.reference` is "shown"."""
     reference = task["reference"] if removal.reference == "shown" else HIDDEN_REFERENCE
     seed = zlib.crc32(task["response"].encode())
-    return repair_messages(without_images(messages, removal.kind, seed), task["response"], reference, template)
+    return repair_messages(
+        without_images(messages, removal.kind, seed, patch_size), task["response"], reference, template
+    )
 
 
-def without_images(messages: Sequence[dict[str, Any]], kind: str, seed: int) -> list[dict[str, Any]]:
+def without_images(
+    messages: Sequence[dict[str, Any]], kind: str, seed: int, patch_size: int = PATCH_SIZE
+) -> list[dict[str, Any]]:
     """Messages whose images show nothing (I_∅ of Eq. 3); sizes, and so the number of image tokens, stay."""
     return [
-        {**message, "content": [_removed(item, kind, seed) for item in message["content"]]}
+        {**message, "content": [_removed(item, kind, seed, patch_size) for item in message["content"]]}
         if isinstance(message["content"], list)
         else message
         for message in messages
     ]
 
 
-def _removed(item: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
+def _removed(item: dict[str, Any], kind: str, seed: int, patch_size: int) -> dict[str, Any]:
     if item["type"] != "image":
         return item
     kept = {key: value for key, value in item.items() if key not in ("bytes", "path")}
-    return {**kept, "image": remove_image(fetch_image(item), kind, seed)}
+    return {**kept, "image": remove_image(item_picture(item, patch_size), kind, seed)}
 
 
 async def _with_slot(call: Any, slots: int) -> AgentLoopOutput:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import uuid4
 
 from omegaconf import DictConfig
-from qwen_vl_utils import fetch_image
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls, register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
@@ -20,6 +19,7 @@ from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_t
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
 from verl_df.io.lines import RecordWriter
+from verl_df.io.pictures import item_picture
 from verl_df.judges.audit_log import AUDITS, AuditRecord
 from verl_df.judges.auditor import Audit, Auditor
 from verl_df.method.repair_reward import RIGHT, RepairScore, score_repair
@@ -101,7 +101,7 @@ class RepairRewardManager(RewardManagerBase):
             "reference": task["reference"],
             "counterfactual": None if counterfactual is None else self._text(counterfactual),
         }
-        audit = await auditor.audit(images=[fetch_image(item) for item in items], **texts)
+        audit = await auditor.audit(images=[item_picture(item) for item in items], **texts)
         record = AuditRecord(
             id=f"{columns['uid']}_{columns['session_id']}",
             step=int(columns["global_steps"]),

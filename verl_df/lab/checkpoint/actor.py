@@ -28,6 +28,7 @@ from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelCo
 from verl.workers.engine import BaseEngine, EngineRegistry
 from verl.workers.utils.padding import response_from_nested
 
+from verl_df.io.pictures import patch_size_of
 from verl_df.lab.checkpoint.locate import Shards, find_shards
 from verl_df.lab.checkpoint.sequences import TokenRow, prompt_inputs
 from verl_df.lab.rl_data import Prompt, RLData
@@ -139,7 +140,9 @@ def _verl_row(model: HFModelConfig, prompt: Prompt, row: TokenRow) -> dict[str, 
         processor=model.processor, tokenizer=model.tokenizer, _get_mm_processor_kwargs=lambda audios: {}
     )
     ids = torch.tensor([row.input_ids])
-    output = SimpleNamespace(multi_modal_data={"images": prompt.pictures()}, mm_processor_kwargs=None)
+    output = SimpleNamespace(
+        multi_modal_data={"images": prompt.pictures(patch_size_of(model.processor))}, mm_processor_kwargs=None
+    )
     inputs = AgentLoopWorker._compute_multi_modal_inputs(worker, output, ids)
     positions = AgentLoopWorker._compute_position_ids(worker, ids, torch.ones_like(ids), inputs)
     return {

@@ -40,7 +40,7 @@ def solve(merged: Path, settings: ValidationSettings) -> list[Solved]:
     options = {"max_model_len": settings.max_model_len, "dtype": settings.dtype, **settings.engine}
     with VLLMGenerator(str(merged), **options) as generator:
         asked = (
-            (prompt, Request(prompt.messages, prompt.pictures(), prompt.index))
+            (prompt, Request(prompt.messages, prompt.pictures(generator.patch_size), prompt.index))
             for prompt in source.prompts(range(source.rows))
         )
         return [

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import ProcessorMixin
 
+from verl_df.io.pictures import patch_size_of
 from verl_df.lab.generation import prompt_text
 from verl_df.lab.rl_data import Prompt
 
@@ -27,7 +28,7 @@ class TokenRow:
 
 def prompt_inputs(processor: ProcessorMixin, prompt: Prompt) -> dict[str, torch.Tensor]:
     """A prompt in the model's chat form with its pictures: input_ids and attention_mask [1, length], pixels."""
-    messages, images = prompt.messages, prompt.pictures()
+    messages, images = prompt.messages, prompt.pictures(patch_size_of(processor))
     text = prompt_text(processor, messages, len(images))
     return dict(processor(text=[text], images=images, return_tensors="pt"))
 

@@ -9,8 +9,9 @@ the authors of AI2D had none for generative models.
 from verl_df.lab.data.fields import Row, text, texts
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.prompts import LETTER, choice_lines, letter
-from verl_df.lab.data.rows import Dropped, Reason, Sample
+from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import Source
+from verl_df.rows.faults import Reason
 
 
 def sample(row: Row, files: Files) -> Sample:

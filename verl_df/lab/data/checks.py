@@ -1,35 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a row must fulfil before it is written."""
 
-import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from verl_df.judges.final_answer import compute_score
-from verl_df.lab.data.images import check_image
 from verl_df.lab.data.prompts import letter
-from verl_df.lab.data.rows import Dropped, Reason, Sample
-from verl_df.lab.rl_data import MARKER
+from verl_df.lab.data.rows import Dropped, Sample
+from verl_df.rows.check import RowRules, check_row
+from verl_df.rows.columns import MARKER
+from verl_df.rows.faults import Reason
 
-# verl's data set takes these two out of the text as well, and would look for a video.
-_OTHER_MARKERS = re.compile("<video>|<audio>")
 
-
-def check_sample(sample: Sample, prompt: str, min_side: int) -> None:
-    """Check question, images, markers and answer; `prompt` is the text of the message.
+def check_sample(sample: Sample, row: Mapping[str, Any], min_side: int) -> None:
+    """Check a question, and the row that was made of it as everybody does who reads it.
 
     Raises:
-        Dropped: the first thing that is wrong.
+        RowError: the first thing that is wrong.
         WorkerError: math-verify does not start.
     """
     if not sample.body.replace(MARKER, "").strip():
         raise Dropped(Reason.NO_QUESTION)
-    if not sample.images:
-        raise Dropped(Reason.NO_IMAGE)
-    markers, other = prompt.count(MARKER), _OTHER_MARKERS.search(prompt)
-    if markers != len(sample.images) or other:
-        detail = f"a {other[0]} marker" if other else f"{markers} {MARKER} markers for {len(sample.images)} images"
-        raise Dropped(Reason.MARKERS, detail)
-    for image in sample.images:
-        check_image(image, min_side)
+    check_row(row, RowRules(Path(), min_side=min_side))
     check_answer(sample)
 
 

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.lab.data.checks import check_sample
+from verl_df.lab.data.fields import escaped, is_missing
 from verl_df.lab.data.inputs import open_input
 from verl_df.lab.data.prompts import compose
 from verl_df.lab.data.reading import RawRow
-from verl_df.lab.data.rows import Dropped, build_row, row_schema
+from verl_df.lab.data.rows import build_row, row_schema
 from verl_df.lab.data.source import Source
 from verl_df.lab.data.store import Store
+from verl_df.rows.columns import unencodable
+from verl_df.rows.faults import Reason, RowError
 
 # A part ends at this size of its images as well: one row of MMMU may hold several megabytes.
 PART_BYTES = 32 << 20
@@ -92,12 +95,13 @@ def _part(settings: Settings, source: Source, raws: Iterator[RawRow], start: int
     """What becomes of the next rows, until a part is full; see `Store.write_part`."""
     size = 0
     for index, raw in enumerate(islice(raws, settings.part_rows), start):
-        given = raw.row.get(source.key)
+        given = None if is_missing(raw.row.get(source.key)) else raw.row[source.key]
         name = f"{settings.split}_{index}" if given in (None, "") else str(given)
         try:
             row = _converted(settings, source, raw, index, name)
-        except Dropped as drop:
-            yield {"dropped": {"id": name, "where": raw.where, "reason": str(drop.reason), "detail": drop.detail}}
+        except RowError as drop:
+            line = {"id": name, "where": raw.where, "reason": str(drop.reason), "detail": drop.detail}
+            yield {"dropped": {key: escaped(value) for key, value in line.items()}}
             continue
         yield row
         size += sum(len(image["bytes"]) for image in row["images"])
@@ -109,11 +113,15 @@ def _converted(settings: Settings, source: Source, raw: RawRow, index: int, name
     missing = [column for column in source.needs if column not in raw.row]
     if missing:
         raise ValueError(f"{raw.where}: no {missing[0]!r} (it has {', '.join(raw.row)}): is this {source.name}?")
+    problem = unencodable(name)
+    if problem:
+        raise RowError(Reason.OTHER_FORM, f"{source.key} {problem}")
     try:
         sample = source.sample(raw.row, raw.files)
     except ValueError as error:
         raise ValueError(f"{raw.where}: {error}") from error
     prompt = compose(sample, settings.prompt, settings.instruction)
-    check_sample(sample, prompt, settings.min_side)
     facts = {"data_source": settings.name, "ability": source.ability, "split": settings.split}
-    return build_row(sample, prompt, name=name, index=index, **facts)
+    row = build_row(sample, prompt, name=name, index=index, **facts)
+    check_sample(sample, row, settings.min_side)
+    return row

@@ -19,7 +19,7 @@ def hub_rows(name: str, configs: Sequence[str], split: str, commit: str | None) 
     """
     from datasets import load_dataset  # seconds of imports
 
-    files = Files(Path())
+    files = Files(None)
     for config in configs or (None,):
         rows = load_dataset(name, config, split=split, revision=commit, streaming=True)
         for number, row in enumerate(rows.decode(False)):

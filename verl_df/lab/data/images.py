@@ -1,50 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of a source: inside its rows, in a folder, in an images.zip, or as base64."""
 
-import base64
-import binascii
-import os
 import re
 import zipfile
-import zlib
 from collections.abc import Mapping
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from verl_df.io.picture_sources import PictureError, check_size, decoded, stored
+from verl_df.lab.data.fields import is_missing
+from verl_df.lab.data.rows import Dropped
+from verl_df.rows.faults import Reason
 
-from verl_df.lab.data.rows import Dropped, Reason
-
-# Both readers of verl 0.9.1's Qwen-VL path refuse images from this ratio on, and neither refuses small ones any more:
-# `smart_resize` of transformers 5.9.0 (models/qwen2_vl/image_processing_qwen2_vl.py) and of qwen_vl_utils 0.0.14.
-MAX_RATIO = 200
 _DATA_URL = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 # A shorter text is a file name that is not there: the smallest PNG has 67 bytes.
 _SHORTEST_BASE64 = 88
 
 
 class Files:
-    """Files that rows name: below `root`, or in `root/images.zip`, which is read where it lies."""
+    """Files that rows name: in `root/images.zip`, which is read where it lies, or below `root`; None: none."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path | None) -> None:
         self.root = root
 
     def read(self, name: str) -> bytes:
-        """Content of a file. Raises: Dropped where there is none."""
-        path = self.root / name.removeprefix("file://")
-        if os.path.isfile(path):  # unlike Path.is_file, not an error for what cannot be a name
-            return path.read_bytes()
-        if self._archive is None or name not in self._archive.NameToInfo:
-            raise Dropped(Reason.UNREADABLE_IMAGE, f"{name[:80]}: no such file")
+        """Content of a file. Raises: Dropped where there is none below `root`, or it is too large."""
+        archive = self._archive
+        if archive is not None and name in archive.NameToInfo:
+            return self._member(archive, name)
+        if self.root is None:
+            raise Dropped(Reason.UNREADABLE_IMAGE, f"{name[:80]}: the rows of a hub's table come without files")
         try:
-            return self._archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            return stored(str(self.root / name.removeprefix("file://")), self.root)
+        except PictureError as error:
+            raise Dropped(Reason(error.fault.value), error.detail) from error
+
+    def _member(self, archive: zipfile.ZipFile, name: str) -> bytes:
+        try:
+            check_size(archive.NameToInfo[name].file_size)
+            return archive.read(name)
+        except PictureError as error:
+            raise Dropped(Reason(error.fault.value), f"{name} in images.zip: {error.detail}") from error
+        except Exception as error:  # encrypted, of another compression, damaged: zipfile has one of its own for each
             raise Dropped(Reason.UNREADABLE_IMAGE, f"{name} in images.zip: {error}") from error
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile | None:
+        if self.root is None:
+            return None
         path = self.root / "images.zip"
         try:
             return zipfile.ZipFile(path) if path.is_file() else None
@@ -59,6 +63,8 @@ def encoded(value: Any, files: Files) -> bytes:
     """
     if isinstance(value, Mapping):
         value = value.get("bytes") or value.get("path")
+    if is_missing(value):
+        raise Dropped(Reason.NO_IMAGE)
     if isinstance(value, str) and value.strip():
         return files.read(value)
     if isinstance(value, bytes) and value:
@@ -74,29 +80,14 @@ def encoded_or_base64(value: Any, files: Files) -> bytes:
         return encoded(value, files)
     url = _DATA_URL.match(value)
     if url:
-        return _decoded(value[url.end() :])
+        return _of_base64(value[url.end() :])
     if len(value) < _SHORTEST_BASE64 or re.search(r"[^A-Za-z0-9+/=\s]", value):
         return encoded(value, files)
-    return _decoded(value)
+    return _of_base64(value)
 
 
-def check_image(image: bytes, min_side: int) -> None:
-    """Decode an image as verl does. Raises: Dropped unless it opens, with sides of `min_side` pixels at least."""
+def _of_base64(text: str) -> bytes:
     try:
-        with Image.open(BytesIO(image)) as picture:
-            width, height = picture.convert("RGB").size
-    except UnidentifiedImageError as error:  # its own text holds an address of this process
-        raise Dropped(Reason.UNREADABLE_IMAGE, f"{len(image)} bytes in no known image format") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise Dropped(Reason.UNREADABLE_IMAGE, str(error)) from error
-    if min(width, height) < min_side:
-        raise Dropped(Reason.SMALL_IMAGE, f"{width} x {height} pixels, wanted {min_side}")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        raise Dropped(Reason.NARROW_IMAGE, f"{width} x {height} pixels")
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error as error:
-        raise Dropped(Reason.UNREADABLE_IMAGE, f"broken base64: {error}") from error
+        return decoded(text)
+    except PictureError as error:
+        raise Dropped(Reason(error.fault.value), error.detail) from error

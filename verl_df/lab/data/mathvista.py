@@ -13,8 +13,9 @@ The answer to a multiple-choice question is the option's text; ours is its lette
 from verl_df.lab.data.fields import Row, mapping, text, texts, whole
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.prompts import choice_lines, letter
-from verl_df.lab.data.rows import Dropped, Reason, Sample
+from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import TEXT, TEXTS, WHOLE, Source
+from verl_df.rows.faults import Reason
 
 _KIND = "Hint: Please answer the question requiring {} and provide the final {}, e.g., {}, at the end."
 _LETTER = "Hint: Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end."

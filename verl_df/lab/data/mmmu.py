@@ -17,9 +17,10 @@ import re
 from verl_df.lab.data.fields import Row, literal_texts, text
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.prompts import LETTER, choice_lines
-from verl_df.lab.data.rows import Dropped, Reason, Sample
+from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import TEXT, TEXTS, Source
-from verl_df.lab.rl_data import MARKER
+from verl_df.rows.columns import MARKER
+from verl_df.rows.faults import Reason
 
 DOMAINS = {
     "Art and Design": ("Art", "Art_Theory", "Design", "Music"),

@@ -14,9 +14,10 @@ import re
 
 from verl_df.lab.data.fields import Row, many, mapping, text
 from verl_df.lab.data.images import Files, encoded
-from verl_df.lab.data.rows import Dropped, Reason, Sample
+from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import Source
-from verl_df.lab.rl_data import MARKER
+from verl_df.rows.columns import MARKER
+from verl_df.rows.faults import Reason
 
 _NUMBERED = re.compile(r"<image_\d+>")
 

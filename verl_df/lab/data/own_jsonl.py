@@ -16,9 +16,10 @@ from functools import partial
 from verl_df.lab.data.fields import Row, many, text, texts
 from verl_df.lab.data.images import Files, encoded_or_base64
 from verl_df.lab.data.prompts import choice_lines, letter
-from verl_df.lab.data.rows import Dropped, Reason, Sample
+from verl_df.lab.data.rows import Dropped, Sample
 from verl_df.lab.data.source import TEXT, Source
 from verl_df.method.checks import PREFERRED, preferred_response
+from verl_df.rows.faults import Reason
 
 _KEYS = ("id", "image", "images", "question", "answer", "choices")
 

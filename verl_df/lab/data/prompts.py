@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from verl_df.lab.data.rows import Sample
-from verl_df.lab.rl_data import MARKER
+from verl_df.rows.columns import MARKER
 
 FORMS = ("published", "boxed")
 BOXED = "Reason step by step, then put the final answer in \\boxed{}."

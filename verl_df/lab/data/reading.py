@@ -37,9 +37,8 @@ def file_rows(paths: Sequence[Path], root: Path, start: int) -> Iterator[RawRow]
     for path in paths:
         count = 0
         if path.suffix == ".parquet":
-            file = open_parquet(path)
-            count = file.metadata.num_rows
-            for number, row in parquet_rows(file, range(start, count)):
+            count = open_parquet(path).metadata.num_rows
+            for number, row in parquet_rows(path, range(start, count)):
                 yield RawRow(f"{path.name}, row {number}", row, files)
         else:
             for count, (where, content) in enumerate(_json_rows(path), start=1):

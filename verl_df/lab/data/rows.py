@@ -1,37 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A question as every source gives it, the row that is made of it, and why a row is left out."""
+"""A question as every source gives it, and the row that is made of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
-
-class Reason(StrEnum):
-    """Why a row was left out: the whole vocabulary of the summary."""
-
-    NO_IMAGE = "no image"
-    UNREADABLE_IMAGE = "image does not open"
-    SMALL_IMAGE = "image is too small"
-    NARROW_IMAGE = "image is too narrow"
-    MARKERS = "images and markers differ"
-    NO_QUESTION = "no question"
-    NO_ANSWER = "no answer"
-    NO_PREFERRED = "no preferred response"
-    NOT_A_CHOICE = "answer is not one of the choices"
-    UNPARSED_ANSWER = "answer does not parse"
-    OTHER_FORM = "row is not of the source's form"
+from verl_df.rows.faults import RowError
 
 
-class Dropped(Exception):
+class Dropped(RowError):
     """A row that is left out. reason: from the vocabulary; detail: what exactly, for people."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True)

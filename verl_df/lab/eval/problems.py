@@ -29,11 +29,11 @@ class DataSet:
     rows: RLData
     problems: list[Problem]
 
-    def requests(self, wanted: Sequence[Problem]) -> Iterator[tuple[Problem, Request]]:
-        """The wanted problems, in the order of the file, with what the model is asked."""
+    def requests(self, wanted: Sequence[Problem], patch_size: int) -> Iterator[tuple[Problem, Request]]:
+        """The wanted problems, in the order of the file, with what a model with such patches is asked."""
         by_index = {problem.index: problem for problem in wanted}
         for prompt in self.rows.prompts(by_index.keys()):
-            yield by_index[prompt.index], Request(prompt.messages, prompt.pictures(), number=prompt.index)
+            yield by_index[prompt.index], Request(prompt.messages, prompt.pictures(patch_size), number=prompt.index)
 
 
 def read_data(name: str, path: Path, limit: int | None) -> DataSet:

@@ -84,4 +84,5 @@ class Score(SampleKey):
     score: Share
 
 
-PROBLEMS, SAMPLES, SCORES = Lines(Problem, version=1), Lines(Sample, version=1), Lines(Score, version=1)
+PROBLEMS = Lines(Problem, version=1, allow_nan=True)  # extra_info is the row's own
+SAMPLES, SCORES = Lines(Sample, version=1), Lines(Score, version=1)

@@ -72,7 +72,7 @@ def _answer(
     """Answer the problems that are left of a data set under one seed. Returns how many failed."""
     name, total = f"{settings.name} on {data.name}, seed {seed}", len(left) * settings.decoding.n
     answered, right, failed = 0, 0.0, 0
-    for chunk in judged(data.requests(left), generator, settings.decoding, seed, reward):
+    for chunk in judged(data.requests(left, generator.patch_size), generator, settings.decoding, seed, reward):
         samples = [_sample(settings, one, seed) for own in chunk for one in own]
         if not samples:
             raise ValueError(f"no problem of {len(chunk)} was answered ({generator.failures()})")

@@ -7,6 +7,7 @@ from typing import Any
 
 from openai.types.chat import ChatCompletion
 
+from verl_df.io.pictures import PATCH_SIZE
 from verl_df.judges.endpoint import Endpoint
 from verl_df.judges.failures import EndpointFailure, FailureReason
 from verl_df.judges.payload import data_url
@@ -17,8 +18,10 @@ from verl_df.lab.generation import Request, Response, request_seeds, with_image_
 class ChatServer(Endpoint):
     """A `Generator` that continues whole conversations, one response a call, so that its tokens are counted apart.
 
-    A request of which a response is missing after all retries gets none.
+    A request of which a response is missing after all retries gets none. Its model's patches are not known here.
     """
+
+    patch_size = PATCH_SIZE
 
     def generate(
         self,

@@ -13,7 +13,7 @@ from verl_df.io.streams import batches
 from verl_df.lab.repair_data.annotations import ANNOTATIONS, Annotation
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import SAMPLES, RepairSample, read_samples
-from verl_df.lab.repair_data.targets import TargetChecker
+from verl_df.lab.repair_data.targets import TargetChecker, line_ends_as_in
 from verl_df.lab.task_reward import Answer, TaskReward
 from verl_df.method.repair_reward import RIGHT
 
@@ -110,7 +110,7 @@ def _read_all(files: Sequence[Path], report: ImportReport) -> dict[str, tuple[Pl
     found: dict[str, tuple[Place, Annotation]] = {}
     for place, line in _lines(files):
         try:
-            annotation = ANNOTATIONS.load(line.decode("utf-8"))
+            annotation = ANNOTATIONS.load(line.decode("utf-8-sig" if place.line == 1 else "utf-8"))
         except ValueError as error:
             report.broken[place] = str(error)
             continue
@@ -138,14 +138,15 @@ def _well_formed(
         if sample.id not in pending:
             continue
         place, annotation = pending.pop(sample.id)
+        target = annotation.target and line_ends_as_in(sample.response, annotation.target)
         if annotation.skip:
             report.skipped += 1
-        elif annotation.target is None:
+        elif target is None:
             report.open += 1
-        elif problem := checker.problem(sample, annotation.target):
+        elif problem := checker.problem(sample, target):
             report.broken[place] = problem
         else:
-            yield place, replace(sample, target=annotation.target)
+            yield place, replace(sample, target=target)
 
 
 def _right(

@@ -87,7 +87,7 @@ class _Worker:
         self._settings, self._generator, self._reward = settings, generator, reward
 
     def run(self, prompts: Sequence[Prompt]) -> list[tuple[Prompt, list, PromptCount]]:
-        requests = [Request(prompt.messages, prompt.pictures()) for prompt in prompts]
+        requests = [Request(prompt.messages, prompt.pictures(self._generator.patch_size)) for prompt in prompts]
         seed = self._seed(prompts, _ROLLOUT)
         responses = self._generate(requests, self._settings.per_prompt, seed)
         rewards = self._judge(prompts, responses)
@@ -113,7 +113,8 @@ class _Worker:
 
     def _removed(self, prompt: Prompt) -> list[Image.Image]:
         kind, first = self._settings.image_removal, prompt.index << 8
-        return [remove_image(image, kind, first + number) for number, image in enumerate(prompt.pictures())]
+        pictures = prompt.pictures(self._generator.patch_size)
+        return [remove_image(image, kind, first + number) for number, image in enumerate(pictures)]
 
     def _generate(self, requests: Sequence[Request], n: int, seed: int) -> list[list[Response]]:
         settings = self._settings

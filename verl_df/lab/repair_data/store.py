@@ -7,10 +7,11 @@ from pathlib import Path
 
 from verl_df.io.files import whole_file
 from verl_df.io.json_lines import cut_half_line
+from verl_df.io.pictures import as_png
 from verl_df.lab.repair_data.choose import COUNTS, PromptCount
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import SAMPLES, RepairSample
-from verl_df.lab.rl_data import Prompt, as_png
+from verl_df.lab.rl_data import Prompt
 
 
 class SampleStore:

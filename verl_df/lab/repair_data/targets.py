@@ -8,6 +8,11 @@ from verl_df.method.alignment import edit_distance
 from verl_df.method.checks import marker_in
 
 
+def line_ends_as_in(response: str, target: str) -> str:
+    """The target with the line ends of the response: an editor's \\r\\n would count as edits, and be learnt."""
+    return target if "\r" in response else target.replace("\r\n", "\n").replace("\r", "\n")
+
+
 class TargetChecker:
     """Checks targets against their samples, in tokens of the policy's tokenizer.
 

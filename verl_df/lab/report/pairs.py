@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verl_df.io.picture_sources import PictureError, read_limited
+from verl_df.io.pictures import as_png
 from verl_df.lab.report.loading import IMAGES_DIR
 from verl_df.method.records import PairRecord
 
 DEFAULT_PAIRS = 6
-
-MEDIA_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-}
 
 
 _REFERENCES = {"sibling": "full correct sibling", "answer": "answer", "preferred": "preferred response"}
@@ -70,7 +64,7 @@ def show_pair(record: PairRecord, run: Path) -> Pair:
 
     Raises:
         FileNotFoundError: an image named by the record is not in the run's image folder.
-        ValueError: an image has a suffix that a browser does not show.
+        ValueError: an image that cannot be used.
     """
     images = [image_uri(run / IMAGES_DIR / name) for name in record.images]
     return Pair(record, _chips(record), images, _REFERENCES[record.reference_kind])
@@ -78,13 +72,13 @@ def show_pair(record: PairRecord, run: Path) -> Pair:
 
 def image_uri(path: Path) -> str:
     """The image as a data URI; the style sheet scales it up without blurring its pixels."""
-    media_type = MEDIA_TYPES.get(path.suffix.lower())
-    if media_type is None:
-        raise ValueError(f"{path}: cannot show images of this kind; use one of {', '.join(MEDIA_TYPES)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found, though a pair names it: copy the run's {IMAGES_DIR} folder along")
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f"data:{media_type};base64,{content}"
+    try:
+        content = base64.b64encode(as_png(read_limited(path))).decode("ascii")
+    except PictureError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return f"data:image/png;base64,{content}"
 
 
 def _chips(record: PairRecord) -> list[tuple[str, str]]:

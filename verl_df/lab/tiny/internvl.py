@@ -13,17 +13,12 @@ from transformers import (
 
 from verl_df.lab.tiny.text_model import text_sizes
 from verl_df.lab.tiny.tokenizer import save_tokenizer
+from verl_df.rows.special_tokens import INTERNVL
 
 PATCH, TILE = 14, 56  # pixels; a tile is 4 x 4 patches, and 2 x 2 visual tokens after the pixel shuffle
 TILE_TOKENS = 4
 MOST_TILES = 4
 VISION_WIDTH = 64
-NAMED_TOKENS = {
-    "start_image_token": "<img>",
-    "end_image_token": "</img>",
-    "context_image_token": "<IMG_CONTEXT>",
-    "video_token": "<video>",
-}
 # The form of InternVL3.5-HF: a line break after each image.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -52,7 +47,7 @@ def build_config(tokenizer: PreTrainedTokenizerBase) -> InternVLConfig:
     return InternVLConfig(
         text_config=text,
         vision_config=vision,
-        image_token_id=tokenizer.convert_tokens_to_ids(NAMED_TOKENS["context_image_token"]),
+        image_token_id=tokenizer.convert_tokens_to_ids(INTERNVL["context_image_token"]),
         image_seq_length=TILE_TOKENS,
         tie_word_embeddings=False,
     )
@@ -60,7 +55,7 @@ def build_config(tokenizer: PreTrainedTokenizerBase) -> InternVLConfig:
 
 def save_processor(folder: Path, seed: int) -> InternVLProcessor:
     """Save tokenizer and processor. An image is cut into 1 to 4 tiles, with a thumbnail where there are several."""
-    tokenizer = save_tokenizer(folder, seed, tuple(NAMED_TOKENS.values()), CHAT_TEMPLATE, NAMED_TOKENS)
+    tokenizer = save_tokenizer(folder, seed, tuple(INTERNVL.values()), CHAT_TEMPLATE, INTERNVL)
     size = {"height": TILE, "width": TILE}
     processor = InternVLProcessor(
         image_processor=GotOcr2ImageProcessor(size=size, crop_to_patches=True, min_patches=1, max_patches=MOST_TILES),

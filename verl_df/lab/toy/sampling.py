@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
+from verl_df.io.pictures import load_picture, patch_size_of
 from verl_df.lab.generation import Request, Response, prompt_text
 
 MAX_RESPONSE_TOKENS = 48  # a well-formed response has 35, end token included
@@ -20,7 +19,7 @@ _BATCH = 256
 
 def ask(text: str, png: bytes) -> Request:
     """A user text with one `<image>` marker, and its image as PNG bytes."""
-    return Request([{"role": "user", "content": text}], [Image.open(io.BytesIO(png)).convert("RGB")])
+    return Request([{"role": "user", "content": text}], [load_picture(png)])
 
 
 class Sampler:
@@ -35,6 +34,7 @@ class Sampler:
             raise FileNotFoundError(f"{folder} holds no config.json: train the model first (see `verl-df toy`)")
         self.processor = AutoProcessor.from_pretrained(folder)
         self.tokenizer = self.processor.tokenizer
+        self.patch_size = patch_size_of(self.processor)
         self.tokenizer.padding_side = "left"  # responses of a batch must start in the same column
         self.model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 

@@ -19,12 +19,8 @@ from verl_df.lab.toy.settings import PictureSettings
 from verl_df.lab.toy.text import ORDERS, boxed, sample_question, words_of, write_response
 from verl_df.lab.toy.world import CELL, GRID, sample_grid
 from verl_df.prompts import load_template
+from verl_df.rows.special_tokens import QWEN
 
-SPECIAL_TOKENS = (
-    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>",
-    "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>",
-    "<|image_pad|>", "<|video_pad|>",
-)  # fmt: skip
 # The split pattern of Qwen2: digits alone, a word with the space before it, line breaks apart.
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -71,7 +67,7 @@ def train_bpe(texts: list[str]) -> Tokenizer:
         show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
-    bpe.add_special_tokens(list(SPECIAL_TOKENS))
+    bpe.add_special_tokens(list(QWEN))
     return bpe
 
 
@@ -102,7 +98,7 @@ def _save_tokenizer(bpe: Tokenizer, folder: Path) -> None:
         tokenizer_file=str(folder / "tokenizer.json"),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL_TOKENS),
+        additional_special_tokens=list(QWEN),
         model_max_length=1024,
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+from qwen_vl_utils import fetch_image
 from tensordict import TensorDict
 from verl import DataProto
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
@@ -73,7 +74,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> list[list[dict]]:
 
 def agent_loop(**df: Any) -> RepairAgentLoop:
     loop = object.__new__(RepairAgentLoop)
-    loop.df, loop._template = load_repair_training_config(df), None
+    loop.df, loop._template, loop.processor = load_repair_training_config(df), None, None
     return loop
 
 
@@ -157,6 +158,14 @@ def test_image_removal_keeps_size_settings_and_plain_text() -> None:
     assert removed[0] == system
     (image,) = removed[1]["content"]
     assert image.keys() == {"type", "image", "min_pixels"} and image["image"].size == PICTURE.size
+
+
+@pytest.mark.parametrize("patch_size", [14, 16])
+def test_the_picture_without_content_has_as_many_tokens_as_the_picture(patch_size: int) -> None:
+    item = {"type": "image", "image": Image.new("RGB", (100, 140), "red"), "max_pixels": 9000}
+    (message,) = without_images([{"role": "user", "content": [item]}], "blank", 0, patch_size)
+    sizes = [fetch_image(one, image_patch_size=patch_size).size for one in (item, message["content"][0])]
+    assert sizes[0] == sizes[1]
 
 
 # ---- the reward ------------------------------------------------------------------------------------------------------

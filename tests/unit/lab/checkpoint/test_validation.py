@@ -122,6 +122,8 @@ def test_a_dump_of_other_problems(tmp_path: Path) -> None:
 class FakeGenerator:
     """Answers the number of the request, boxed; the toy's processor for the prompts."""
 
+    patch_size = 14
+
     def __init__(self, folder: Path) -> None:
         self.processor = save_processor(folder, 0)
         self.tokenizer = self.processor.tokenizer

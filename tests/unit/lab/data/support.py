@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from verl_df.cli import main
+from verl_df.lab.data.checks import check_sample
 from verl_df.lab.data.images import Files
-from verl_df.lab.data.rows import Dropped, Sample
+from verl_df.lab.data.rows import Dropped, Sample, build_row
 from verl_df.lab.data.sources import SOURCES
 
 # What `datasets` writes for an Image feature.
@@ -144,6 +145,12 @@ def drop_of(name: str, files: Files = FILES, **changes: Any) -> Dropped:
     with pytest.raises(Dropped) as caught:
         sample_of(name, files, **changes)
     return caught.value
+
+
+def checked_sample(sample: Sample, prompt: str, min_side: int = 1) -> None:
+    """Check a sample with the row that is made of it. Raises: RowError."""
+    row = build_row(sample, prompt, data_source="s", ability="math", name="1", split="train", index=0)
+    check_sample(sample, row, min_side)
 
 
 def write_parquet(

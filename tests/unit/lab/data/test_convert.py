@@ -20,13 +20,14 @@ from tests.unit.lab.data.support import (
     text_of,
     write_parquet,
 )
+from verl_df.io.pictures import FORMATS
 from verl_df.judges.final_answer import compute_score
 from verl_df.lab.data import convert as conversion
 from verl_df.lab.data.prompts import BOXED
 from verl_df.lab.data.reading import file_rows
-from verl_df.lab.data.rows import Reason
 from verl_df.lab.data.sources import SOURCES, table
 from verl_df.lab.rl_data import RLData
+from verl_df.rows.faults import Reason
 from verl_df.settings.checks import check_data_file
 
 
@@ -89,7 +90,7 @@ def test_rows_and_summary(folder, tmp_path, capsys) -> None:
             "id": "train_7",
             "where": "train-00001-of-00002.parquet, row 1",
             "reason": "image does not open",
-            "detail": "6 bytes in no known image format",
+            "detail": f"image 0: 6 bytes in no known image format ({', '.join(FORMATS)} are read)",
         },
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -261,7 +262,7 @@ def test_verl_reads_the_rows(processor, tmp_path) -> None:
 
 
 def test_the_table_of_sources_and_the_reasons_are_in_the_documentation(capsys) -> None:
-    """Else paste what `verl-df data list` prints, and the reasons of verl_df/lab/data/rows.py."""
+    """Else paste what `verl-df data list` prints, and the reasons of verl_df/rows/faults.py."""
     assert run("list") == 0
     assert capsys.readouterr().out.strip() == table()
     assert "| `mathvista` | `AI4Math/MathVista` | `testmini` | published | math |" in table().splitlines()

@@ -83,10 +83,14 @@ def test_what_is_dropped_is_told_with_its_line(convert, tmp_path) -> None:
     )
     assert code == 0 and [row["extra_info"]["index"] for row in rows] == [11]
     assert reasons(tmp_path) == [
-        ("mine.jsonl, line 1", "image does not open", "c.png: no such file"),
+        ("mine.jsonl, line 1", "image does not open", f"{tmp_path / 'c.png'}: no such file"),
         ("mine.jsonl, line 2", "no image", ""),
         ("mine.jsonl, line 3", "no image", ""),
-        ("mine.jsonl, line 4", "images and markers differ", "2 <image> markers for 1 images"),
+        (
+            "mine.jsonl, line 4",
+            "images and markers differ",
+            "2 <image> markers for 1 images",
+        ),
         ("mine.jsonl, line 5", "answer is not one of the choices", "'C' is neither letter nor text of a choice"),
         ("mine.jsonl, line 6", "answer is not one of the choices", "'A' names more than one choice"),
         ("mine.jsonl, line 7", "answer is not one of the choices", "'a' names more than one choice"),
@@ -95,6 +99,36 @@ def test_what_is_dropped_is_told_with_its_line(convert, tmp_path) -> None:
         ("mine.jsonl, line 10", "no question", ""),
         ("mine.jsonl, line 11", "row is not of the source's form", "images is 'a.png', not a list"),
     ]
+
+
+def test_odd_numbers_and_half_characters_are_missing_or_told(convert, tmp_path) -> None:
+    nan, half = float("nan"), "\ud800"
+    odd = [line(answer=nan), line(answer=-float("inf")), line(question=half), line(id=half), line(image=half)]
+    code, rows = convert([*odd, line(choices=["a", half], answer="A"), line(id=nan, choices=nan)])
+    assert code == 0 and [row["extra_info"]["id"] for row in rows] == ["train_6"]
+    other, spelled = "row is not of the source's form", "holds half a surrogate pair, '\\ud800', at character 0"
+    assert [found[1:] for found in reasons(tmp_path)] == [
+        ("no answer", ""),
+        (other, "answer is -inf, not a text"),
+        (other, f"question {spelled}"),
+        (other, f"id {spelled}"),
+        ("image does not open", f"{tmp_path / '{}'}: no such file".format("\\ud800")),
+        (other, f"choices {spelled}"),
+    ]
+
+
+def test_line_ends_and_a_byte_order_mark(tmp_path, capsys) -> None:
+    (tmp_path / "a.png").write_bytes(picture())
+    rows, path = [json.dumps(line()) for _ in range(2)], tmp_path / "own.jsonl"
+    for number, content in enumerate(
+        ("\r\n".join(rows), "\ufeff" + "\n".join(rows), "\r\n" + "\r\n".join(rows) + "\r\n")
+    ):
+        path.write_text(content, encoding="utf-8", newline="")
+        assert run("convert", "jsonl", "--from", path, "--name", f"own{number}", "--out", tmp_path) == 0
+        assert len(rows_of(tmp_path / f"own{number}_train.parquet")) == 2
+    path.write_text("\r".join(rows), newline="")
+    assert run("convert", "jsonl", "--from", path, "--name", "mac", "--out", tmp_path) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {path}, line 1: ")
 
 
 def test_further_keys_must_be_named(convert, capsys) -> None:
@@ -130,7 +164,7 @@ def test_a_smaller_image_can_be_refused(convert, tmp_path) -> None:
     (tmp_path / "small.png").write_bytes(picture(size=(40, 20)))
     code, rows = convert([line(image="small.png"), line()], "--min-side", 28)
     assert len(rows) == 1
-    assert reasons(tmp_path) == [("mine.jsonl, line 1", "image is too small", "40 x 20 pixels, wanted 28")]
+    assert reasons(tmp_path) == [("mine.jsonl, line 1", "image is too small", "image 0: 40 x 20 pixels, wanted 28")]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_only_the_wanted_rows_of_a_parquet_file(tmp_path_factory, count, group, 
     rows = [{"number": number} for number in range(count)]
     path = tmp_path_factory.mktemp("rows") / "a.parquet"
     write_parquet(path, rows, pa.schema({"number": pa.int64()}), group)
-    found = list(streams.parquet_rows(streams.open_parquet(path), wanted))
+    found = list(streams.parquet_rows(path, wanted))
     assert found == [(number, rows[number]) for number in sorted(wanted) if number < count]
 
 

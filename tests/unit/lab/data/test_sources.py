@@ -5,12 +5,11 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.unit.lab.data.support import ROWS, cell, drop_of, picture, sample_of
-from verl_df.lab.data.checks import check_sample
+from tests.unit.lab.data.support import ROWS, cell, checked_sample, drop_of, picture, sample_of
 from verl_df.lab.data.images import Files
 from verl_df.lab.data.prompts import BOXED, BOXED_CHOICE, compose
-from verl_df.lab.data.rows import Reason
 from verl_df.lab.data.sources import SOURCES
+from verl_df.rows.faults import Reason
 
 LETTER = "Answer with the option's letter from the given choices directly."
 
@@ -27,7 +26,7 @@ def test_geometry3k() -> None:
 def test_a_geometry3k_row_without_images_is_found_by_the_check(images) -> None:
     sample = sample_of("geometry3k", images=images)
     with pytest.raises(Exception, match="no image"):
-        check_sample(sample, compose(sample, "boxed", ""), 1)
+        checked_sample(sample, compose(sample, "boxed", ""))
 
 
 def test_mmpr_tiny_reads_the_bare_question_and_the_archive(tmp_path) -> None:
@@ -194,7 +193,7 @@ def test_mathverse_vision_only_has_its_question_in_the_picture() -> None:
     picture = {"question": "", "problem_version": "Vision Only", "query_wo": "Answer the question in the image."}
     sample = sample_of("mathverse", **picture)
     assert sample.question == "" and sample.choices == ("40°", "60°", "120°", "140°")
-    check_sample(sample, compose(sample, "published", ""), 1)
+    checked_sample(sample, compose(sample, "published", ""))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +202,7 @@ def test_mathverse_vision_only_has_its_question_in_the_picture() -> None:
 def test_odd_mathverse_answers_that_are_in_the_data(answer, truth, count) -> None:
     sample = sample_of("mathverse", answer=answer)
     assert (sample.ground_truth, len(sample.choices), sample.answer) == (truth, count, answer)
-    check_sample(sample, compose(sample, "published", ""), 1)
+    checked_sample(sample, compose(sample, "published", ""))
 
 
 def test_mathvision_has_one_merged_picture() -> None:
@@ -213,11 +212,11 @@ def test_mathvision_has_one_merged_picture() -> None:
         '<image>Please solve the problem step by step and put your answer in one "\\boxed{}". If it is a multiple '
         f'choice question, only one letter is allowed in the "\\boxed{{}}".\n{asked}'
     )
-    check_sample(sample, compose(sample, "published", ""), 1)
+    checked_sample(sample, compose(sample, "published", ""))
     assert (sample.ground_truth, dict(sample.extra)) == ("C", {"level": 2, "subject": "logic"})
     drawn = sample_of("mathvision", options=list("ABCDE"))
     assert drawn.body == "Which one comes next?\n<image1>\n<image2>\n" and drawn.choices == tuple("ABCDE")
-    check_sample(drawn, compose(drawn, "published", ""), 1)
+    checked_sample(drawn, compose(drawn, "published", ""))
     assert sample_of("mathvision", options=[], answer="60").ground_truth == "60"
 
 
@@ -235,4 +234,4 @@ def test_every_source_fills_exactly_its_keys(name) -> None:
     assert sample.extra.keys() == SOURCES[name].extra.keys()
     assert bool(sample.published) == SOURCES[name].benchmark
     assert set(SOURCES[name].needs) <= ROWS[name].keys()
-    check_sample(sample, compose(sample, SOURCES[name].prompt, ""), 1)
+    checked_sample(sample, compose(sample, SOURCES[name].prompt, ""))

@@ -91,6 +91,8 @@ def right_response(example: Any) -> str:
 class RepairModel:
     """Right, wrong, unfinished, identical or with a placeholder, by prompt, picture and the seed of the request."""
 
+    patch_size = 14
+
     def __init__(self, prompts: int, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._right = {one.question.text: right_response(one) for one in examples("repair_val", prompts, ToySettings())}

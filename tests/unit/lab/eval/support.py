@@ -59,6 +59,8 @@ def settings(data: dict[str, Path], folder: Path, **changes: Any) -> BenchmarkSe
 class FakeModel:
     """`answer(request, seed, sample)` is the text, or None for a failed request. calls: numbers of the requests."""
 
+    patch_size = 14
+
     def __init__(self, answer: Callable[[Request, int, int], str | None]) -> None:
         self.answer, self.calls, self.decodings = answer, [], []
 

@@ -150,7 +150,7 @@ BAD_ROWS = [
         mmstar_row(1, reward_model={"style": "rule", "ground_truth": "F"}),
         "row 1: it cannot be scored: the ground truth",
     ),
-    (mmstar_row(1, images=[]), "row 1: the prompt has 1 <image> markers for 0 images"),
+    (mmstar_row(1, images=[]), "row 1: no image"),
     (mmstar_row(1, images=[{"bytes": b"no picture"}]), "row 1"),
 ]
 

@@ -89,6 +89,8 @@ class ScriptedPolicy:
     A text that ends with "…" is cut by the length limit. `calls`: row numbers, removed images and seed of each call.
     """
 
+    patch_size = 14
+
     def __init__(
         self, answers: Callable[[int, bool], Sequence[str]], encode: Callable[[str], list[int]] = encode, end: int = END
     ) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.lab.repair_data.support import BoxReward, make_set, right, wrong
+from tests.unit.lab.repair_data.support import BoxReward, make_set, right, usual, wrong
 from verl_df.lab.repair_data.annotations import ANNOTATIONS, export_jsonl, write_targets
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.imports import BrokenAnnotations, ImportReport, Place, import_annotations
 from verl_df.lab.repair_data.records import RepairSample, read_samples
-from verl_df.lab.repair_data.targets import TargetChecker
+from verl_df.lab.repair_data.targets import TargetChecker, line_ends_as_in
 from verl_df.method.alignment import edit_distance
 
 
@@ -136,6 +136,26 @@ def test_broken_lines_are_left_out_and_kept_with_their_reasons(folder: SetFolder
     assert [row["text"] for row in rejected] == [path.read_text().splitlines()[line] for line in (1, 3, 7)]
     run(folder, tokenizer, annotate(folder))
     assert not folder.rejected.exists(), "a clean import leaves no old refusals behind"
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_line_ends_are_those_of_the_response(tokenizer, tmp_path: Path, end: str) -> None:
+    def answers(index: int, blank: bool) -> list[str]:
+        return [f"so\nit is\n{text}" for text in usual(index, blank)]
+
+    encode = {"encode": lambda text: tokenizer.encode(text, add_special_tokens=False), "end": tokenizer.eos_token_id}
+    folder = make_set(tmp_path, answers, **encode)
+    expected = run(folder, tokenizer, annotate(folder)).ratios
+    changed = annotate(folder, lambda _, row: row | {"target": row["target"].replace("\n", end)})
+    assert run(folder, tokenizer, changed).ratios == expected
+    assert all("\r" not in (one.target or "") for one in read_samples(folder.repairs))
+    assert line_ends_as_in("a\r\nb", f"a{end}c") == f"a{end}c"
+
+
+def test_a_byte_order_mark_is_passed_over(folder: SetFolder, tokenizer) -> None:
+    path = annotate(folder)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run(folder, tokenizer, path).good == 12
 
 
 def test_a_limit_on_the_edit_ratio(folder: SetFolder, tokenizer) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sampling: what is kept, with which reference, what is dropped and counted, and runs that are killed and go on."""
 
+import base64
 import json
 from collections import Counter
 from dataclasses import replace
@@ -306,9 +307,9 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"images": []}, "1 <image> markers for 0 images"),
-        ({"images": [{"bytes": b"no image", "path": None}]}, "cannot identify image file"),
-        ({"images": [{"bytes": None, "path": "gone.png"}]}, "No such file"),
+        ({"images": []}, "no image"),
+        ({"images": [{"bytes": b"no image", "path": None}]}, "image 0: 8 bytes in no known image format"),
+        ({"images": [{"bytes": None, "path": "gone.png"}]}, "write the path as a text"),
         ({"images": [{"bytes": None, "path": None}]}, "neither bytes nor path"),
         ({"prompt": [{"role": "user", "content": "<image><image>"}]}, "2 <image> markers for 1 images"),
         ({"prompt": [{"role": "assistant", "content": "<image>"}]}, "last message of a prompt must be the user's"),
@@ -349,10 +350,14 @@ def test_rows_keep_their_numbers_over_many_batches(tmp_path: Path) -> None:
         write_data(tmp_path / "train.parquet", rows).check({3, 95})
 
 
+def url(index: int) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture(index)).decode()}"
+
+
 def test_images_by_path_and_of_other_formats_become_png(tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(picture(3, "JPEG"))
-    rows = [row(0, images=[{"bytes": None, "path": "one.jpg"}]), row(1, images=[{"bytes": picture(1), "path": None}])]
-    data, folder = write_data(tmp_path / "train.parquet", rows), SetFolder(tmp_path / "set")
+    data = write_data(tmp_path / "train.parquet", [row(0, images=[str(tmp_path / "one.jpg")]), row(1, images=[url(1)])])
+    folder = SetFolder(tmp_path / "set")
     sample_into(folder, data)
     found = {sample.prompt_index: folder.images / sample.images[0] for sample in read_samples(folder.samples)}
     assert found[1].read_bytes() == picture(1)

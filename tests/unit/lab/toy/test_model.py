@@ -10,8 +10,8 @@ from transformers import AutoProcessor, AutoTokenizer, Qwen2_5_VLForConditionalG
 from verl_df.lab.toy import text, world
 from verl_df.lab.toy.model import build_model, save_model
 from verl_df.lab.toy.settings import ModelSettings, PictureSettings
-from verl_df.lab.toy.tokenizer import SPECIAL_TOKENS
 from verl_df.prompts import load_template
+from verl_df.rows.special_tokens import QWEN
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def test_vocabulary_is_exactly_the_tokenizers(folder, tokenizer):
     assert model.config.text_config.vocab_size == len(tokenizer) == model.get_output_embeddings().weight.shape[0]
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model.config.text_config.hidden_size // model.config.text_config.num_attention_heads == 32
-    assert sorted(tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS))) == list(
-        range(len(tokenizer) - len(SPECIAL_TOKENS), len(tokenizer))
+    assert sorted(tokenizer.convert_tokens_to_ids(list(QWEN))) == list(
+        range(len(tokenizer) - len(QWEN), len(tokenizer))
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 from transformers import PreTrainedTokenizerBase
 
+from verl_df.io.pictures import PATCH_SIZE
 from verl_df.lab.engine import Decoding, Judged, SampleFile, answer_to, judged
 from verl_df.lab.eval.repairs.finished import RepairFolder
 from verl_df.lab.eval.repairs.records import FULL, HIDDEN, SAMPLES, SHOWN, SampleRecord, TaskRecord
@@ -135,24 +136,27 @@ class _Repairs:
         """Sample what is left of a pass; returns the tasks with a right sample."""
         left = [task for task in tasks if one.unit(task) not in self.file.done]
         if left:
-            asked = self._requests(one, tasks, left)
-            for chunk in judged(asked, generator(), one.decoding, one.own_seed, self.reward):
+            model = generator()
+            asked = self._requests(one, tasks, left, model.patch_size)
+            for chunk in judged(asked, model, one.decoding, one.own_seed, self.reward):
                 self.file.append([self._record(one, answer) for own in chunk for answer in own])
         return [task for task in tasks if self.file.done[one.unit(task)] >= self.settings.threshold]
 
     def _requests(
-        self, one: _Pass, tasks: Sequence[RepairTask], left: Sequence[RepairTask]
+        self, one: _Pass, tasks: Sequence[RepairTask], left: Sequence[RepairTask], patch_size: int
     ) -> Iterator[tuple[RepairTask, Request]]:
         """What is left, numbered by its place among all tasks of the pass: a run that goes on draws the same."""
         places = {task.id: place for place, task in enumerate(tasks)}
         for task, prompt in self.data.prompts(left):
-            yield task, Request(*self._asked(one, task, prompt), places[task.id])
+            yield task, Request(*self._asked(one, task, prompt, patch_size), places[task.id])
 
-    def _asked(self, one: _Pass, task: RepairTask, prompt: Prompt) -> tuple[list[dict[str, Any]], list[Image.Image]]:
+    def _asked(
+        self, one: _Pass, task: RepairTask, prompt: Prompt, patch_size: int
+    ) -> tuple[list[dict[str, Any]], list[Image.Image]]:
         """Messages and images."""
         if one.method == COPY:
             return [{"role": "user", "content": task.record.reference}], []
-        images = prompt.pictures()
+        images = prompt.pictures(patch_size)
         if one.condition != FULL:
             noise, kind = int(task.record.prompt_id[:8], 16), str(self.settings.image_removal)
             images = [remove_image(image, kind, noise + place) for place, image in enumerate(images)]
@@ -183,6 +187,7 @@ class _Copier:
     """A `Generator` that repeats what it is given."""
 
     tokenizer: PreTrainedTokenizerBase
+    patch_size: int = PATCH_SIZE  # of pictures that it never gets
 
     def generate(self, requests: Sequence[Request], **decoding: Any) -> list[list[Response]]:
         return [[self._copy(request.messages[0]["content"])] for request in requests]

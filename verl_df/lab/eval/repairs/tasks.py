@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from verl_df.io.streams import open_parquet, parquet_rows
+from verl_df.io.streams import parquet_rows
 from verl_df.lab.eval.problems import digest, unique_names
 from verl_df.lab.eval.repairs.records import TaskRecord
 from verl_df.lab.rl_data import Prompt, RLData
@@ -77,7 +77,7 @@ def read_tasks(path: Path, limit: int | None = None) -> RepairTasks:
     wanted = range(rows.rows if limit is None else min(limit, rows.rows))
     if not wanted:
         raise ValueError(f"{path}: there are no rows to evaluate")
-    asked = [row[_COLUMN] for _, row in parquet_rows(open_parquet(path), wanted, [_COLUMN])]
+    asked = [row[_COLUMN] for _, row in parquet_rows(path, wanted, [_COLUMN])]
     for number, task in enumerate(asked):
         try:
             _check(task or {})

@@ -47,6 +47,8 @@ def data(toy, tmp_path):
 class FakeModel:
     """Answers right with the image; without it right only if `blind`, or copies the reference where it is shown."""
 
+    patch_size = 14
+
     def __init__(self, toy, blind=False, unfinished=False):
         self.toy, self.blind, self.unfinished, self.calls = toy, blind, unfinished, []
 
@@ -314,9 +316,9 @@ def test_finished_evaluations_and_none(data, model, toy, tmp_path, capsys):
             {"repair_task": {"response": "x", "response_ids": [], "reference": "y", "reference_kind": "answer"}},
             "row 1: repair_task.response_ids is empty",
         ),
-        ({"images": []}, "row 1: the prompt has 1 <image> markers for 0 images"),
-        ({"images": [{"bytes": b"no picture", "path": None}]}, "row 1: cannot identify image"),
-        ({"images": [{"bytes": None, "path": None}]}, "row 1: an image has neither bytes nor path"),
+        ({"images": []}, "row 1: 1 <image> markers for 0 images"),
+        ({"images": [{"bytes": b"no picture", "path": None}]}, "row 1: image 0: 10 bytes in no known image format"),
+        ({"images": [{"bytes": None, "path": None}]}, "row 1: image 0: it has neither bytes nor path"),
         ({"reward_model": {"style": "rule", "ground_truth": None}}, "row 1: reward_model.ground_truth is missing"),
         ({"prompt": [{"role": "assistant", "content": "<image>"}]}, "row 1: the last message"),
     ],
@@ -355,7 +357,7 @@ def test_equal_rows_get_ids_of_their_own(toy, tmp_path):
 def test_images_by_path_lie_beside_the_file(toy, tmp_path):
     row = toy["rows"][0]
     (tmp_path / "one.png").write_bytes(row["images"][0]["bytes"])
-    pd.DataFrame([{**row, "images": [{"bytes": None, "path": "one.png"}]}]).to_parquet(tmp_path / "tasks.parquet")
+    pd.DataFrame([{**row, "images": [str(tmp_path / "one.png")]}]).to_parquet(tmp_path / "tasks.parquet")
     pd.DataFrame([row]).to_parquet(tmp_path / "same.parquet")
     by_path, same = (read_tasks(tmp_path / f"{name}.parquet") for name in ("tasks", "same"))
     assert by_path.tasks == same.tasks
