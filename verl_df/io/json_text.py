@@ -4,8 +4,8 @@
 import json
 from typing import Any
 
-# Of lists and objects inside each other. Ours have four levels; every Python program that walks deeper ones recursively,
-# pydantic and `json.dumps` among them, ends with a RecursionError at some hundreds.
+# Of lists and objects inside each other. Ours have four levels; what walks deeper ones recursively, as pydantic and
+# `json.dumps` do, ends with a RecursionError at some hundreds.
 MAX_DEPTH = 100
 
 
