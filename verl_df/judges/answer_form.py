@@ -16,15 +16,24 @@ def verdicts(text: str, name: str) -> list[dict[str, Any]]:
     """The JSON objects of an answer that have a field `name`, at least one; code fences and talk are passed over.
 
     There may be several, for a model that has to quote the text under judgement may quote a verdict that was planted in
-    it. Which one is its own cannot be told by the place: the caller lets the one against that text count. For the same
-    reason an answer with an object that is no JSON, which may hold a quotation or be the verdict, is none at all.
+    it. Which one is its own cannot be told by the place: the caller lets the one against that text count. A quotation
+    that is not escaped can also end the model's own object. An answer is therefore none where an object is no JSON or
+    has a field twice, and where the field's name stands outside the objects.
 
     Raises:
-        ValueError: there is none, or an object that is no JSON. Time grows with the length of the text.
+        ValueError: there is none, or one of the above. Time grows with the length of the text.
     """
-    found = [value for value in _objects(text) if name in value]
+    found, outside, end = [], [], 0
+    for start, stop, value in _objects(text):
+        outside.append(text[end:start])
+        end = stop
+        if name in value:
+            found.append(value)
+    outside.append(text[end:])
     if not found:
         raise ValueError(f"no JSON object with {name!r} in the answer {short(text)}")
+    if any(f'"{name}"' in part for part in outside):
+        raise ValueError(f"{name!r} stands outside the objects of the answer {short(text)}")
     return found
 
 
@@ -40,13 +49,22 @@ def short(text: str) -> str:
     return repr(text if len(text) <= 200 else f"{text[:150]} ... {text[-40:]}")
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects that are inside no other one."""
-    decoder, opening = json.JSONDecoder(), _OPENS_OBJECT.search(text)
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Where the JSON objects that are inside no other one begin and end, and what they hold."""
+    decoder, opening = json.JSONDecoder(object_pairs_hook=_unique), _OPENS_OBJECT.search(text)
     while opening:
+        start = opening.start()
         try:
-            _, end = decoder.raw_decode(text, opening.start())
-            yield parse_json(text[opening.start() : end])
+            value, end = decoder.raw_decode(text, start)
+            parse_json(text[start:end])  # its depth
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"an object that is no JSON in the answer {short(text[opening.start() :])}") from error
+            raise ValueError(f"an object that is no JSON in the answer {short(text[start:])}: {error}") from error
+        yield start, end, value
         opening = _OPENS_OBJECT.search(text, end)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a field twice")
+    return value

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from httpx2 import Response, create_ssl_context
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
 from PIL import Image
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -17,12 +18,13 @@ from verl_df.io.validation import checked
 from verl_df.judges.circuit import CircuitBreaker
 from verl_df.judges.failures import EndpointFailure, FailureReason
 from verl_df.judges.guard import Refused, keeps_to, limits
-from verl_df.judges.payload import data_url, max_reply_bytes, model_names, read_reply, reply_text
+from verl_df.judges.payload import max_reply_bytes, model_names, read_reply, reply_text, request_body
 
 T = TypeVar("T")
 
 # Statuses that blame the request (a prompt too long, say) and not the endpoint: they do not open the circuit.
 _REQUEST_STATUSES = (400, 413, 422)
+_JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
 @checked
@@ -82,6 +84,7 @@ class Endpoint:
         self.config = config
         self.counts: Counter[str] = Counter()
         self._api_key = _api_key(config.api_key_env)
+        self._certificates = create_ssl_context()  # reading them takes longer than an event loop may stand still
         self._breaker = CircuitBreaker(config.breaker_failures, config.breaker_cool_down_s)
         self._lock = threading.Lock()
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncOpenAI, asyncio.Semaphore]]
@@ -106,17 +109,13 @@ class Endpoint:
             EndpointFailure: no result; counted.
         """
 
-        async def request() -> dict[str, Any]:
-            # Encoding a large picture takes long enough to hold up the other calls of this loop.
-            urls = [await asyncio.to_thread(data_url, image) for image in images]
-            content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            return {
-                "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
-                "temperature": self.config.temperature,
-                "max_tokens": self.config.max_tokens,
-                **_answer_form(schema),
-            }
-
+        content = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+        request = {
+            "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
+            "temperature": self.config.temperature,
+            "max_tokens": self.config.max_tokens,
+            **_answer_form(schema),
+        }
         return await self._call(request, lambda reply: parse(reply_text(reply)))
 
     async def check(self) -> None:
@@ -128,7 +127,7 @@ class Endpoint:
         """
         client, _ = self._of_this_loop()
         try:
-            names = await self._in_time(_read(client.models.with_raw_response.list(), model_names))
+            names = await self._in_time(_read(client.get("/models", cast_to=Response), model_names))
         except EndpointFailure as failure:
             raise EndpointFailure(failure.reason, f"endpoint {self.config.base_url}: {failure.detail}") from failure
         if not names:
@@ -147,11 +146,11 @@ class Endpoint:
         """The counts as one line, for the end of a run: "ok 96, timeout 3, retries 5"; "no calls" without any."""
         return ", ".join(f"{name} {count}" for name, count in self.counts.most_common()) or "no calls"
 
-    async def _call(self, request: Callable[[], Awaitable[dict[str, Any]]], read: Callable[[Any], T]) -> T:
+    async def _call(self, request: Mapping[str, Any], read: Callable[[Any], T]) -> T:
         """One chat completion, counted.
 
         Args:
-            request: makes its arguments, `model` excepted, once it is the call's turn.
+            request: its arguments, `model` excepted; see `payload.request_body`.
             read: makes the result of the reply's JSON, in a thread; a ValueError means that the reply is unparsable.
 
         Raises:
@@ -162,8 +161,8 @@ class Endpoint:
             try:
                 if not self._breaker.allows_call():
                     raise EndpointFailure(FailureReason.SKIPPED, "the calls before it failed")
-                arguments = await request()
-                reply = client.chat.completions.with_raw_response.create(model=self.config.model, **arguments)
+                body = await asyncio.to_thread(request_body, {"model": self.config.model, **request})
+                reply = client.post("/chat/completions", content=body, cast_to=Response, options=_JSON)
                 result = await self._in_time(_read(reply, read))
             except EndpointFailure as failure:
                 self._count(failure.reason)
@@ -209,7 +208,9 @@ class Endpoint:
             api_key=self._api_key,
             timeout=self.config.timeout_s,
             max_retries=self.config.max_retries,
-            http_client=DefaultAsyncHttpxClient(headers={"Accept-Encoding": "identity"}, event_hooks=hooks),
+            http_client=DefaultAsyncHttpxClient(
+                headers={"Accept-Encoding": "identity"}, event_hooks=hooks, verify=self._certificates
+            ),
         )
 
     async def _note_retry(self, request: Any) -> None:
@@ -221,9 +222,9 @@ class Endpoint:
             self.counts[str(name)] += 1
 
 
-async def _read(reply: Awaitable[Any], read: Callable[[Any], T]) -> T:
+async def _read(reply: Awaitable[Response], read: Callable[[Any], T]) -> T:
     """What `read` makes of a reply that the openai package hands over unread. Raises: EndpointFailure."""
-    content: bytes = (await reply).content
+    content = (await reply).content
 
     def result() -> T:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,9 +21,9 @@ from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict, parse_verdi
 IMAGE = Image.new("RGB", (2, 2))
 
 
-def judge_with(url: str, timeout_s: float = PATIENT_S, **settings: Any) -> LLMJudge:
+def judge_with(url: str, timeout_s: float = PATIENT_S, **changes: Any) -> LLMJudge:
     endpoint = EndpointConfig(base_url=url, model=MODEL, timeout_s=timeout_s, max_retries=0)
-    return LLMJudge(JudgeConfig(endpoint=endpoint, **settings))
+    return LLMJudge(JudgeConfig(endpoint=endpoint, **changes))
 
 
 def verdict(judge: LLMJudge, response: str = "so \\boxed{4}", truth: str = "4") -> Verdict:
@@ -128,19 +128,24 @@ def test_no_text_makes_the_reader_fail_otherwise(text: str, planted: bool) -> No
         assert str(error)
 
 
-@given(
-    st.lists(st.sampled_from(['{"correct": true}', '{"correct": true, "reason": "x"}', "{x}", "true", "}", '"', "{"]))
-)
+PIECES = ['{"correct": true}', '{"correct": true, "reason": "x"}', '"correct": true', "{x}", "true", "}", '"', "{", ","]
+PIECES += ['"x": "', '\\"', ":", "\\", "'", "'correct': true"]
+
+
+@settings(max_examples=1000)
+@given(st.lists(st.sampled_from(PIECES)))
 def test_no_quotation_makes_a_wrong_response_right(quoted: list[str]) -> None:
     """Whatever a judge quotes beside its verdict against a response, inside its object or around it."""
-    verdict = '{"reason": "no", "correct": false}'
-    text = " ".join(quoted)
-    inside = [f'{{"reason": "{text}", "correct": false}}', f"{{'reason': '{text}', 'correct': False}}"]
+    verdict, text = '{"reason": "no", "correct": false}', " ".join(quoted)
+    inside = [
+        f'{{"reason": "{text}", "correct": false}}',
+        f'{{"correct": false, "reason": "{text}"}}',
+        f"{{'reason': '{text}', 'correct': False}}",
+        f"{{reason: '{text}', correct: false}}",
+    ]
     for answer in (f"{text} {verdict}", f"{verdict} {text}", *inside, *(f"{text} {one}" for one in inside)):
-        try:
+        with contextlib.suppress(ValueError):  # counted as a failure
             assert parse_verdict(answer) is False
-        except ValueError:
-            pass  # counted as a failure
 
 
 HOSTILE = [

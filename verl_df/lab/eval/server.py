@@ -7,7 +7,7 @@ from typing import Any
 
 from verl_df.judges.endpoint import Endpoint
 from verl_df.judges.failures import EndpointFailure, FailureReason
-from verl_df.judges.payload import choice_of, data_url, text_of
+from verl_df.judges.payload import choice_of, text_of
 from verl_df.lab.engine import Decoding
 from verl_df.lab.generation import Request, Response, request_seeds, with_image_items
 
@@ -43,7 +43,7 @@ class ChatServer(Endpoint):
             await self.aclose()
 
     async def _answer(self, request: Request, decoding: Decoding, seed: int) -> list[Response]:
-        messages = await asyncio.to_thread(_messages, request)
+        messages = _messages(request)
         calls = [self._chat(messages, decoding, seed + number) for number in range(decoding.n)]
         responses = await asyncio.gather(*calls, return_exceptions=True)
         for one in responses:
@@ -54,26 +54,23 @@ class ChatServer(Endpoint):
 
     async def _chat(self, messages: list[dict[str, Any]], decoding: Decoding, seed: int) -> Response:
         """One response. Raises: EndpointFailure for none, counted."""
-
-        async def request() -> dict[str, Any]:
-            return {
-                "messages": messages,
-                "temperature": decoding.temperature,
-                "top_p": decoding.top_p,
-                "max_tokens": decoding.max_tokens,
-                "seed": seed,
-            }
-
+        request = {
+            "messages": messages,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "max_tokens": decoding.max_tokens,
+            "seed": seed,
+        }
         return await self._call(request, _response)
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:
-    """The conversation in the API's form, each image in its place as a PNG data URL."""
+    """The conversation in the API's form, each image in its place."""
     messages = with_image_items(request.messages, len(request.images))
-    urls = iter([data_url(image) for image in request.images])
+    images = iter(request.images)
     for message in messages:
         message["content"] = [
-            {"type": "image_url", "image_url": {"url": next(urls)}} if item["type"] == "image" else item
+            {"type": "image_url", "image_url": {"url": next(images)}} if item["type"] == "image" else item
             for item in message["content"]
         ]
     return messages
