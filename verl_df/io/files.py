@@ -42,6 +42,18 @@ def whole_path(path: Path) -> Iterator[Path]:
         release(lock)
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The file `name` of a folder, for a name that was read from a file: it may lie nowhere else, by a link neither.
+
+    Raises:
+        ValueError: an absolute path, one that leads out of the folder, or no file's name at all.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name!r} is not inside {folder}")
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with whole_file(path) as file:

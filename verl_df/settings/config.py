@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
@@ -122,7 +123,7 @@ class LogConfig:
     """
 
     dir: str | None = None
-    pairs_per_step: int = 16
+    pairs_per_step: Annotated[int, Field(ge=-1)] = 16
 
 
 @checked
@@ -133,7 +134,7 @@ class CheckConfig:
         images: rows of each file whose images are decoded; -1: all, 0: none.
     """
 
-    images: int = 20000
+    images: Annotated[int, Field(ge=-1)] = 20000
 
 
 @checked
@@ -187,11 +188,24 @@ def load_block(kind: type[T], block: DictConfig | Mapping[str, Any], place: str)
     Raises:
         ConfigError: unknown key, wrong type, a value outside its range or choices, keys that contradict each other.
     """
-    content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
+    try:
+        content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{place}: {str(error).splitlines()[0]}") from error
+    _check_sizes(content, place)
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise ConfigError(described(error, kind, place, MOVED)) from error
+
+
+def _check_sizes(content: Any, place: str) -> None:
+    """Raise ConfigError for a whole number that no computer counts with, wherever it is in a block."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_sizes(value, f"{place}.{key}")
+    elif isinstance(content, int) and abs(content) >= 1 << 63:
+        raise ConfigError(f"{place}: a whole number of {content.bit_length()} bits; 63 is the most")
 
 
 def check_override_names(arguments: Iterable[str], root: type = DFConfig) -> None:

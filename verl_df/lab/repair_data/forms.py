@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_df.io.files import whole_file
+from verl_df.io.files import inside, whole_file
 from verl_df.io.streams import batches
 from verl_df.lab.repair_data.annotations import context
 from verl_df.lab.repair_data.folder import SetFolder
@@ -75,7 +75,7 @@ def _write_data(file: TextIO, samples: Sequence[RepairSample], images: Path) -> 
     file.write(f'{{"samples":{embed(shown)},"images":{{')
     names = sorted({name for sample in samples for name in sample.images})
     for number, name in enumerate(names):
-        content = base64.b64encode((images / name).read_bytes()).decode()
+        content = base64.b64encode(inside(images, name).read_bytes()).decode()
         file.write(f'{"," if number else ""}{embed(name)}:"data:image/png;base64,{content}"')
     file.write("}}")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verl_df.io.files import inside
 from verl_df.lab.report.loading import IMAGES_DIR
 from verl_df.method.records import PairRecord
 
@@ -67,10 +68,11 @@ def show_pair(record: PairRecord, run: Path) -> Pair:
 
     Raises:
         FileNotFoundError: an image named by the record is not in the run's image folder.
-        ValueError: an image has a suffix that a browser does not show.
+        ValueError: an image has a suffix that a browser does not show, or is named outside that folder.
     """
     reference = "full correct sibling" if record.reference_kind == "sibling" else record.reference_kind
-    return Pair(record, _chips(record), [image_uri(run / IMAGES_DIR / name) for name in record.images], reference)
+    images = [image_uri(inside(run / IMAGES_DIR, name)) for name in record.images]
+    return Pair(record, _chips(record), images, reference)
 
 
 def image_uri(path: Path) -> str:
