@@ -192,18 +192,20 @@ def load_block(kind: type[T], block: DictConfig | Mapping[str, Any], place: str)
         content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
     except OmegaConfBaseException as error:
         raise ConfigError(f"{place}: {str(error).splitlines()[0]}") from error
-    _check_sizes(content, place)
+    _check_values(content, place)
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise ConfigError(described(error, kind, place, MOVED)) from error
 
 
-def _check_sizes(content: Any, place: str) -> None:
-    """Raise ConfigError for a whole number that no computer counts with, wherever it is in a block."""
+def _check_values(content: Any, place: str) -> None:
+    """Raise ConfigError for a text or whole number that no check can handle, wherever it is in a block."""
     if isinstance(content, Mapping):
         for key, value in content.items():
-            _check_sizes(value, f"{place}.{key}")
+            _check_values(value, f"{place}.{key}")
+    elif isinstance(content, str) and any("\ud800" <= character <= "\udfff" for character in content):
+        raise ConfigError(f"{place}={content!r}: half of a surrogate pair is no text")
     elif isinstance(content, int) and abs(content) >= 1 << 63:
         raise ConfigError(f"{place}: a whole number of {content.bit_length()} bits; 63 is the most")
 

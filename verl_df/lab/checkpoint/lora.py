@@ -20,8 +20,8 @@ def has_adapters(shards: Shards) -> bool:
     """Whether there are adapters to fold.
 
     Raises:
-        ValueError: a broken shard; the frozen weights were not saved; or there is no note of lora_alpha, for which verl's merger takes
-            0: the adapters would have no effect.
+        ValueError: a broken shard; the frozen weights were not saved; or there is no note of lora_alpha, for which
+            verl's merger takes 0: the adapters would have no effect.
     """
     names = load_shard(shards.path(0))
     if not any("lora_" in name for name in names):

@@ -28,7 +28,8 @@ def merge_checkpoint(checkpoint: Path, target: Path, dtype: str = "auto") -> Pat
 
     Raises:
         FileNotFoundError: as `locate.find_shards`.
-        ValueError: the same; `target` holds something, or is being written; the shards are not those of one save of the model.
+        ValueError: the same; `target` holds something, or is being written; the shards are not those of one save of the
+            model.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}: write one of {', '.join(DTYPES)}")

@@ -21,7 +21,8 @@ class TrainedDtypeMerger(FSDPModelMerger):
 
     The only differences from verl 0.9.1's: it rounds every tensor to bfloat16, integers too, and writes that in
     config.json, whatever was trained; it takes the number of shards from the alphabetically first entry, which is
-    wrong where that is a buffer; it runs code that a shard names; it does not compare the names and sizes with those of the model.
+    wrong where that is a buffer; it runs code that a shard names; it does not compare the names and sizes with those
+    of the model.
 
     Args:
         shards: the checkpoint.

@@ -10,6 +10,7 @@ from typing import Any
 
 from verl_df.io.json_lines import read_lines
 from verl_df.io.json_text import json_object
+from verl_df.io.metrics import parse_metrics
 
 # verl names the mean over one response a problem so (trainer/ppo/metric_utils.py): data source, variable, responses.
 _METRIC = re.compile(r"val-core/(.+)/(acc|reward)/mean@(\d+)")
@@ -53,11 +54,11 @@ def trainer_accuracy(metrics: Path, step: int) -> dict[str, float]:
         raise FileNotFoundError(f"{metrics}: no such file; verl writes it with trainer.logger=[file]")
     found: dict[str, float] = {}
     steps, several = set(), set()
-    for _, entry in read_lines(metrics, _entry):
-        for name, value in entry["data"].items():
+    for _, (logged, data) in read_lines(metrics, parse_metrics):
+        for name, value in data.items():
             if match := _METRIC.fullmatch(name):
-                steps.add(entry["step"])
-                if entry["step"] == step:
+                steps.add(logged)
+                if logged == step:
                     several.add(int(match[3]))
                     found[match[1]] = value
     if not found:
@@ -129,13 +130,6 @@ def _unequal(ours: list[Solved], theirs: list[dict[str, Any]]) -> list[Disagreem
     # other words, the same result: no disagreement
     pairs = zip(sorted(open_ours, key=lambda one: one.right), sorted(left, key=_right), strict=True)
     return [Disagreement(one, _right(entry), entry["output"]) for one, entry in pairs if one.right != _right(entry)]
-
-
-def _entry(line: str) -> dict[str, Any]:
-    entry = json_object(line, "an entry of verl's file logger")
-    if type(entry.get("step")) is not int or not isinstance(entry.get("data"), dict):
-        raise ValueError('expected {"step": int, "data": {name: number}}, as verl\'s file logger writes it')
-    return entry
 
 
 def _dumped(line: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from verl_df.io.files import read_object
 from verl_df.io.json_lines import read_lines
-from verl_df.io.json_text import parse_json
+from verl_df.io.metrics import parse_metrics
 from verl_df.method.records import PAIRS, PairRecord
 
 METRICS_FILE = "metrics.jsonl"
@@ -79,25 +79,13 @@ def read_curves(path: Path) -> dict[str, Curve]:
         ValueError: a line is not of this format, or there is none.
     """
     points: dict[str, dict[int, float]] = {}
-    for _, (step, data) in read_lines(path, _parse_metrics_line):
+    for _, (step, data) in read_lines(path, parse_metrics):
         for name, value in data.items():
             if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST:
                 points.setdefault(name, {})[step] = float(value)
     if not points:
         raise ValueError(f"{path} holds no metrics: the run ended before its first step was logged")
     return {name: tuple(sorted(by_step.items())) for name, by_step in points.items()}
-
-
-def _parse_metrics_line(line: str) -> tuple[int, dict[str, Any]]:
-    try:
-        entry = parse_json(line)
-    except ValueError as error:
-        raise ValueError(f"not JSON ({error}); delete the half line that a killed run left") from error
-    if not isinstance(entry, dict) or type(entry.get("step")) is not int or not isinstance(entry.get("data"), dict):
-        raise ValueError('expected {"step": int, "data": {name: number}}, as verl\'s file logger writes it')
-    if not 0 <= entry["step"] < 1 << 31:
-        raise ValueError(f"step {str(entry['step'])[:20]}: no number of a training step")
-    return entry["step"], entry["data"]
 
 
 def _require(path: Path, writer: str) -> None:
