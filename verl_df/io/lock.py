@@ -5,7 +5,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EAGAIN, ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 from typing import IO
@@ -19,11 +19,14 @@ class InUse(ValueError):
 
 @contextmanager
 def only_writer(folder: Path, name: str = "") -> Iterator[None]:
-    """Be the only process that writes results into a folder, or those called `name` in it; it is made if needed.
+    """Be the only process that writes results into a folder, or those called `name` in it.
+
+    The folder is made if needed, and removed again where nothing was written.
 
     Raises:
         InUse: another one does; the message says which.
     """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{name}.lock" if name else folder / ".lock"
     lock = take(path, str(folder / name) if name else str(folder))
@@ -33,6 +36,9 @@ def only_writer(folder: Path, name: str = "") -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         release(lock)
+        with suppress(OSError):  # something is in it
+            for one in made:
+                one.rmdir()
 
 
 def take(path: Path, what: str) -> int:

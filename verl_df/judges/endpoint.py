@@ -174,24 +174,28 @@ class Endpoint:
         """The result within `timeout_s`, exceptions made one; the circuit breaker hears of it."""
         try:
             result = await asyncio.wait_for(work, self.config.timeout_s)
-        except EndpointFailure:  # it answered, and made no sense
+        except EndpointFailure as failure:  # it answered, and made no sense
             self._breaker.succeeded()
-            raise
+            raise self._failure(failure.reason, failure.detail) from None
         except (TimeoutError, APITimeoutError) as error:
             self._breaker.failed()
-            raise EndpointFailure(FailureReason.TIMEOUT, f"no answer in {self.config.timeout_s:g} s") from error
+            raise self._failure(FailureReason.TIMEOUT, f"no answer in {self.config.timeout_s:g} s") from error
         except APIConnectionError as error:
             self._breaker.failed()
-            raise EndpointFailure(FailureReason.UNREACHABLE, f"{error} ({error.__cause__})") from error
+            raise self._failure(FailureReason.UNREACHABLE, f"{error} ({error.__cause__})") from error
         except APIStatusError as error:
             if error.status_code not in _REQUEST_STATUSES:
                 self._breaker.failed()
-            raise EndpointFailure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message[:300]}") from error
+            raise self._failure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message[:300]}") from error
         except Refused as error:
             self._breaker.failed()
-            raise EndpointFailure(error.reason, str(error)) from error
+            raise self._failure(error.reason, str(error)) from error
         self._breaker.succeeded()
         return result
+
+    def _failure(self, reason: FailureReason, detail: str) -> EndpointFailure:
+        """A failure whose detail does not repeat the key, as endpoints do that complain about it."""
+        return EndpointFailure(reason, detail.replace(self._api_key, "***") if self.config.api_key_env else detail)
 
     def _of_this_loop(self) -> tuple[AsyncOpenAI, asyncio.Semaphore]:
         loop = asyncio.get_running_loop()

@@ -42,6 +42,15 @@ def test_a_folder_has_one_writer_and_says_which(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_stays_empty_goes_again(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing"), only_writer(tmp_path / "a/b"):
+        raise ValueError("nothing was written")
+    assert not (tmp_path / "a").exists()
+    with only_writer(tmp_path / "a/b", "c"):
+        (tmp_path / "a/b/x").touch()
+    assert [path.name for path in (tmp_path / "a/b").iterdir()] == ["x"]
+
+
 def test_a_lock_does_not_outlive_its_process(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
         process.send_signal(signal.SIGKILL)

@@ -8,6 +8,7 @@ import re
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -172,3 +173,23 @@ def test_half_a_surrogate_pair_is_no_trouble() -> None:
     with serve(says("so \ud83d")) as server:
         assert asyncio.run(Endpoint(configured(server.url)).ask("\ud83d?", [], str)) == "so \ud83d"
         assert server.requests[0]["messages"][0]["content"][0]["text"] == "\ud83d?"
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_the_key_is_told_to_nobody(
+    status: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture
+) -> None:
+    """The endpoint repeats it, and everything that can be logged is."""
+    key = "sk-0123456789abcdef"
+    monkeypatch.setenv("JUDGE_KEY", key)
+    caplog.set_level("DEBUG")
+    told = json.dumps(completion(f"key {key}") | {"error": {"message": f"wrong key {key}"}})
+    with serve(body(told, status)) as server:
+        config = replace(configured(server.url), api_key_env="JUDGE_KEY")
+        endpoint = Endpoint(config)
+        with pytest.raises(EndpointFailure) as caught:
+            asyncio.run(endpoint.ask("?", [], parse_verdict))
+        assert server.headers[0]["Authorization"] == f"Bearer {key}"
+    texts = [str(caught.value), repr(config), repr(endpoint), endpoint.summary(), caplog.text, *capfd.readouterr()]
+    assert not any(key in text for text in texts)
+    assert "***" in caught.value.detail or status == 200

@@ -123,6 +123,7 @@ def import_(arguments: argparse.Namespace) -> None:
             raise FileNotFoundError(f"{path}: no such file of annotations")
     at_least(arguments, "max_tokens", 1)
     settings = folder.read_settings()
+    _check_trusted(settings.reward_path, arguments.reward_path)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model or settings.model)
     checker = TargetChecker(tokenizer, arguments.max_tokens or settings.max_tokens, arguments.max_edit_ratio)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
@@ -134,6 +135,17 @@ def import_(arguments: argparse.Namespace) -> None:
     print("\n".join([*report.broken_lines(), *report.lines(), f"wrote {out}"]))
     if report.broken:
         print(f"wrote {folder.rejected}")
+
+
+def _check_trusted(path: str | None, given: str | None) -> None:
+    """Raise ValueError for a set whose reward function is a file, unless the user names it: a set may be anybody's."""
+    if given is not None and "://" not in given:
+        given = str(Path(given).resolve())
+    if given != path and (given is not None or (path is not None and not path.startswith("pkg://"))):
+        raise ValueError(
+            f"the set's settings name {path} as its reward function, which would be run: give --reward-path {path} if "
+            "you trust it"
+        )
 
 
 def parquet(arguments: argparse.Namespace) -> None:
