@@ -8,6 +8,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from verl_df.io.json_text import parse_json
+
 RUNS = "NAME=DIR[,DIR...]"
 
 
