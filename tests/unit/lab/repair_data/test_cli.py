@@ -182,6 +182,7 @@ def test_a_reward_file_of_a_set_is_run_only_where_it_is_named(here: Path, policy
     assert sample(policy_folder, "--reward-path", "mine.py") == 0
     assert main(["repair-data", "targets", "set", "--function", "computed.py:repair"]) == 0
     (here / "run").unlink()
+    capsys.readouterr()
     told = f"error: the set's settings name {here / 'mine.py'} as its reward function, which would be run"
     for given in ([], ["--reward-path", "computed.py"]):
         assert main(["repair-data", "import", "set", "set/annotations.jsonl", *given]) == 1
