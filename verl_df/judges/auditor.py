@@ -37,7 +37,7 @@ class AuditorConfig:
         enabled: false: no call is made and g_aud is 1.
         endpoint: the model that audits (paper: Qwen2.5-VL-72B-Instruct); needed where `enabled` is true.
         prompt_template: file with {question}, {reference}, {response}, {repair} and {counterfactual}; null: the
-            packaged `auditor.txt`.
+            packaged `auditor.txt`. Each text is put in between a line BEGIN and a line END (docs/security.md).
         on_failure: g_aud of a repair that could not be audited: `pass`: 1 (our reading: the auditor filters, and an
             endpoint that is down must not turn every reward to 0); `reject`: 0.
     """

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 # Statuses that blame the request (a prompt too long, say) and not the endpoint: they do not open the circuit.
 _REQUEST_STATUSES = (400, 413, 422)
+_LONGEST_DETAIL = 500
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
@@ -108,7 +109,6 @@ class Endpoint:
         Raises:
             EndpointFailure: no result; counted.
         """
-
         content = [{"type": "image_url", "image_url": {"url": image}} for image in images]
         request = {
             "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
@@ -186,7 +186,7 @@ class Endpoint:
         except APIStatusError as error:
             if error.status_code not in _REQUEST_STATUSES:
                 self._breaker.failed()
-            raise self._failure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message[:300]}") from error
+            raise self._failure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message}") from error
         except Refused as error:
             self._breaker.failed()
             raise self._failure(error.reason, str(error)) from error
@@ -194,8 +194,9 @@ class Endpoint:
         return result
 
     def _failure(self, reason: FailureReason, detail: str) -> EndpointFailure:
-        """A failure whose detail does not repeat the key, as endpoints do that complain about it."""
-        return EndpointFailure(reason, detail.replace(self._api_key, "***") if self.config.api_key_env else detail)
+        """A failure whose detail is short and does not repeat the key, as endpoints do that complain about it."""
+        detail = detail.replace(self._api_key, "***") if self.config.api_key_env else detail
+        return EndpointFailure(reason, detail[:_LONGEST_DETAIL])
 
     def _of_this_loop(self) -> tuple[AsyncOpenAI, asyncio.Semaphore]:
         loop = asyncio.get_running_loop()

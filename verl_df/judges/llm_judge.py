@@ -31,7 +31,8 @@ class JudgeConfig:
 
     Attributes:
         endpoint: the model that judges.
-        prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`.
+        prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`. Each text
+            is put in between a line BEGIN and a line END (docs/security.md).
         on_failure: r_task of a response that could not be judged: `wrong`: 0 (our reading: nothing is reinforced that
             nobody found right); `rule`: what `final_answer` says.
     """
