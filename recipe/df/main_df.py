@@ -6,11 +6,12 @@ verl's `main_ppo` with DF's config, and with everything that can be known to be 
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import hydra
 import ray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
@@ -18,6 +19,7 @@ from verl.utils.device import auto_set_device
 
 from recipe.df.presets import spelled_out
 from verl_df import plugin
+from verl_df.io.lock import InUse, only_writer
 from verl_df.settings.checks import check_run
 from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
 from verl_df.settings.paths import make_absolute
@@ -42,15 +44,26 @@ def train(config: DictConfig) -> None:
 
 def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
     """Check the run with `check`, which raises ConfigError for a wrong setting, then hand it to verl."""
-    try:
-        plugin.require_loaded()
-        auto_set_device(config)
-        check(config)
-        make_absolute(config)
-    except (ConfigError, plugin.PluginError) as error:
-        sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
-    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
-    run_ppo(config, task_runner_class=ray.remote(DFTaskRunner))
+    with ExitStack() as stack:
+        try:
+            plugin.require_loaded()
+            auto_set_device(config)
+            check(config)
+            make_absolute(config)
+            for folder in result_folders(config):
+                stack.enter_context(only_writer(folder))
+        except (ConfigError, InUse, plugin.PluginError) as error:
+            sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
+        with_reference, with_critic = need_reference_policy(config), need_critic(config)
+        validate_config(config=config, use_reference_policy=with_reference, use_critic=with_critic)
+        run_ppo(config, task_runner_class=ray.remote(DFTaskRunner))
+
+
+def result_folders(config: DictConfig) -> list[Path]:
+    """Where a run leaves its checkpoints and DF's logs; two runs in one of them would mix. Remote ones are left out."""
+    keys = ("trainer.default_local_dir", "df.log.dir", "df.log_dir")
+    named = {OmegaConf.select(config, key, throw_on_missing=False) for key in keys}
+    return sorted({Path(name).expanduser().absolute() for name in named if name and "://" not in name})
 
 
 def command_line(arguments: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ Name it in `df.reward_manager`: DF's managers wrap it like any of verl's, in the
 model's.
 """
 
+import asyncio
 from typing import Any
 
 from omegaconf import DictConfig
@@ -39,7 +40,8 @@ class JudgeRewardManager(RewardManagerBase):
         messages = list(data.non_tensor_batch["raw_prompt"][-1])
         verdict = await self._judge.judge(
             prompt_text(messages),
-            [item_picture(item) for item in image_items(messages)],
+            # in a thread, as in all that takes as long as a large picture: the loop has other calls under way
+            await asyncio.to_thread(lambda: [item_picture(item) for item in image_items(messages)]),
             self.tokenizer.decode(response_ids(data), skip_special_tokens=True),
             str(data.non_tensor_batch["reward_model"][-1]["ground_truth"]),
         )

@@ -5,8 +5,8 @@ verl opens `metrics.jsonl` anew, and what an interrupted run had logged is lost.
 stay and those after it, which are done again, go: the file holds every step once.
 """
 
-import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 
 from verl_df.io.json_lines import cut_half_line, read_lines
+from verl_df.io.lock import only_writer
+from verl_df.io.metrics import parse_metrics
 from verl_df.platform.patching import replace_everywhere
 
 
@@ -22,6 +24,7 @@ class GoingOnFileLogger:
 
     def __init__(self, project_name: str, experiment_name: str) -> None:
         self.filepath = metrics_path(project_name, experiment_name)
+        self._lock = ExitStack()
         self.fp: Any = None  # nothing is touched before the first entry, whose step says where the run goes on
         print(f"Creating file logger at {os.path.abspath(self.filepath)}")
 
@@ -30,10 +33,13 @@ class GoingOnFileLogger:
 
         Raises:
             OSError: the disk is full.
-            ValueError: the file of the run that this one goes on with holds something else than metrics.
+            ValueError: another run writes the file, or the file of the run that this one goes on with holds something
+                else than metrics.
         """
         if self.fp is None:
-            begin(self.filepath, data, step)
+            path = self.filepath
+            self._lock.enter_context(only_writer(path.parent, path.name))
+            begin(path, data, step)
             self.fp = self.filepath.open("ab", buffering=0)
         else:
             self.fp.write(_line(step, data))
@@ -42,6 +48,7 @@ class GoingOnFileLogger:
         """Close the file."""
         if self.fp is not None:
             self.fp.close()
+            self._lock.close()
 
 
 def metrics_path(project_name: str, experiment_name: str) -> Path:
@@ -63,11 +70,11 @@ def begin(path: Path, data: dict[str, Any], step: int) -> None:
     entries = []
     if step > 1 and path.exists():
         cut_half_line(path)  # of a run that was killed
-        entries = [entry for _, entry in read_lines(path, json.loads)]
+        entries = [entry for _, entry in read_lines(path, parse_metrics)]
     before: dict[str, Any] = {}
-    for entry in entries:
-        before |= entry["data"] if entry["step"] == step else {}
-    kept = [_line(entry["step"], entry["data"]) for entry in entries if entry["step"] < step]
+    for logged, own in entries:
+        before |= own if logged == step else {}
+    kept = [_line(logged, own) for logged, own in entries if logged < step]
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(b"".join([*kept, _line(step, before | data)]))
     part.replace(path)

@@ -1,22 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records as JSON lines: one versioned object a line, read strictly, written so that a crash loses nothing."""
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from verl_df.io.lock import hold
+
 _Record = TypeVar("_Record")
-
-
-def json_object(text: str, what: str) -> dict[str, Any]:
-    """Parse a JSON object. Raises: ValueError for anything else; `what` is its name in the message."""
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError(f"{what} is a JSON object, this line holds a {type(content).__name__}")
-    return content
 
 
 def take_version(content: dict[str, Any], version: int) -> None:
@@ -48,16 +41,18 @@ class LineWriter:
 
     Folders on the way are made. Threads of one process may share a writer; two processes need a file each, for their
     lines could mix. What a crash left of a last line is cut off. A context manager.
+
+    Raises: `io.lock.InUse` where the file has another writer.
     """
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        path.touch()
-        cut_half_line(path)
         # A model may write half of a surrogate pair, which UTF-8 cannot hold; "\\ud83d" is JSON's own way to write it.
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        hold(self._file, str(path))
+        cut_half_line(path)
 
     def write_line(self, line: str) -> None:
         """Append a line, given without its line break."""

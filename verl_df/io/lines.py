@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from verl_df.io.files import whole_file
-from verl_df.io.json_lines import LineWriter, json_object, read_lines, take_version
+from verl_df.io.json_lines import LineWriter, read_lines, take_version
+from verl_df.io.json_text import json_object
 from verl_df.io.validation import described
 
 T = TypeVar("T")

@@ -4,15 +4,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
 from verl_df.io.validation import checked
-from verl_df.judges.answer_form import last_object, typed_field
+from verl_df.judges.answer_form import typed_field, verdicts
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.failure_mode import FailureMode, check_verdict
 from verl_df.prompts import AUDITOR_FILE, AUDITOR_PLACEHOLDERS, read_template, render
+from verl_df.prompts.fence import fenced
 
 NO_COUNTERFACTUAL = "(not available)"
 # Evidence first, verdict last: a model that has to quote before it decides judges better.
@@ -36,7 +37,7 @@ class AuditorConfig:
         enabled: false: no call is made and g_aud is 1.
         endpoint: the model that audits (paper: Qwen2.5-VL-72B-Instruct); needed where `enabled` is true.
         prompt_template: file with {question}, {reference}, {response}, {repair} and {counterfactual}; null: the
-            packaged `auditor.txt`.
+            packaged `auditor.txt`. Each text is put in between a line BEGIN and a line END (docs/security.md).
         on_failure: g_aud of a repair that could not be audited: `pass`: 1 (our reading: the auditor filters, and an
             endpoint that is down must not turn every reward to 0); `reject`: 0.
     """
@@ -107,20 +108,33 @@ class Auditor:
             "counterfactual": NO_COUNTERFACTUAL if counterfactual is None else counterfactual,
         }
         try:
-            finding = await self.endpoint.ask(render(self._template, values), images, parse_finding, SCHEMA)
+            prompt = render(self._template, fenced(values))
+            finding = await self.endpoint.ask(prompt, images, parse_finding, SCHEMA)
         except EndpointFailure as failure:
             return Audit(int(self.config.on_failure == "pass"), None, None, "", failure.reason.value)
         return Audit(int(not finding.hacking), finding.hacking, finding.failure_mode, finding.evidence, None)
 
 
 def parse_finding(text: str) -> Finding:
-    """The auditor's answer.
+    """The auditor's answer; of several, one that says hacking.
 
     Raises:
         ValueError: no object of the schema in the text, an unknown mode, hacking without a mode or a mode without
             hacking.
     """
-    answer = last_object(text)
+    findings, problem = [], None
+    for one in verdicts(text, "hacking"):
+        try:
+            findings.append(_finding(one))
+        except ValueError as error:
+            problem = error
+    hacking = [one for one in findings if one.hacking]
+    if problem and not hacking:
+        raise problem
+    return (hacking or findings)[0]
+
+
+def _finding(answer: dict[str, Any]) -> Finding:
     hacking, mode = typed_field(answer, "hacking", bool), FailureMode(typed_field(answer, "failure_mode", str))
     check_verdict(hacking, mode)
     return Finding(hacking, mode, typed_field(answer, "evidence", str))

@@ -5,30 +5,27 @@ import asyncio
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from openai import (
-    APIConnectionError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AsyncOpenAI,
-    DefaultAsyncHttpxClient,
-)
+from httpx2 import Response, create_ssl_context
+from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
 from PIL import Image
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from verl_df.io.validation import checked
 from verl_df.judges.circuit import CircuitBreaker
 from verl_df.judges.failures import EndpointFailure, FailureReason
-from verl_df.judges.payload import data_url, model_names, reply_text
+from verl_df.judges.guard import Refused, keeps_to, limits
+from verl_df.judges.payload import max_reply_bytes, model_names, read_reply, reply_text, request_body
 
 T = TypeVar("T")
 
 # Statuses that blame the request (a prompt too long, say) and not the endpoint: they do not open the circuit.
 _REQUEST_STATUSES = (400, 413, 422)
+_LONGEST_DETAIL = 500
+_JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
 @checked
@@ -40,8 +37,8 @@ class EndpointConfig:
             made; a block that is switched off may leave them out.
         model: name under which the endpoint serves it.
         api_key_env: name of the environment variable that holds the key; null: the endpoint wants none.
-        timeout_s: seconds for one call with all its retries and the waits between them. Waiting for a slot (see
-            `max_concurrency`) does not count: it ends when the calls before it end.
+        timeout_s: seconds for one call with all its retries, the waits between them and the reading of the answer.
+            Waiting for a slot (see `max_concurrency`) does not count: it ends when the calls before it end.
         max_concurrency: calls under way at the same time, in one event loop.
         max_retries: tries after the first one, of the openai package: for lost connections, timeouts and the statuses
             408, 409, 429, 5xx, with growing waits, or the wait that the endpoint asks for.
@@ -69,6 +66,9 @@ class Endpoint:
     Usable from any event loop, several one after another too: connections and slots belong to the loop that they were
     made in. The counts and the circuit breaker are the object's.
 
+    The endpoint is not trusted: of a reply no more is read than `max_tokens` can fill, none is unpacked, a redirect to
+    another address is refused, and what is read is read in a thread, so that the event loop goes on.
+
     Attributes:
         config: as given.
         counts: calls by outcome, "ok" or a `FailureReason`; and "retries", requests sent again.
@@ -85,6 +85,7 @@ class Endpoint:
         self.config = config
         self.counts: Counter[str] = Counter()
         self._api_key = _api_key(config.api_key_env)
+        self._certificates = create_ssl_context()  # reading them takes longer than an event loop may stand still
         self._breaker = CircuitBreaker(config.breaker_failures, config.breaker_cool_down_s)
         self._lock = threading.Lock()
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncOpenAI, asyncio.Semaphore]]
@@ -108,15 +109,14 @@ class Endpoint:
         Raises:
             EndpointFailure: no result; counted.
         """
-        client, slots = self._of_this_loop()
-        async with slots:
-            try:
-                result = await self._ask(client, text, images, parse, schema)
-            except EndpointFailure as failure:
-                self._count(failure.reason)
-                raise
-        self._count("ok")
-        return result
+        content = [{"type": "image_url", "image_url": {"url": image}} for image in images]
+        request = {
+            "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
+            "temperature": self.config.temperature,
+            "max_tokens": self.config.max_tokens,
+            **_answer_form(schema),
+        }
+        return await self._call(request, lambda reply: parse(reply_text(reply)))
 
     async def check(self) -> None:
         """Ask the endpoint for its models, to be called before a run starts. Not counted.
@@ -127,10 +127,9 @@ class Endpoint:
         """
         client, _ = self._of_this_loop()
         try:
-            reply = await self._in_time(client.get("/models", cast_to=object))
+            names = await self._in_time(_read(client.get("/models", cast_to=Response), model_names))
         except EndpointFailure as failure:
             raise EndpointFailure(failure.reason, f"endpoint {self.config.base_url}: {failure.detail}") from failure
-        names = model_names(reply)
         if not names:
             detail = f"endpoint {self.config.base_url}: no list of models at /models; does base_url end in /v1?"
             raise EndpointFailure(FailureReason.UNPARSABLE, detail)
@@ -147,53 +146,57 @@ class Endpoint:
         """The counts as one line, for the end of a run: "ok 96, timeout 3, retries 5"; "no calls" without any."""
         return ", ".join(f"{name} {count}" for name, count in self.counts.most_common()) or "no calls"
 
-    async def _ask(
-        self,
-        client: AsyncOpenAI,
-        text: str,
-        images: Sequence[Image.Image],
-        parse: Callable[[str], T],
-        schema: Mapping[str, Any] | None,
-    ) -> T:
-        if not self._breaker.allows_call():
-            raise EndpointFailure(FailureReason.SKIPPED, "the calls before it failed")
-        # Encoding a large picture takes long enough to hold up the other calls of this loop.
-        urls = [await asyncio.to_thread(data_url, image) for image in images]
-        content = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-        request: dict[str, Any] = {
-            "model": self.config.model,
-            "messages": [{"role": "user", "content": [*content, {"type": "text", "text": text}]}],
-            "temperature": self.config.temperature,
-            "max_tokens": self.config.max_tokens,
-        }
-        if schema is not None:
-            form = {"name": "answer", "schema": dict(schema), "strict": True}
-            request["response_format"] = {"type": "json_schema", "json_schema": form}
-        answer = reply_text(await self._in_time(client.chat.completions.create(**request)))
-        try:
-            return parse(answer)
-        except ValueError as error:
-            raise EndpointFailure(FailureReason.UNPARSABLE, str(error)) from error
+    async def _call(self, request: Mapping[str, Any], read: Callable[[Any], T]) -> T:
+        """One chat completion, counted.
 
-    async def _in_time(self, call: Any) -> Any:
-        """The call's result within `timeout_s`, its exceptions made one; the circuit breaker hears of it."""
+        Args:
+            request: its arguments, `model` excepted; see `payload.request_body`.
+            read: makes the result of the reply's JSON, in a thread; a ValueError means that the reply is unparsable.
+
+        Raises:
+            EndpointFailure: no result; counted.
+        """
+        client, slots = self._of_this_loop()
+        async with slots:
+            try:
+                if not self._breaker.allows_call():
+                    raise EndpointFailure(FailureReason.SKIPPED, "the calls before it failed")
+                body = await asyncio.to_thread(request_body, {"model": self.config.model, **request})
+                reply = client.post("/chat/completions", content=body, cast_to=Response, options=_JSON)
+                result = await self._in_time(_read(reply, read))
+            except EndpointFailure as failure:
+                self._count(failure.reason)
+                raise
+        self._count("ok")
+        return result
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """The result within `timeout_s`, exceptions made one; the circuit breaker hears of it."""
         try:
-            result = await asyncio.wait_for(call, self.config.timeout_s)
+            result = await asyncio.wait_for(work, self.config.timeout_s)
+        except EndpointFailure as failure:  # it answered, and made no sense
+            self._breaker.succeeded()
+            raise self._failure(failure.reason, failure.detail) from None
         except (TimeoutError, APITimeoutError) as error:
             self._breaker.failed()
-            raise EndpointFailure(FailureReason.TIMEOUT, f"no answer in {self.config.timeout_s:g} s") from error
+            raise self._failure(FailureReason.TIMEOUT, f"no answer in {self.config.timeout_s:g} s") from error
         except APIConnectionError as error:
             self._breaker.failed()
-            raise EndpointFailure(FailureReason.UNREACHABLE, f"{error} ({error.__cause__})") from error
+            raise self._failure(FailureReason.UNREACHABLE, f"{error} ({error.__cause__})") from error
         except APIStatusError as error:
             if error.status_code not in _REQUEST_STATUSES:
                 self._breaker.failed()
-            raise EndpointFailure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message[:300]}") from error
-        except (ValueError, APIResponseValidationError) as error:  # a body that is no JSON
-            self._breaker.succeeded()
-            raise EndpointFailure(FailureReason.UNPARSABLE, f"the reply is no JSON: {error}") from error
+            raise self._failure(FailureReason.HTTP_ERROR, f"{error.status_code}: {error.message}") from error
+        except Refused as error:
+            self._breaker.failed()
+            raise self._failure(error.reason, str(error)) from error
         self._breaker.succeeded()
         return result
+
+    def _failure(self, reason: FailureReason, detail: str) -> EndpointFailure:
+        """A failure whose detail is short and does not repeat the key, as endpoints do that complain about it."""
+        detail = detail.replace(self._api_key, "***") if self.config.api_key_env else detail
+        return EndpointFailure(reason, detail[:_LONGEST_DETAIL])
 
     def _of_this_loop(self) -> tuple[AsyncOpenAI, asyncio.Semaphore]:
         loop = asyncio.get_running_loop()
@@ -203,12 +206,16 @@ class Endpoint:
             return self._loops[loop]
 
     def _client(self) -> AsyncOpenAI:
+        size = max_reply_bytes(self.config.max_tokens)
+        hooks = {"request": [keeps_to(self.config.base_url), self._note_retry], "response": [limits(size)]}
         return AsyncOpenAI(
             base_url=self.config.base_url,
             api_key=self._api_key,
             timeout=self.config.timeout_s,
             max_retries=self.config.max_retries,
-            http_client=DefaultAsyncHttpxClient(event_hooks={"request": [self._note_retry]}),
+            http_client=DefaultAsyncHttpxClient(
+                headers={"Accept-Encoding": "identity"}, event_hooks=hooks, verify=self._certificates
+            ),
         )
 
     async def _note_retry(self, request: Any) -> None:
@@ -218,6 +225,27 @@ class Endpoint:
     def _count(self, name: str) -> None:
         with self._lock:
             self.counts[str(name)] += 1
+
+
+async def _read(reply: Awaitable[Response], read: Callable[[Any], T]) -> T:
+    """What `read` makes of a reply that the openai package hands over unread. Raises: EndpointFailure."""
+    content = (await reply).content
+
+    def result() -> T:
+        try:
+            return read(read_reply(content))
+        except ValueError as error:
+            raise EndpointFailure(FailureReason.UNPARSABLE, str(error)) from error
+
+    return await asyncio.to_thread(result)
+
+
+def _answer_form(schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The argument of a call that asks for an answer of this JSON schema."""
+    if schema is None:
+        return {}
+    form = {"name": "answer", "schema": dict(schema), "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
 def _api_key(variable: str | None) -> str:

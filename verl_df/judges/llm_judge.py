@@ -10,10 +10,11 @@ from typing import Literal
 from PIL import Image
 
 from verl_df.io.validation import checked
-from verl_df.judges.answer_form import last_object, typed_field
+from verl_df.judges.answer_form import typed_field, verdicts
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.final_answer import compute_score
 from verl_df.prompts import JUDGE_FILE, JUDGE_PLACEHOLDERS, read_template, render
+from verl_df.prompts.fence import fenced
 
 # The reason comes first: a model that has to write it down before the verdict judges better.
 SCHEMA = {
@@ -30,7 +31,8 @@ class JudgeConfig:
 
     Attributes:
         endpoint: the model that judges.
-        prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`.
+        prompt_template: file with {question}, {ground_truth} and {response}; null: the packaged `judge.txt`. Each text
+            is put in between a line BEGIN and a line END (docs/security.md).
         on_failure: r_task of a response that could not be judged: `wrong`: 0 (our reading: nothing is reinforced that
             nobody found right); `rule`: what `final_answer` says.
     """
@@ -65,7 +67,8 @@ class LLMJudge:
         """r_task of one response. Never raises for trouble with the endpoint: `on_failure` says what counts then."""
         values = {"question": question, "ground_truth": ground_truth, "response": response}
         try:
-            correct = await self.endpoint.ask(render(self._template, values), images, parse_verdict, SCHEMA)
+            prompt = render(self._template, fenced(values))
+            correct = await self.endpoint.ask(prompt, images, parse_verdict, SCHEMA)
         except EndpointFailure as failure:
             return Verdict(await self._without_model(response, ground_truth), failure.reason.value)
         return Verdict(float(correct), None)
@@ -78,5 +81,8 @@ class LLMJudge:
 
 
 def parse_verdict(text: str) -> bool:
-    """The judge's verdict. Raises: ValueError where the text holds no object with a boolean "correct"."""
-    return typed_field(last_object(text), "correct", bool)
+    """The judge's verdict; of several, true where all are.
+
+    Raises: ValueError where the text holds no object with a boolean "correct".
+    """
+    return all(typed_field(one, "correct", bool) for one in verdicts(text, "correct"))

@@ -3,11 +3,12 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
+
+from verl_df.io.json_text import parse_json
 
 RUNS = "NAME=DIR[,DIR...]"
 
@@ -97,6 +98,6 @@ def engine_arguments(texts: Sequence[str]) -> dict[str, Any]:
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text)
+    except ValueError:
         return text

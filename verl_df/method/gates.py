@@ -62,7 +62,8 @@ class StepSeparator(Choice):
 _SEPARATORS = {
     StepSeparator.BLANK_LINE: re.compile(r"\n(?:[^\S\n]*\n)+"),
     StepSeparator.LINE: re.compile(r"\n(?:[^\S\n]*\n)*"),
-    StepSeparator.SENTENCE: re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+|\n(?:[^\S\n]*\n)*"),
+    # Tried at the first mark of a row of them only, and without a way back: a response may be full stops to its limit.
+    StepSeparator.SENTENCE: re.compile(r"(?<![.!?])[.!?]++[\"')\]]*+(?=\s|$)|[。！？]++|\n(?:[^\S\n]*\n)*"),
 }
 
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from verl_df.io.files import read_object
 from verl_df.io.validation import did_you_mean, nearest
 from verl_df.method.checks import PREFERRED, preferred_response
 from verl_df.method.gates import TOKEN_MEANS
@@ -32,6 +33,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
+from verl_df.settings.verl_keys import check_kinds
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -47,6 +49,7 @@ def check_run(config: DictConfig) -> DFConfig:
         ConfigError: the first thing found to be wrong; the message says where it is and what to write instead.
     """
     df = load_df_config(config.df)
+    check_kinds(config)
     check_choices(config, df)
     check_judge(df.reward_manager, df.judge)
     model = config.actor_rollout_ref.model
@@ -278,7 +281,7 @@ def require_choice(key: str, value: str, allowed: Sequence[str], where: str) -> 
 
 def _model_type(folder: Path) -> str | None:
     """Of a model folder; None for a hub name."""
-    return json.loads((folder / "config.json").read_text()).get("model_type") if folder.is_dir() else None
+    return read_object(folder / "config.json").get("model_type") if folder.is_dir() else None
 
 
 def check_sequence_parallel(actor: DictConfig, path: str) -> None:
@@ -310,7 +313,11 @@ def check_model_path(key: str, path: str | None) -> str:
         raise ConfigError(f"{key}={path}: no such folder")
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ConfigError(f"{key}={path}: the folder has no config.json, so it is no Hugging Face model folder")
-    if _model_type(folder) == "internvl_chat":
+    try:
+        model_type = _model_type(folder)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from error
+    if model_type == "internvl_chat":
         raise ConfigError(
             f"{key}={path}: an InternVL in its makers' own form, which verl cannot train; take the checkpoint in "
             "transformers' form, whose name ends in -HF"
@@ -364,7 +371,7 @@ def _load_tokenizer(key: str, path: str, trust_remote_code: bool) -> PreTrainedT
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{key}: no tokenizer could be loaded from {path}: {error}") from error
+        raise ConfigError(f"{key}: no tokenizer could be loaded from {path}: {' '.join(str(error).split())}") from error
 
 
 def tokenizer_difference(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> str | None:

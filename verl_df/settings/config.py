@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from verl_df.controls.settings import ControlConfig
@@ -126,7 +127,7 @@ class LogConfig:
     """
 
     dir: str | None = None
-    pairs_per_step: int = 16
+    pairs_per_step: Annotated[int, Field(ge=-1)] = 16
 
 
 @checked
@@ -137,7 +138,7 @@ class CheckConfig:
         images: rows of each file that are checked, images included; -1: all, 0: none.
     """
 
-    images: int = 20000
+    images: Annotated[int, Field(ge=-1)] = 20000
 
 
 @checked
@@ -195,11 +196,26 @@ def load_block(kind: type[T], block: DictConfig | Mapping[str, Any], place: str)
     Raises:
         ConfigError: unknown key, wrong type, a value outside its range or choices, keys that contradict each other.
     """
-    content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
+    try:
+        content = OmegaConf.to_container(block, resolve=True) if isinstance(block, DictConfig) else block
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{place}: {str(error).splitlines()[0]}") from error
+    _check_values(content, place)
     try:
         return TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise ConfigError(described(error, kind, place, MOVED)) from error
+
+
+def _check_values(content: Any, place: str) -> None:
+    """Raise ConfigError for a text or whole number that no check can handle, wherever it is in a block."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            _check_values(value, f"{place}.{key}")
+    elif isinstance(content, str) and any("\ud800" <= character <= "\udfff" for character in content):
+        raise ConfigError(f"{place}={content!r}: half of a surrogate pair is no text")
+    elif isinstance(content, int) and abs(content) >= 1 << 63:
+        raise ConfigError(f"{place}: a whole number of {content.bit_length()} bits; 63 is the most")
 
 
 def check_override_names(arguments: Iterable[str], root: type = DFConfig) -> None:

@@ -19,6 +19,7 @@ from verl_df.settings.checks import (
 from verl_df.settings.config import ConfigError
 from verl_df.settings.endpoint_checks import check_auditor, check_judge
 from verl_df.settings.repair_config import RepairTrainingConfig, load_repair_training_config
+from verl_df.settings.verl_keys import check_kinds
 
 TASK_COLUMN = "repair_task"
 TASK_FIELDS = ("response", "response_ids", "reference", "reference_kind")
@@ -35,6 +36,7 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
         ConfigError: the first thing found to be wrong; the message says where it is and what to write instead.
     """
     df = load_repair_training_config(config.df)
+    check_kinds(config)
     _check_choices(config, df)
     check_judge(df.reward_manager, df.judge)
     check_auditor(df.auditor)

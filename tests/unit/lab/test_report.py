@@ -7,6 +7,7 @@ import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from verl_df.lab.report.page import TEMPLATES, format_duration
 from verl_df.lab.report.pairs import choose_pairs
 from verl_df.lab.report.svg import HEIGHT, WIDTH, Series, format_number, format_ticks, line_chart, nice_ticks, smooth
 from verl_df.lab.report.tables import object_tables
+from verl_df.lab.visible import visible
 from verl_df.method.alignment import align
 from verl_df.method.records import PAIRS, PairRecord, TokenSide
 
@@ -239,8 +241,8 @@ def test_tokens_keep_their_text(texts: list[str], noise: random.Random) -> None:
     html = str(PARTS.tokens(side(texts, mask, 0.0), [noise.random() < 0.5 for _ in texts]))
     collector = BalanceChecker()
     collector.feed(html)
-    expected = "".join(text.replace("\r", "").replace("\n", "⏎\n") or "∅" for text in texts)
-    assert collector.text == expected.replace("\0", "\ufffd") or collector.text == expected
+    shown = [[visible(line) for line in text.replace("\r", "").split("\n")] for text in texts]
+    assert collector.text == "".join("⏎\n".join(lines) or "∅" for lines in shown)
     assert html.count('class="t marked gated') == sum(mask)
 
 
@@ -383,3 +385,94 @@ def test_tables_take_any_json_object() -> None:
     html = PARTS.tables(object_tables(value))
     assert "<td>0.5</td><td>–</td>" in html and "<td>yes</td>" in html
     assert "<td>1, 2</td>" in html and "<th>c</th>" in html
+
+
+extreme = (
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**400), 10**400) | st.none() | st.booleans()
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**31 - 1), extreme, extreme), min_size=1, max_size=30), st.data())
+def test_any_number_is_drawn_or_left_out(values: list[tuple], data: st.DataObject) -> None:
+    """Flat, tiny, huge and negative ones, as losses, accuracies and seconds."""
+    near = data.draw(st.sampled_from([0.4453125, 1.0, 1e-300, 1e99]))
+    lines = [
+        {"step": step, "data": {"df/error_rate": value, "val-core/x/acc/mean@1": near + ulp, "timing_s/gen": seconds}}
+        for (step, value, seconds), ulp in zip(values, [0.0, near * 2**-52] * 15, strict=False)
+    ]
+    with TemporaryDirectory() as folder:
+        write_metrics(Path(folder) / "metrics.jsonl", lines)
+        (Path(folder) / "pairs.jsonl").touch()
+        page = build_report(Path(folder))
+    assert not re.search(r' (?:cx|cy|x|y|height|points)="[^"]*(?:nan|inf)', page)
+    for x, y in re.findall(r'<circle[^>]* cx="([^"]+)" cy="([^"]+)"', page):
+        assert 0 <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"step": -1, "data": {}}', f'{{"step": {10**400}, "data": {{}}}}', '{"step": true, "data": {}}', "[" * 9999],
+)
+def test_steps_that_are_none_are_named(run: Path, line: str) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line \d+: "):
+        build_report(run)
+
+
+def test_an_image_outside_the_run_is_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (run / "images").mkdir(exist_ok=True)
+    (run / "images/link.png").symlink_to(tmp_path / "secret.png")
+    for name in ("../../secret.png", str(tmp_path / "secret.png"), "../metrics.jsonl", "link.png", "a\0.png"):
+        (run / "pairs.jsonl").unlink()
+        with PAIRS.writer(run / "pairs.jsonl") as writer:
+            writer.write(pair(1, images=(name,)))
+        with pytest.raises(ValueError, match="is not inside|null byte"):
+            build_report(run)
+
+
+def test_hidden_characters_are_shown_and_half_a_pair_is_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "pairs.jsonl").unlink()
+    with PAIRS.writer(run / "pairs.jsonl") as writer:
+        writer.write(pair(1, uid="\u202eevil\u200b", wrong="\ud83d", right="\x1b[31m"))
+    assert main(["report", "--run", str(run)]) == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert all(text in page for text in ("\\u202eevil\\u200b", "\\ud83d", "\\x1b[31m"))
+    assert not any(text in page for text in "\u202e\u200b\x1b")
+
+
+def test_a_report_that_fails_leaves_the_one_before(run: Path) -> None:
+    (run / "report.html").write_text("before")
+    (run / "pairs.jsonl").write_text("{}")
+    assert main(["report", "--run", str(run)]) == 1
+    assert (run / "report.html").read_text() == "before"
+
+
+def test_a_broken_pair_is_named_by_file_and_line(run: Path) -> None:
+    """Every value of a pair replaced by one of another kind."""
+    text = (run / "pairs.jsonl").read_text().splitlines()[0]
+    whole = json.loads(text)
+    for key in whole:
+        for value in (None, 3, -1.5, "x", [], [None], {}, True, float("nan"), [[]]):
+            changed = {**whole, key: value}
+            names = whole[key] if key in ("error", "repair") else ()
+            for broken in (changed, *({**whole, key: {**whole[key], name: value}} for name in names)):
+                (run / "pairs.jsonl").write_text(f"{text}\n{json.dumps(broken)}\n")
+                try:
+                    build_report(run)
+                except ValueError as error:
+                    assert str(error).startswith(f"{run / 'pairs.jsonl'}, line 2: ")
+                except FileNotFoundError as error:  # images: ["x"] would be one
+                    assert "images" in str(error)
+
+
+def test_the_page_may_load_nothing(run: Path) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', build_report(run))
+    assert policy and policy[1].split("; ") == [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        "form-action 'none'",
+        "base-uri 'none'",
+    ]

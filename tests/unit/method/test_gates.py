@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gates: range, support, soft weights, steps."""
 
+import re
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from verl_df.method.gates import (
     Level,
     Normalizer,
     Segments,
+    StepSeparator,
     Tau,
     build_gate,
     gate_weights,
@@ -221,3 +225,28 @@ def test_bad_shapes_are_refused():
         build_gate(as_mask("x"), GateConfig(level="step"), step_ids=np.zeros(2, dtype=int))
     with pytest.raises(ValueError, match="loss_mask has shape"):
         build_gate(as_mask("x"), GateConfig(), loss_mask=[True, False])
+
+
+@pytest.mark.parametrize("separator", list(StepSeparator))
+@pytest.mark.parametrize("pattern", [".", "?!", ".'", "\n", "\n ", " ", "。", ". ", ")", '."\n'])
+def test_steps_are_found_in_time_in_proportion_to_the_text(separator: StepSeparator, pattern: str) -> None:
+    def seconds(size: int) -> float:
+        texts = list((pattern * size)[:size] + "a")
+        begin = time.process_time()
+        split_steps(texts, separator)
+        return time.process_time() - begin
+
+    small, large = (min(seconds(size) for _ in range(2)) for size in (4_000, 32_000))
+    assert large < 4 * 8 * max(small, 0.005)  # eight times the length; quadratic: 64 times
+
+
+OLD_SENTENCE = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+|\n(?:[^\S\n]*\n)*")
+
+
+@given(st.text(alphabet=".!?\"')] \n\ta。！"))
+def test_sentences_end_where_the_plain_pattern_says(text: str) -> None:
+    """The pattern without lookbehind and possessive quantifiers is the same, and takes quadratic time."""
+    begins = {match.end() for match in OLD_SENTENCE.finditer(text)}
+    steps = split_steps(list(text), StepSeparator.SENTENCE)
+    found = {index for index in range(1, len(text)) if steps[index] != steps[index - 1]}
+    assert found == begins - {len(text)}

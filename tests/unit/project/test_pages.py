@@ -93,3 +93,16 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     api = (tmp_path / "docs/api/index.html").read_text()
     assert 'id="verl_df.method.alignment.align"' in api and "Token-level Levenshtein distance" in api
     assert (tmp_path / "CITATION.cff").is_file() and "docs/results/" in (tmp_path / "index.html").read_text()
+
+
+def test_every_page_that_we_write_has_a_policy() -> None:
+    pages = {path.name: path.read_text() for path in (ROOT / "verl_df").rglob("*.html")}
+    whole = {name: text for name, text in pages.items() if "<html" in text}
+    assert {"report.html", "form.html"} <= whole.keys()
+    for text in whole.values():
+        (policy,) = re.findall(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"', text)
+        rules = policy.split("; ")
+        assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(rules)
+        allowed = {source for rule in rules for source in rule.split()[1:]}
+        assert allowed <= {"'none'", "data:", "'unsafe-inline'", "'sha256-{script_hash}'"}
+        assert not any("unsafe-inline" in rule for rule in rules if rule.startswith("script-src"))

@@ -16,10 +16,11 @@ from transformers import PreTrainedTokenizerFast
 
 from tests.unit.adapters.support import composed
 from verl_df.io.streams import ROWS_AT_ONCE
-from verl_df.settings import checks
+from verl_df.settings import checks, repair_checks
 from verl_df.settings.checks import check_choices, check_data_file, check_run, tokenizer_difference
 from verl_df.settings.config import ConfigError, load_df_config
 from verl_df.settings.objectives import ESTIMATORS, gated
+from verl_df.settings.verl_keys import KINDS
 
 VOCABULARY = {"a": 0, "b": 1, "ab": 2, "<end>": 3, "<pad>": 4}
 
@@ -458,3 +459,62 @@ def test_a_row_without_preferred_response_is_refused_where_it_is_the_reference(
         check_run(run(PREFERRED | changes))
     check_run(run(changes))
     check_run(run(PREFERRED | changes | {"df.group.mode": "off"}))
+
+
+N, BATCH, MINI = "actor_rollout_ref.rollout.n", "data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (BATCH, "thirty", "data.train_batch_size: expected int, got 'thirty'"),
+        (BATCH, "32", "data.train_batch_size: expected int, got '32'"),
+        (BATCH, 32.0, "data.train_batch_size: expected int, got 32.0"),
+        (MINI, 0, "actor_rollout_ref.actor.ppo_mini_batch_size=0: must be more than 0"),
+        (N, None, "actor_rollout_ref.rollout.n: expected int, got None"),
+        (N, "four", "actor_rollout_ref.rollout.n: expected int, got 'four'"),
+        (N, [4], "actor_rollout_ref.rollout.n: expected int, got [4]"),
+        ("critic.enable", "yes", "critic.enable: expected bool or null, got 'yes'"),
+        ("trainer.use_v1", 1, "trainer.use_v1: expected bool, got 1"),
+        ("data.train_files", None, "data.train_files: expected list, got None"),
+        ("data.train_files", [], "data.train_files=[]: List should have at least 1 item"),
+        ("data.val_files", ["a.parquet", 3], "data.val_files.1: expected str, got 3"),
+        ("algorithm.adv_estimator", 5, "algorithm.adv_estimator: expected str, got 5"),
+        ("algorithm.filter_groups", "on", "algorithm.filter_groups: expected a block of keys, got 'on'"),
+        ("actor_rollout_ref.model.path", 7, "actor_rollout_ref.model.path: expected str or null, got 7"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(run, key: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        check_run(run({key: value}))
+
+
+@pytest.mark.parametrize("value", ["x", "", None, True, 0, -1, 0.5, float("nan"), [], ["x"], {}, {"a": 1}, 10**400])
+def test_no_value_of_a_checked_key_ends_in_a_traceback(run, value: object) -> None:
+    for key in KINDS:
+        config = run({})
+        OmegaConf.set_struct(config, False)
+        OmegaConf.update(config, key, value, merge=False)
+        try:
+            check_run(config)
+        except ConfigError as error:
+            assert "\n" not in str(error)
+
+
+def test_every_key_that_the_checks_read_has_its_kind() -> None:
+    """What the checks take from verl's config by a dotted path is in the table."""
+    read: set[str] = set()
+    for module in (checks, repair_checks):
+        text = Path(module.__file__).read_text(encoding="utf-8")
+        read |= set(re.findall(r"\bconfig\.((?:data|algorithm|trainer|critic|reward)\.\w+(?:\.\w+)?)\b", text))
+    leaves = {
+        key for key in read if key not in ("trainer.v1", "critic.model", "algorithm.filter_groups", "algorithm.get")
+    }
+    assert leaves and leaves <= KINDS.keys()
+
+
+def test_a_broken_config_of_a_model_is_named(run, tmp_path: Path) -> None:
+    config = run({})
+    (tmp_path / "policy/config.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"actor_rollout_ref.model.path: .*config.json: not JSON: JSON nested"):
+        check_run(config)

@@ -101,11 +101,14 @@ class RepairRewardManager(RewardManagerBase):
             "reference": task["reference"],
             "counterfactual": None if counterfactual is None else self._text(counterfactual),
         }
-        audit = await auditor.audit(images=[item_picture(item) for item in items], **texts)
+        # in threads: the loop has other calls under way, and a large picture takes its time
+        images = await asyncio.to_thread(lambda: [item_picture(item) for item in items])
+        audit = await auditor.audit(images=images, **texts)
+        names = await asyncio.to_thread(lambda: [save_image(item, self._folder / IMAGES_FOLDER) for item in items])
         record = AuditRecord(
             id=f"{columns['uid']}_{columns['session_id']}",
             step=int(columns["global_steps"]),
-            images=tuple(save_image(item, self._folder / IMAGES_FOLDER) for item in items),
+            images=tuple(names),
             ground_truth=str(columns["reward_model"]["ground_truth"]),
             r_task=r_task,
             hacking=audit.hacking,

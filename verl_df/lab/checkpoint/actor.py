@@ -31,13 +31,17 @@ from verl.workers.utils.padding import response_from_nested
 from verl_df.io.pictures import patch_size_of
 from verl_df.lab.checkpoint.locate import Shards, find_shards
 from verl_df.lab.checkpoint.sequences import TokenRow, prompt_inputs
+from verl_df.lab.checkpoint.tensors import load_shard
 from verl_df.lab.rl_data import Prompt, RLData
 
 
 def load_actor(shards: Shards) -> tuple[BaseEngine, HFModelConfig]:
     """verl's engine with the weights of `shards`, for this rank. The process group must be up.
 
+    verl's engine runs code that a shard names: the shard of this rank is therefore read as tensors alone first.
+
     Raises:
+        ValueError: a broken shard, or one of more than tensors.
         RuntimeError: torch's, for shards that are not exactly the model's tensors.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +62,7 @@ def load_actor(shards: Shards) -> tuple[BaseEngine, HFModelConfig]:
             checkpoint_config=CheckpointConfig(save_contents=["model"], load_contents=["model"]),
         )
         engine.initialize()
+    load_shard(shards.path(torch.distributed.get_rank()))
     engine.load_checkpoint(str(shards.folder), del_local_after_load=False)
     return engine, model
 
@@ -86,7 +91,7 @@ def _engine_config(shards: Shards) -> FSDPEngineConfig:
 
 def _fsdp_size(shards: Shards) -> int:
     """Ranks that one copy of the model is split over: the last axis of the mesh in the shards."""
-    values = _shard(shards).values()
+    values = load_shard(shards.path(0)).values()
     sharded = [value for value in values if isinstance(value, DTensor)]
     return int(sharded[0].device_mesh.mesh.shape[-1]) if sharded else shards.world_size
 
@@ -95,16 +100,12 @@ def _lora(shards: Shards) -> dict[str, Any]:
     meta = shards.lora()
     if meta is None:
         return {}
-    modules = sorted({_module(name) for name in _shard(shards) if ".lora_A." in name})
+    modules = sorted({_module(name) for name in load_shard(shards.path(0)) if ".lora_A." in name})
     return {"lora_rank": meta["r"], "lora_alpha": meta["lora_alpha"], "target_modules": modules}
 
 
 def _module(name: str) -> str:
     return name.partition(".lora_A.")[0].removeprefix("base_model.model.")
-
-
-def _shard(shards: Shards) -> dict[str, Any]:
-    return torch.load(shards.path(0), map_location="cpu", weights_only=False, mmap=True)
 
 
 def actor_log_probs(engine: BaseEngine, model: HFModelConfig, prompts: list[Prompt], rows: list[TokenRow]) -> list:

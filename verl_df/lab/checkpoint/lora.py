@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from verl.utils.checkpoint.checkpoint_manager import BaseCheckpointManager
 
 from verl_df.lab.checkpoint.locate import LORA_META, Shards
+from verl_df.lab.checkpoint.tensors import load_shard
 
 # verl's merger writes the adapters here, in PEFT's form.
 ADAPTER = "lora_adapter"
@@ -19,10 +20,10 @@ def has_adapters(shards: Shards) -> bool:
     """Whether there are adapters to fold.
 
     Raises:
-        ValueError: the frozen weights were not saved; or there is no note of lora_alpha, for which verl's merger takes
-            0: the adapters would have no effect.
+        ValueError: a broken shard; the frozen weights were not saved; or there is no note of lora_alpha, for which
+            verl's merger takes 0: the adapters would have no effect.
     """
-    names = torch.load(shards.path(0), map_location="cpu", weights_only=False, mmap=True)
+    names = load_shard(shards.path(0))
     if not any("lora_" in name for name in names):
         return False
     if BaseCheckpointManager.is_lora_only_state_dict(names):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from verl_df.io.lock import only_writer
 from verl_df.lab.checkpoint.locate import find_shards
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -27,7 +28,8 @@ def merge_checkpoint(checkpoint: Path, target: Path, dtype: str = "auto") -> Pat
 
     Raises:
         FileNotFoundError: as `locate.find_shards`.
-        ValueError: the same; `target` holds something; the shards are not those of one save of the model.
+        ValueError: the same; `target` holds something, or is being written; the shards are not those of one save of the
+            model.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}: write one of {', '.join(DTYPES)}")
@@ -60,10 +62,11 @@ def check_new(target: Path) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to write to, renamed to `path` when the block ends without an error and removed otherwise."""
     partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a process that was ended
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        os.replace(partial, path)  # takes the place of an empty folder, too
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with only_writer(path.parent, path.name):
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was ended
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            os.replace(partial, path)  # takes the place of an empty folder, too
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

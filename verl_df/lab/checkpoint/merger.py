@@ -13,6 +13,7 @@ from verl.model_merger.fsdp_model_merger import FSDPModelMerger, merge_non_dtens
 from verl.utils.transformers_compat import drop_tied_target_keys
 
 from verl_df.lab.checkpoint.locate import Shards
+from verl_df.lab.checkpoint.tensors import load_shard
 
 
 class TrainedDtypeMerger(FSDPModelMerger):
@@ -20,7 +21,8 @@ class TrainedDtypeMerger(FSDPModelMerger):
 
     The only differences from verl 0.9.1's: it rounds every tensor to bfloat16, integers too, and writes that in
     config.json, whatever was trained; it takes the number of shards from the alphabetically first entry, which is
-    wrong where that is a buffer; it does not compare the names and sizes with those of the model.
+    wrong where that is a buffer; it runs code that a shard names; it does not compare the names and sizes with those
+    of the model.
 
     Args:
         shards: the checkpoint.
@@ -45,6 +47,9 @@ class TrainedDtypeMerger(FSDPModelMerger):
         )
         self._shards, self._dtype = shards, dtype
 
+    def _load_rank_zero_state_dict(self, world_size: int) -> dict[str, torch.Tensor]:
+        return load_shard(self._shards.path(0))
+
     def _extract_device_mesh_info(self, state_dict: dict[str, Any], world_size: int) -> Any:
         """Asks verl about a sharded entry: about a buffer, it would take a checkpoint of many ranks for one of one."""
         sharded = {name: value for name, value in state_dict.items() if isinstance(value, DTensor)}
@@ -54,10 +59,10 @@ class TrainedDtypeMerger(FSDPModelMerger):
         self, world_size: int, total_shards: int, mesh_shape: tuple[int, ...], mesh_dim_names: tuple[str, ...]
     ) -> dict[str, torch.Tensor]:
         # mapped, not read: at no time more than one tensor of all ranks is in memory beside the merged model
-        ranks = [
-            torch.load(self._shards.path(rank), map_location="cpu", weights_only=False, mmap=True)
-            for rank in range(total_shards)
-        ]
+        ranks = [load_shard(self._shards.path(rank)) for rank in range(total_shards)]
+        lacking = [rank for rank, own in enumerate(ranks) if own.keys() != ranks[0].keys()]
+        if lacking:
+            raise ValueError(f"{self._shards.path(lacking[0])}: other tensors than rank 0 has: of another save?")
         merged = {}
         for name in list(ranks[0]):
             merged[name] = self._cast(self._join(name, [rank.pop(name) for rank in ranks]))

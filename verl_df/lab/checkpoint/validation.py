@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer's validation, read from the files that it leaves, and the same problems answered by another engine."""
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.io.json_lines import read_lines
+from verl_df.io.json_text import json_object
+from verl_df.io.metrics import parse_metrics
 
 # verl names the mean over one response a problem so (trainer/ppo/metric_utils.py): data source, variable, responses.
 _METRIC = re.compile(r"val-core/(.+)/(acc|reward)/mean@(\d+)")
@@ -53,11 +54,11 @@ def trainer_accuracy(metrics: Path, step: int) -> dict[str, float]:
         raise FileNotFoundError(f"{metrics}: no such file; verl writes it with trainer.logger=[file]")
     found: dict[str, float] = {}
     steps, several = set(), set()
-    for _, entry in read_lines(metrics, json.loads):
-        for name, value in entry.get("data", {}).items():
+    for _, (logged, data) in read_lines(metrics, parse_metrics):
+        for name, value in data.items():
             if match := _METRIC.fullmatch(name):
-                steps.add(entry["step"])
-                if entry["step"] == step:
+                steps.add(logged)
+                if logged == step:
                     several.add(int(match[3]))
                     found[match[1]] = value
     if not found:
@@ -107,8 +108,8 @@ def disagreements(solved: Sequence[Solved], dump: Path) -> list[Disagreement]:
         ValueError: the dump is of other problems.
     """
     theirs: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for _, entry in read_lines(dump, json.loads):
-        theirs[entry["input"], str(entry["gts"])].append(entry)
+    for _, entry in read_lines(dump, _dumped):
+        theirs[entry["input"], str(entry.get("gts"))].append(entry)
     ours: dict[tuple[str, str], list[Solved]] = defaultdict(list)
     for one in solved:
         ours[one.prompt, one.ground_truth].append(one)
@@ -129,6 +130,15 @@ def _unequal(ours: list[Solved], theirs: list[dict[str, Any]]) -> list[Disagreem
     # other words, the same result: no disagreement
     pairs = zip(sorted(open_ours, key=lambda one: one.right), sorted(left, key=_right), strict=True)
     return [Disagreement(one, _right(entry), entry["output"]) for one, entry in pairs if one.right != _right(entry)]
+
+
+def _dumped(line: str) -> dict[str, Any]:
+    entry = json_object(line, "a response of verl's validation")
+    texts = (entry.get("input"), entry.get("output"))
+    rights = (entry.get("acc"), entry.get("score"))
+    if not all(isinstance(one, str) for one in texts) or not any(isinstance(one, int | float) for one in rights):
+        raise ValueError("expected input and output as texts, and acc or score as a number")
+    return entry
 
 
 def _right(entry: dict[str, Any]) -> float:

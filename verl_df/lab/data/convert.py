@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from verl_df.io.lock import only_writer
 from verl_df.lab.data.checks import check_sample
 from verl_df.lab.data.fields import escaped, is_missing
 from verl_df.lab.data.inputs import open_input
@@ -63,8 +64,14 @@ def convert(settings: Settings, source: Source, out: Path) -> dict[str, Any]:
         the summary, see `summarise`.
 
     Raises:
-        FileNotFoundError, ValueError: nothing to read, rows of another source, other settings, or no row kept.
+        FileNotFoundError, ValueError: nothing to read, rows of another source, other settings, another conversion to
+            the same files, or no row kept.
     """
+    with only_writer(out, f"{settings.name}_{settings.split}"):
+        return _convert(settings, source, out)
+
+
+def _convert(settings: Settings, source: Source, out: Path) -> dict[str, Any]:
     if settings.prompt == "published" and not source.benchmark:
         raise ValueError(f"--prompt published: {source.name} is training data without a published prompt; use boxed")
     store = Store(out, f"{settings.name}_{settings.split}", row_schema(source.extra))

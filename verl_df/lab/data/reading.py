@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of local parquet, JSON or JSONL files, one at a time."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verl_df.io.json_lines import read_lines
+from verl_df.io.json_text import json_object, parse_json
 from verl_df.io.streams import open_parquet, parquet_rows
 from verl_df.lab.data.fields import Row
 from verl_df.lab.data.images import Files
@@ -53,7 +53,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
             yield f"line {number}", row
         return
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path}: no readable JSON: {error}") from error
     if not isinstance(content, list | dict):
@@ -66,7 +66,4 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _object(line: str) -> dict[str, Any]:
-    content = json.loads(line)
-    if not isinstance(content, dict):
-        raise ValueError(f"a line is a JSON object, this one holds a {type(content).__name__}")
-    return content
+    return json_object(line, "a line")

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verl_df.io.files import whole_file, whole_path, write_json
+from verl_df.io.files import read_object, whole_file, whole_path, write_json
 from verl_df.lab.data.summary import summarise
 from verl_df.lab.resume import check_same_settings
 
@@ -44,7 +44,7 @@ class Store:
         done = self.summary()
         if done is not None:
             return done["settings"]
-        return _read(self._kept) if self._parts() else None
+        return read_object(self._kept) if self._parts() else None
 
     def keep_settings(self, settings: dict[str, Any]) -> None:
         """Write the settings, or compare them with those of a conversion that is there, finished or with a first part.
@@ -98,7 +98,14 @@ class Store:
 
     def summary(self) -> dict[str, Any] | None:
         """The summary of a conversion that is done; None before."""
-        return _read(self._summary) if self._summary.exists() else None
+        if not self._summary.exists():
+            return None
+        summary = read_object(self._summary)
+        kinds = {"settings": dict, "rows": int, "kept": int, "dropped": dict}
+        wrong = [name for name, kind in kinds.items() if not isinstance(summary.get(name), kind)]
+        if wrong:
+            raise ValueError(f"{self._summary}: no summary of a conversion ({wrong[0]} is missing or of another kind)")
+        return summary
 
     def remove_parts(self) -> None:
         """Remove what a finished conversion no longer needs."""
@@ -111,7 +118,3 @@ class Store:
     def _drops(self) -> Iterator[dict[str, str]]:
         for part in self._parts():
             yield from pq.read_table(part, columns=["dropped"])["dropped"].drop_null().to_pylist()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

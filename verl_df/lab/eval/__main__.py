@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_df import cli
+from verl_df.io.lock import only_writer
 from verl_df.lab.command_line import RUNS, add_options, engine_arguments, named_values
 from verl_df.lab.eval.repairs import __main__ as repairs
 from verl_df.lab.eval.settings import BenchmarkSettings
@@ -67,8 +68,10 @@ def _run(arguments: argparse.Namespace) -> str:
     from verl_df.lab.eval.summary import write_summary
 
     given = vars(arguments)
-    run_benchmarks(_settings({name: given[name] for name in given if name not in ("command", "out")}), arguments.out)
-    return write_summary(arguments.out)
+    settings = _settings({name: given[name] for name in given if name not in ("command", "out")})
+    with only_writer(arguments.out):
+        run_benchmarks(settings, arguments.out)
+        return write_summary(arguments.out)
 
 
 def _settings(given: dict[str, Any]) -> BenchmarkSettings:
@@ -89,7 +92,10 @@ def _settings(given: dict[str, Any]) -> BenchmarkSettings:
 def _score(arguments: argparse.Namespace) -> str:
     from verl_df.lab.eval.library import score_by_library
 
-    return score_by_library(arguments.run, arguments.python, arguments.workers)
+    if not arguments.run.is_dir():
+        raise FileNotFoundError(f"{arguments.run}: no such folder of an evaluation")
+    with only_writer(arguments.run):
+        return score_by_library(arguments.run, arguments.python, arguments.workers)
 
 
 def _table(arguments: argparse.Namespace) -> str:

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from verl_df.lab.eval.folder import RunFolder
 from verl_df.lab.eval.records import PROBLEMS, SAMPLES, SCORES, Problem, Sample
@@ -15,7 +15,7 @@ class BenchmarkFolder(RunFolder[Problem]):
 
     rows_name, lines = "problems.jsonl", PROBLEMS
     free = frozenset({"server_url", "api_key_env", "timeout_s", "concurrency", "reward_workers", "engine"})
-    needed = ("name", "n", "seeds", "seed", "data")
+    needed: ClassVar = {"name": str, "n": int, "seeds": int, "seed": int, "data": dict}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,12 @@ def read_evaluation(root: Path, scorer: str | None = None) -> Evaluation:
     settings, problems = folder.read_settings(), folder.read_rows()
     samples = list(SAMPLES.read(folder.samples))
     wanted = len(problems) * settings["seeds"] * settings["n"]
+    known = {(problem.data, problem.problem) for problem in problems}
+    strange = next((sample for sample in samples if (sample.data, sample.problem) not in known), None)
+    if strange is not None:
+        raise ValueError(
+            f"{folder.samples}: a sample of {strange.data}, problem {strange.problem!r}, which {folder.rows} lacks"
+        )
     if len({sample.key for sample in samples}) != len(samples):
         raise ValueError(f"{folder.samples}: a sample is there twice; two processes wrote to it")
     if len(samples) != wanted:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of one evaluation: its settings, its rows and its samples, from which all figures are made."""
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from verl_df.io.files import write_json
+from verl_df.io.files import read_object, write_json
 from verl_df.io.lines import Lines
 from verl_df.lab.resume import check_same_settings
 
@@ -22,13 +22,13 @@ class RunFolder(Generic[T]):
         samples: what was answered.
         rows_name, lines: file and format of the rows.
         free: settings that samples do not depend on; a run may go on with others.
-        needed: settings without which it is no evaluation.
+        needed: settings without which it is no evaluation, with their kinds.
     """
 
     rows_name: ClassVar[str]
     lines: ClassVar[Lines]
     free: ClassVar[frozenset[str]]
-    needed: ClassVar[tuple[str, ...]]
+    needed: ClassVar[Mapping[str, type]]
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -56,13 +56,12 @@ class RunFolder(Generic[T]):
         """The settings. Raises: ValueError for a file of another kind, FileNotFoundError for none."""
         if not self.settings.is_file():
             raise FileNotFoundError(f"{self.root} holds no {self.settings.name}: it is no evaluation")
-        try:
-            content = json.loads(self.settings.read_text(encoding="utf-8"))
-            missing = [name for name in self.needed if name not in content]
-        except (json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"{self.settings}: not the settings of an evaluation ({error})") from error
-        if missing or not isinstance(content, dict):
-            raise ValueError(f"{self.settings}: not the settings of an evaluation (no {', '.join(missing)})")
+        content = read_object(self.settings)
+        wrong = [name for name, kind in self.needed.items() if not _is(content.get(name), kind)]
+        if wrong:
+            raise ValueError(
+                f"{self.settings}: not the settings of an evaluation (missing or of another kind: {', '.join(wrong)})"
+            )
         return content
 
     def read_rows(self) -> list[T]:
@@ -71,3 +70,9 @@ class RunFolder(Generic[T]):
             if not path.is_file():
                 raise FileNotFoundError(f"{self.root} holds no {path.name}: it is no finished evaluation")
         return list(self.lines.read(self.rows))
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is kind and (kind is not int or value >= 0)

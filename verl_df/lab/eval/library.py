@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from verl_df.io.files import write_json
+from verl_df.io.json_text import json_object
 from verl_df.io.lines import RecordWriter
 from verl_df.judges.score import RULES
 from verl_df.lab.eval.benchmarks import title
@@ -124,13 +125,13 @@ def _score(
         if not greeting:
             raise ValueError(f"--python {python}: lmms-eval cannot be imported there; see the messages above")
         for sample, line in zip(left, replies, strict=False):
-            scored, reply = scored + 1, json.loads(line)
+            scored, reply = scored + 1, json_object(line, "a reply of lmms-eval")
             if "error" in reply:
                 failed.append(reply["error"])
             else:
                 writer.write(Score(*sample.key, extracted=reply["extracted"], score=reply["score"]))
     failed += ["the process of lmms-eval has ended"] * (len(left) - scored)
-    return json.loads(greeting)["version"], failed
+    return json_object(greeting, "the greeting of lmms-eval")["version"], failed
 
 
 def _question(sample: Sample, problem: Problem) -> str:

@@ -138,6 +138,7 @@ def _server(settings: BenchmarkSettings) -> ChatServer:
         api_key_env=settings.api_key_env,
         timeout_s=settings.timeout_s,
         max_concurrency=settings.concurrency,
+        max_tokens=settings.max_tokens,
     )
     return ChatServer(config)
 

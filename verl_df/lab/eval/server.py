@@ -5,12 +5,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from openai.types.chat import ChatCompletion
-
 from verl_df.io.pictures import PATCH_SIZE
 from verl_df.judges.endpoint import Endpoint
 from verl_df.judges.failures import EndpointFailure, FailureReason
-from verl_df.judges.payload import data_url
+from verl_df.judges.payload import choice_of, text_of
 from verl_df.lab.engine import Decoding
 from verl_df.lab.generation import Request, Response, request_seeds, with_image_items
 
@@ -48,7 +46,7 @@ class ChatServer(Endpoint):
             await self.aclose()
 
     async def _answer(self, request: Request, decoding: Decoding, seed: int) -> list[Response]:
-        messages = await asyncio.to_thread(_messages, request)
+        messages = _messages(request)
         calls = [self._chat(messages, decoding, seed + number) for number in range(decoding.n)]
         responses = await asyncio.gather(*calls, return_exceptions=True)
         for one in responses:
@@ -59,46 +57,33 @@ class ChatServer(Endpoint):
 
     async def _chat(self, messages: list[dict[str, Any]], decoding: Decoding, seed: int) -> Response:
         """One response. Raises: EndpointFailure for none, counted."""
-        client, slots = self._of_this_loop()
-        async with slots:
-            try:
-                if not self._breaker.allows_call():
-                    raise EndpointFailure(FailureReason.SKIPPED, "the calls before it failed")
-                call = client.chat.completions.create(
-                    model=self.config.model,
-                    messages=messages,  # type: ignore[arg-type]
-                    temperature=decoding.temperature,
-                    top_p=decoding.top_p,
-                    max_tokens=decoding.max_tokens,
-                    seed=seed,
-                )
-                response = _response(await self._in_time(call))
-            except EndpointFailure as failure:
-                self._count(failure.reason)
-                raise
-        self._count("ok")
-        return response
+        request = {
+            "messages": messages,
+            "temperature": decoding.temperature,
+            "top_p": decoding.top_p,
+            "max_tokens": decoding.max_tokens,
+            "seed": seed,
+        }
+        return await self._call(request, _response)
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:
-    """The conversation in the API's form, each image in its place as a PNG data URL."""
+    """The conversation in the API's form, each image in its place."""
     messages = with_image_items(request.messages, len(request.images))
-    urls = iter([data_url(image) for image in request.images])
+    images = iter(request.images)
     for message in messages:
         message["content"] = [
-            {"type": "image_url", "image_url": {"url": next(urls)}} if item["type"] == "image" else item
+            {"type": "image_url", "image_url": {"url": next(images)}} if item["type"] == "image" else item
             for item in message["content"]
         ]
     return messages
 
 
-def _response(completion: Any) -> Response:
-    if not isinstance(completion, ChatCompletion) or not completion.choices:
-        raise EndpointFailure(FailureReason.UNPARSABLE, "the reply is no chat completion; does the URL end in /v1?")
-    choice = completion.choices[0]
-    if choice.message.content is None:  # an empty text is a response, and a wrong one
-        raise EndpointFailure(FailureReason.EMPTY, "no text; is a reasoning parser on, which takes it away?")
-    if completion.usage is None:
+def _response(reply: Any) -> Response:
+    choice = choice_of(reply)
+    text = text_of(choice)  # an empty one is a response, and a wrong one
+    usage = reply.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    if type(tokens) is not int or tokens < 0:
         raise EndpointFailure(FailureReason.UNPARSABLE, "the reply does not say how many tokens were generated")
-    tokens = completion.usage.completion_tokens
-    return Response((), choice.message.content, choice.finish_reason == "stop", tokens)
+    return Response((), text, choice.get("finish_reason") == "stop", tokens)

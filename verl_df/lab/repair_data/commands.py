@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.io.files import whole_path
+from verl_df.io.lock import only_writer
 from verl_df.lab.command_line import check_at_least, engine_arguments
 from verl_df.lab.generation import VLLMGenerator
 from verl_df.lab.repair_data.annotations import export_jsonl, write_targets
@@ -42,11 +43,12 @@ def sample(arguments: argparse.Namespace) -> None:
     settings = sample_settings(arguments, data)
     _check_settings(settings)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
-    prepare(folder, data, settings)
     options = {"max_model_len": arguments.max_model_len, "dtype": arguments.dtype, **engine}
     sizes = {name: getattr(arguments, name) for name in ("prompts", "limit", "batch")}
-    with VLLMGenerator(settings.model, **options) as generator:
-        summary = sample_set(folder, data, settings, generator, reward, **sizes)
+    with only_writer(folder.root):
+        prepare(folder, data, settings)
+        with VLLMGenerator(settings.model, **options) as generator:
+            summary = sample_set(folder, data, settings, generator, reward, **sizes)
     print("\n".join([f"{folder.samples}:", *summary_lines(summary)]))
 
 
@@ -95,7 +97,8 @@ def export(arguments: argparse.Namespace) -> None:
         return
     if arguments.out:
         raise ValueError(f"--out {arguments.out}: forms are written to {folder.forms}; --out is for --format jsonl")
-    forms = export_forms(folder, arguments.per_file, chosen)
+    with only_writer(folder.forms):
+        forms = export_forms(folder, arguments.per_file, chosen)
     print(f"wrote {len(forms)} form(s): {forms[0]}{f' to {forms[-1].name}' if len(forms) > 1 else ''}")
 
 
@@ -122,16 +125,29 @@ def import_(arguments: argparse.Namespace) -> None:
             raise FileNotFoundError(f"{path}: no such file of annotations")
     check_at_least(1, arguments, "max_tokens")
     settings = folder.read_settings()
+    _check_trusted(settings.reward_path, arguments.reward_path)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model or settings.model)
     checker = TargetChecker(tokenizer, arguments.max_tokens or settings.max_tokens, arguments.max_edit_ratio)
     reward = TaskReward(settings.reward_path, settings.reward_name, arguments.reward_workers)
     out = arguments.out or folder.repairs
-    report = import_annotations(
-        folder, arguments.annotations, checker, reward, out=out, skip_broken=arguments.skip_broken
-    )
+    with only_writer(folder.root):
+        report = import_annotations(
+            folder, arguments.annotations, checker, reward, out=out, skip_broken=arguments.skip_broken
+        )
     print("\n".join([*report.broken_lines(), *report.lines(), f"wrote {out}"]))
     if report.broken:
         print(f"wrote {folder.rejected}")
+
+
+def _check_trusted(path: str | None, given: str | None) -> None:
+    """Raise ValueError for a set whose reward function is a file, unless the user names it: a set may be anybody's."""
+    if given is not None and "://" not in given:
+        given = str(Path(given).resolve())
+    if given != path and (given is not None or (path is not None and not path.startswith("pkg://"))):
+        raise ValueError(
+            f"the set's settings name {path} as its reward function, which would be run: give --reward-path {path} if "
+            "you trust it"
+        )
 
 
 def parquet(arguments: argparse.Namespace) -> None:

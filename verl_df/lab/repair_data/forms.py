@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from verl_df.io.files import whole_file
+from verl_df.io.files import inside, whole_file
 from verl_df.io.picture_sources import read_limited
 from verl_df.io.pictures import as_png
 from verl_df.io.streams import batches
@@ -77,7 +77,7 @@ def _write_data(file: TextIO, samples: Sequence[RepairSample], images: Path) -> 
     file.write(f'{{"samples":{embed(shown)},"images":{{')
     names = sorted({name for sample in samples for name in sample.images})
     for number, name in enumerate(names):
-        content = base64.b64encode(as_png(read_limited(images / name))).decode()
+        content = base64.b64encode(as_png(read_limited(inside(images, name)))).decode()
         file.write(f'{"," if number else ""}{embed(name)}:"data:image/png;base64,{content}"')
     file.write("}}")
 

@@ -71,6 +71,7 @@ def _import(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", help="default: DIR/repairs.jsonl, replaced where it exists")
     add("--model", help="folder or name of the tokenizer (default: the sampled policy)")
     add("--max-tokens", type=int, help="longest target, end token included (default: that of `sample`)")
+    add("--reward-path", metavar="FILE", help="the file of the set's reward function, to say that it may be run")
     add("--max-edit-ratio", type=float, metavar="RATIO", help="refuse targets that change more (default: none)")
     add("--skip-broken", action="store_true", help="write the good ones; the others go to DIR/rejected.jsonl")
     _add_workers(parser)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_df.io.files import inside
 from verl_df.io.streams import batches
 from verl_df.lab.repair_data.folder import SetFolder
 from verl_df.lab.repair_data.records import RepairSample
@@ -114,4 +115,4 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]])
 
 
 def _image_column(sample: RepairSample, images: Path) -> list[dict[str, Any]]:
-    return [{"bytes": (images / name).read_bytes(), "path": None} for name in sample.images]
+    return [{"bytes": inside(images, name).read_bytes(), "path": None} for name in sample.images]

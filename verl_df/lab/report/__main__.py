@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from verl_df import cli
+from verl_df.io.files import write_text
 from verl_df.lab.report.page import build_report
 from verl_df.lab.report.pairs import DEFAULT_PAIRS
 
@@ -25,8 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the report."""
     out: Path = arguments.out or arguments.run / "report.html"
     page = build_report(arguments.run, n_pairs=arguments.pairs)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    write_text(out, page)
     print(f"wrote {out} ({out.stat().st_size / 1024:.0f} KiB)")
 
 

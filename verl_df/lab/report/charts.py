@@ -11,6 +11,7 @@ from verl_df.lab.report.loading import Curve
 from verl_df.lab.report.panels import Panel, Section
 from verl_df.lab.report.style import LIGHT
 from verl_df.lab.report.svg import SMOOTH_FROM, Series, line_chart, stacked_bars
+from verl_df.lab.visible import visible
 
 PALETTE_SIZE = len(LIGHT)
 
@@ -51,7 +52,7 @@ def panel_series(panel: Panel, curves: dict[str, Curve]) -> tuple[Series, ...]:
     for line in panel.lines:
         names = sorted(name for name in curves if fnmatchcase(name, line.pattern))
         for offset, name in enumerate(names):
-            label = glob_label(name, line.pattern) if line.label == "*" else line.label
+            label = visible(glob_label(name, line.pattern)) if line.label == "*" else line.label
             found.append(Series(label, (line.colour + offset) % PALETTE_SIZE, curves[name]))
     return tuple(found)
 
@@ -122,5 +123,5 @@ def _sum_curves(curves: Sequence[Curve]) -> Curve:
     totals: dict[int, float] = {}
     for curve in curves:
         for step, value in curve:
-            totals[step] = totals.get(step, 0.0) + value
+            totals[step] = totals.get(step, 0.0) + max(0.0, value)  # a clock that was set back
     return tuple(sorted(totals.items()))

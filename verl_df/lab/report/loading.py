@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read the files of a run folder, with errors that say which file is missing or malformed and what writes it."""
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verl_df.io.files import read_object
 from verl_df.io.json_lines import read_lines
+from verl_df.io.metrics import parse_metrics
 from verl_df.method.records import PAIRS, PairRecord
 
 METRICS_FILE = "metrics.jsonl"
@@ -25,6 +24,7 @@ PAIRS_WRITER = (
     "rollout was wrong, unless df.log.pairs_per_step is 0; put it, with its images folder, beside " + METRICS_FILE
 )
 
+_LARGEST = 1e100
 Curve = tuple[tuple[int, float], ...]
 """The (step, value) points of one metric, steps ascending."""
 
@@ -72,29 +72,20 @@ def read_curves(path: Path) -> dict[str, Curve]:
     """Read ``{"step": int, "data": {name: number}}`` lines, the format of verl's file logger.
 
     Validation and training of one step may come as two lines; a step logged twice (a resumed run) keeps its last value.
-    ``null`` is how the logger writes NaN and infinity: such points are left out, as are values that are not numbers.
+    ``null`` is how the logger writes NaN and infinity: such points are left out, as are values that are not numbers,
+    and those beyond 1e100 either way, which no chart could hold beside others.
 
     Raises:
         ValueError: a line is not of this format, or there is none.
     """
     points: dict[str, dict[int, float]] = {}
-    for _, (step, data) in read_lines(path, _parse_metrics_line):
+    for _, (step, data) in read_lines(path, parse_metrics):
         for name, value in data.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            if isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST:
                 points.setdefault(name, {})[step] = float(value)
     if not points:
         raise ValueError(f"{path} holds no metrics: the run ended before its first step was logged")
     return {name: tuple(sorted(by_step.items())) for name, by_step in points.items()}
-
-
-def _parse_metrics_line(line: str) -> tuple[int, dict[str, Any]]:
-    try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error.msg}); delete the half line that a killed run left") from error
-    if not isinstance(entry, dict) or not isinstance(entry.get("step"), int) or not isinstance(entry.get("data"), dict):
-        raise ValueError('expected {"step": int, "data": {name: number}}, as verl\'s file logger writes it')
-    return entry["step"], entry["data"]
 
 
 def _require(path: Path, writer: str) -> None:

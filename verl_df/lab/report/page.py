@@ -21,10 +21,12 @@ from verl_df.lab.report.panels import (
 from verl_df.lab.report.style import DARK, LIGHT
 from verl_df.lab.report.svg import format_number
 from verl_df.lab.report.tables import format_cell, object_tables
+from verl_df.lab.visible import visible
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
+    finalize=lambda value: visible(value) if type(value) is str else value,  # texts, and not what is markup already
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

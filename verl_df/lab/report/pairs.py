@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from verl_df.io.files import inside
 from verl_df.io.picture_sources import PictureError, read_limited
 from verl_df.io.pictures import as_png
 from verl_df.lab.report.loading import IMAGES_DIR
@@ -64,9 +65,9 @@ def show_pair(record: PairRecord, run: Path) -> Pair:
 
     Raises:
         FileNotFoundError: an image named by the record is not in the run's image folder.
-        ValueError: an image that cannot be used.
+        ValueError: an image that cannot be used, or that is named outside that folder.
     """
-    images = [image_uri(run / IMAGES_DIR / name) for name in record.images]
+    images = [image_uri(inside(run / IMAGES_DIR, name)) for name in record.images]
     return Pair(record, _chips(record), images, _REFERENCES[record.reference_kind])
 
 

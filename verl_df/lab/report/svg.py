@@ -20,6 +20,10 @@ MAX_MARKED_POINTS = 300
 SMOOTH_FROM = 25
 """Points from which a curve is also drawn smoothed."""
 
+# Of a curve's size; two means of the same numbers, summed in another order, differ by less.
+_FLAT = 1e-9
+# Sizes below are zero on any axis.
+_SMALLEST = 1e-100
 _EMPTY = Markup()
 _SVG = Markup('<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{content}</svg>')
 _DOT = Markup('<circle class="{kind}" cx="{x}" cy="{y}" r="2.6"><title>{tooltip}</title></circle>')
@@ -56,6 +60,8 @@ class Frame:
 
 def format_number(value: float) -> str:
     """Three significant digits, no trailing zeros: what fits a tick or a tile."""
+    if not math.isfinite(value):
+        return str(value)
     if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
         return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
     digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
@@ -101,12 +107,18 @@ def line_chart(series: Sequence[Series], *, label: str, from_zero: bool) -> Mark
     values = [value for one in series for _, value in one.points]
     steps = [step for one in series for step, _ in one.points]
     low, high = (min(0.0, *values) if from_zero else min(values)), max(values)
-    if low == high:
-        low, high = (low, 1.0) if low == 0 else (low - abs(low) * 0.1, high + abs(high) * 0.1)
-    y_ticks = nice_ticks(low, high)
+    y_ticks = nice_ticks(*_spread(low, high))
     frame = Frame(WIDTH, *_step_range(steps), y_ticks[0], y_ticks[-1])
     body = _EMPTY.join(_curve(one, frame) for one in series)
     return _svg(label, frame, body, y_ticks)
+
+
+def _spread(low: float, high: float) -> tuple[float, float]:
+    """A range that an axis can show: a flat curve, up to rounding, gets some space around it."""
+    size = max(abs(low), abs(high))
+    if size < _SMALLEST:
+        return (low, low + 1.0)
+    return (low, high) if high - low > _FLAT * size else (low - size * 0.1, high + size * 0.1)
 
 
 def stacked_bars(series: Sequence[Series], *, label: str) -> Markup:
@@ -116,7 +128,7 @@ def stacked_bars(series: Sequence[Series], *, label: str) -> Markup:
         for step, value in one.points:
             by_step.setdefault(step, []).append((one, value))
     high = max(sum(value for _, value in parts) for parts in by_step.values())
-    y_ticks = nice_ticks(0.0, high or 1.0)
+    y_ticks = nice_ticks(*_spread(0.0, high))
     first, last = min(by_step), max(by_step)
     frame = Frame(WIDE, first - 0.6, last + 0.6, 0.0, y_ticks[-1])
     width = max(0.5, (frame.x(1) - frame.x(0)) * 0.8)

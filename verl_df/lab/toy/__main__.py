@@ -28,6 +28,7 @@ import time
 from pathlib import Path
 
 from verl_df import cli
+from verl_df.io.lock import only_writer
 from verl_df.lab.toy.build import STAGES, WORLD, build_stage
 from verl_df.lab.toy.kept import keep, place
 from verl_df.lab.toy.settings import ToySettings
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the stages that are named."""
     for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
-        result = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
+        with only_writer(arguments.out):
+            result = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
         print(f"[toy] {name}: {result} ({time.monotonic() - started:.0f} s)", flush=True)
 
 

@@ -14,6 +14,7 @@ from verl.model_merger.fsdp_model_merger import FSDPModelMerger
 
 from tests.unit.lab.checkpoint.support import on_ranks, save_checkpoint, save_tiny
 from verl_df.cli import main
+from verl_df.io.lock import InUse, only_writer
 from verl_df.lab.checkpoint.locate import find_shards
 from verl_df.lab.checkpoint.merge import merge_checkpoint
 from verl_df.lab.checkpoint.merger import TrainedDtypeMerger
@@ -172,3 +173,51 @@ def test_the_command(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "empty").mkdir()
     assert main(["checkpoint", "merge", str(checkpoint), "--out", str(tmp_path / "empty"), "--dtype", "float16"]) == 0
     assert {value.dtype for value in weights(tmp_path / "empty").values()} == {torch.float16}
+
+
+class Code:
+    """Pickles as a call that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self._path,)
+
+
+@pytest.mark.parametrize("rank", [0, RANKS - 1])
+def test_a_shard_with_code_is_refused_and_the_code_is_not_run(copied: Path, tmp_path: Path, rank: int) -> None:
+    path, made = find_shards(copied).path(rank), tmp_path / "made"
+    content = torch.load(path, weights_only=False)
+    torch.save({**content, "code": Code(made)}, path)
+    with pytest.raises(ValueError, match=rf"rank_{rank}\.pt: no shard of tensors alone"):
+        merge_checkpoint(copied, tmp_path / "out")
+    assert not made.exists() and not (tmp_path / "out").exists()
+    torch.load(path, weights_only=False)
+    assert made.exists()  # it would have
+
+
+@pytest.mark.parametrize("rank", [0, RANKS - 1])
+@pytest.mark.parametrize("damage", ["empty", "half", "garbage", "text", "zip", "list", "number"])
+def test_a_broken_shard_is_one_line(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture, rank: int, damage: str
+) -> None:
+    path = find_shards(copied).path(rank)
+    whole = path.read_bytes()
+    if damage == "list":
+        torch.save([torch.zeros(1)], path)
+    elif damage == "number":
+        torch.save({"a": 1}, path)
+    else:
+        parts = {"empty": b"", "half": whole[: len(whole) // 2], "garbage": whole[:64] + bytes(len(whole) - 64)}
+        path.write_bytes({**parts, "text": b"version https://git-lfs", "zip": b"PK\5\6" + bytes(18)}[damage])
+    assert main(["checkpoint", "merge", str(copied), "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ") and path.name in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_being_written_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+    with only_writer(tmp_path, "out"), pytest.raises(InUse, match="out: process .* writes there"):
+        merge_checkpoint(checkpoint, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

@@ -274,3 +274,37 @@ def test_the_table_of_sources_and_the_reasons_are_in_the_documentation(capsys) -
     for source in SOURCES.values():
         (row,) = re.findall(rf"^\| `{source.name}` \| [^`]*.*\|$", page.split("### extra_info")[1], re.MULTILINE)
         assert set(source.extra) <= set(re.findall(r"`(\w+)`", row))
+
+
+def test_two_conversions_to_the_same_files_do_not_mix(folder, tmp_path, capsys, monkeypatch) -> None:
+    """The second begins while the first has written a part."""
+    out, second = tmp_path / "out", []
+
+    def rows(*arguments):
+        for number, row in enumerate(file_rows(*arguments)):
+            if number == 4:
+                monkeypatch.undo()
+                second.append(convert(folder, out, "--instruction", "Say it in words."))
+                second.append(run("convert", "jsonl", "--from", own, "--out", out, "--name", "own"))
+            yield row
+
+    own = tmp_path / "own.jsonl"
+    own.write_text("")
+    monkeypatch.setattr(READER, rows)
+    assert convert(folder, out) == 0
+    assert second == [1, 1]  # the other one, to files of its own, found no rows
+    told = capsys.readouterr().err
+    assert f"error: {out}/geometry3k_train: process " in told and "none of 0 rows" in told
+    prompts = {row["prompt"][0]["content"].rpartition("?")[2] for row in rows_of(out / "geometry3k_train.parquet")}
+    assert not any("words" in prompt for prompt in prompts)
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "[" * 9000, '{"settings": 5}', '{"settings": {}, "rows": "1", "kept": 1, "dropped": {}}']
+)
+def test_a_broken_summary_is_named(folder, tmp_path, capsys, content) -> None:
+    assert convert(folder, tmp_path / "out") == 0
+    (tmp_path / "out/geometry3k_train.summary.json").write_text(content)
+    assert convert(folder, tmp_path / "out") == 1
+    assert "geometry3k_train.summary.json: " in capsys.readouterr().err

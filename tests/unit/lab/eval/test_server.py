@@ -75,7 +75,15 @@ def test_what_is_sent_and_what_comes_back():
     [
         (reply(None), "empty 2"),
         (reply("x", tokens=None), "unparsable 2"),
-        ({"object": "other"}, "unparsable 2"),
+        ({"object": "other"}, "empty 2"),
+        ([], "unparsable 2"),
+        ({"choices": 5}, "empty 2"),
+        ({"choices": [5]}, "empty 2"),
+        ({"choices": [{"message": None}]}, "empty 2"),
+        ({"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}, "empty 2"),
+        ({"choices": [{"message": {"content": "x"}}], "usage": 5}, "unparsable 2"),
+        ({"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": "5"}}, "unparsable 2"),
+        ({"choices": [{"message": {"content": "x"}}], "usage": {"completion_tokens": -1}}, "unparsable 2"),
         (404, "http_error 2"),
     ],
 )

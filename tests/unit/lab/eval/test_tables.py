@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures and comparisons whose scores are known by hand; their layout is in `test_recorded`."""
 
+import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,8 +166,20 @@ def test_scores_of_another_scorer(tmp_path, capsys):
         ("samples.jsonl", lambda text: text.replace('"text":"A",', "", 1), "line 1: missing key 'text'"),
         ("samples.jsonl", lambda text: text.replace('_version":1', '_version":9', 1), "schema_version is 9"),
         ("samples.jsonl", lambda text: "\n".join(text.splitlines()[1:]) + "\n", "holds 3 of 4 samples"),
-        ("settings.json", lambda text: text[5:], "not the settings of an evaluation"),
-        ("settings.json", lambda text: text.replace('"seeds"', '"seed_count"'), "no seeds"),
+        ("settings.json", lambda text: text[5:], "settings.json: not JSON"),
+        ("settings.json", lambda text: text.replace('"seeds"', '"seed_count"'), "another kind: seeds"),
+        *(
+            ("settings.json", partial(re.sub, f'"{key}": [^,]*', f'"{key}": {value}'), f"another kind: {key}")
+            for key in ("n", "seeds", "seed", "name")
+            for value in ("null", "[1]", "1.5", "true", "-1")
+        ),
+        ("settings.json", lambda text: "[" * 9000, "settings.json: not JSON"),
+        ("settings.json", lambda text: "[]", "expected a JSON object"),
+        (
+            "samples.jsonl",
+            lambda text: text.replace('"problem":"p0"', '"problem":"p9"', 1),
+            "a sample of ai2d, problem 'p9'",
+        ),
         ("problems.jsonl", lambda text: text.replace('"extra_info":{', '"extra_info":["', 1), "line 1"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from tests.unit.lab.repair_data.support import REWARD, ScriptedPolicy, row, usual, write_data
 from verl_df.cli import main
+from verl_df.io.lock import only_writer
 from verl_df.lab.repair_data import commands
 from verl_df.lab.repair_data.records import read_samples
 
@@ -196,6 +197,35 @@ def test_a_reward_file_and_a_model_folder_are_kept_by_their_whole_path(here: Pat
     kept = json.loads((here / "set/settings.json").read_text())
     assert kept["reward_path"] == str(here / "mine.py") and kept["model"] == str(policy_folder.resolve())
     assert kept["data"] == str((here / "train.parquet").resolve())
+
+
+def test_a_reward_file_of_a_set_is_run_only_where_it_is_named(here: Path, policy_folder: Path, capsys) -> None:
+    code = "from pathlib import Path\nPath('run').touch()\nfrom {} import compute_score\n"
+    (here / "mine.py").write_text(code.format(REWARD.removeprefix("pkg://")))
+    assert sample(policy_folder, "--reward-path", "mine.py") == 0
+    assert main(["repair-data", "targets", "set", "--function", "computed.py:repair"]) == 0
+    (here / "run").unlink()
+    capsys.readouterr()
+    told = f"error: the set's settings name {here / 'mine.py'} as its reward function, which would be run"
+    for given in ([], ["--reward-path", "computed.py"]):
+        assert main(["repair-data", "import", "set", "set/annotations.jsonl", *given]) == 1
+        assert capsys.readouterr().err.startswith(told) and not (here / "run").exists()
+    assert main(["repair-data", "import", "set", "set/annotations.jsonl", "--reward-path", "mine.py"]) == 0
+    assert (here / "run").exists()
+
+
+def test_one_process_works_on_a_set(here: Path, policy_folder: Path, capsys) -> None:
+    with only_writer(here / "set"):
+        assert sample(policy_folder) == 1
+        assert "set: process" in capsys.readouterr().err
+    assert sample(policy_folder) == 0
+    assert main(["repair-data", "targets", "set", "--function", "computed.py:repair"]) == 0
+    capsys.readouterr()
+    with only_writer(here / "set"):
+        assert main(["repair-data", "import", "set", "set/annotations.jsonl"]) == 1
+    with only_writer(here / "set/forms"):
+        assert main(["repair-data", "export", "set"]) == 1
+    assert capsys.readouterr().err.count("writes there; wait for it to end") == 2
 
 
 def test_annotations_are_not_overwritten(here: Path, policy_folder: Path, capsys) -> None:

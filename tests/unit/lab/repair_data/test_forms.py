@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -16,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.lab.repair_data.support import make_set, picture, right
+from verl_df.io.files import whole_file
 from verl_df.lab.repair_data import forms
 from verl_df.lab.repair_data.annotations import ANNOTATIONS
 from verl_df.lab.repair_data.forms import embed, export_forms, write_form
 from verl_df.lab.repair_data.records import RepairSample, read_samples
+from verl_df.lab.repair_data.rows import sft_row
 
 EVIL = "</script><img src=x onerror=alert(1)>\u2028\u2029<!-- <script> ]]> &lt; \\ \" ' \x00 \U0001f600"
 HERE = Path(forms.__file__).parent
@@ -250,3 +253,24 @@ def test_saved_rows_are_annotations_and_are_read_again() -> None:
 def test_a_broken_file_is_named_by_line(line: str) -> None:
     caught = "(() => { try { return fromLines(input, new Map()); } catch (error) { return error.message; } })()"
     assert str(run_script(caught, '{"id": "a", "target": "x"}\n' + line)).startswith("line 2: no ")
+
+
+def test_an_image_outside_the_set_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "link.png").symlink_to(tmp_path / "secret.png")
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+        sample = replace(evil_sample("x"), images=[name])
+        with pytest.raises(ValueError, match="is not inside"):
+            write_form(StringIO(), [sample], images, "form")
+        with pytest.raises(ValueError, match="is not inside"):
+            sft_row(replace(sample, target="y"), images, None)
+
+
+def test_half_a_surrogate_pair_is_written(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture(0))
+    with whole_file(tmp_path / "form.html") as file:
+        write_form(file, [evil_sample("so \ud83d")], tmp_path, "form")
+    (attributes, data), *_ = Page((tmp_path / "form.html").read_text(encoding="utf-8")).scripts()
+    assert attributes["type"] == "application/json" and json.loads(data)["samples"][0]["response"] == "so \ud83d"

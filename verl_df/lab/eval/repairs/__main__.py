@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from verl_df import cli
+from verl_df.io.lock import only_writer
 from verl_df.lab.command_line import add_options, engine_arguments, named_values
 from verl_df.lab.eval.repairs.settings import RepairSettings
 
@@ -57,7 +58,9 @@ def _evaluate(arguments: argparse.Namespace) -> str:
     given["repair"] = named_values("--repair", given["repair"])
     if "engine" in given:
         given["engine"] = engine_arguments(given["engine"])
-    run_repairs(RepairSettings(**given), out)
+    settings = RepairSettings(**given)
+    with only_writer(out):
+        run_repairs(settings, out)
     return write_report(out)
 
 

@@ -6,7 +6,7 @@ Samples get their name, samples.jsonl, at the end: how many there will be depend
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from verl_df.lab.command_line import named_folders
 from verl_df.lab.eval.folder import RunFolder
@@ -21,7 +21,7 @@ class RepairFolder(RunFolder[TaskRecord]):
 
     rows_name, lines = "tasks.jsonl", TASKS
     free = frozenset({"reward_workers", "engine", "rows_judged_right"})
-    needed = ("threshold",)
+    needed: ClassVar = {"threshold": float}
 
     @property
     def growing(self) -> Path:
@@ -76,8 +76,6 @@ def read_evaluation(root: Path) -> Evaluation:
     """
     folder = RepairFolder(root)
     settings, tasks = folder.read_settings(), folder.read_rows()
-    if not isinstance(settings["threshold"], int | float):
-        raise ValueError(f"{folder.settings}: threshold is {settings['threshold']!r}, not a number")
     return Evaluation(settings, tasks, list(SAMPLES.read(folder.samples)), folder.samples)
 
 
