@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a number measures or counts: units by pint, behind our spelling of LaTeX, currencies, and nouns.
+
+Units are compared, never converted.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import pint
+
+# Spellings that pint does not know, in its own words.
+_SPELT = {
+    "°": "degree", "deg": "degree", "°C": "degree_Celsius", "°F": "degree_Fahrenheit", "%": "percent", "pct": "percent",
+    "hrs": "hour", "hr": "hour", "Kg": "kilogram", "KG": "kilogram", "kgs": "kilogram", "kilo": "kilogram", "Km": "kilometer",
+    "KM": "kilometer", "CM": "centimeter", "Cm": "centimeter", "gramme": "gram", "sec": "second", "wk": "week", "mo": "month",
+    "Å": "angstrom", "kmph": "kilometer_per_hour", "kms": "kilometer", "cms": "centimeter",
+}  # fmt: skip
+# Of one letter only these are units, and only after a blank (5 m); the others are variables, or constants to pint.
+_LETTERS = frozenset("m g s h L l N J W V A K C F T H Ω °".split())
+_CURRENCIES = {
+    "$": "dollar", "us$": "dollar", "usd": "dollar", "dollar": "dollar", "€": "euro", "eur": "euro", "euro": "euro",
+    "£": "pound sterling", "gbp": "pound sterling", "¥": "yen", "yen": "yen", "jpy": "yen", "cny": "yuan", "rmb": "yuan",
+    "yuan": "yuan", "₹": "rupee", "rs": "rupee", "rupee": "rupee", "inr": "rupee", "₩": "won", "cent": "cent", "¢": "cent",
+}  # fmt: skip
+_NOT_PINTS = frozenset("unit pin point dot count cat turn hand stone barn rod chain link".split())
+_COMMANDS = (
+    (re.compile(r"\\mu\s*(?=[A-Za-z])"), "μ"),
+    (re.compile(r"\\Omega"), "Ω"),
+    (re.compile(r"\\cdot|\\times"), "*"),
+    (re.compile(r"(?:\b(?i:degrees?|deg)\.?|°) *(?:(?i:celsius|centigrade)|C)\b"), "°C"),
+    (re.compile(r"(?:\b(?i:degrees?|deg)\.?|°) *(?:(?i:fahrenheit)|F)\b"), "°F"),
+    (re.compile(r"(?i)\bper cent\b"), "%"),
+)
+_PIECE = re.compile(
+    r"\s*(?:(?P<word>°[CF]?|[A-Za-zμΩÅ]+|[%$€£¥₹₩¢]|US\$)(?P<digit>[23](?![\d.]))?\.?"
+    r"|\^\s*\{?\s*(?P<power>-?\d)\s*\}?|(?P<sign>[/*]|-(?=[A-Za-z]))|(?P<bracket>[()]))"
+)
+_NOUNS = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){0,3}")
+# Words that make a number another number, a comparison, or one of several statements.
+_NO_NOUNS = frozenset(
+    "and or nor not no plus minus times over divided by of per to from out in than less more fewer greater extra other "
+    "additional another missing short below above under up down at is are was squared cubed square cube root sqrt sin cos tan "
+    "log ln exp inf mod factorial hundred thousand million billion trillion dozen lakh crore score gross half third "
+    "quarter fourth fifth sixth seventh eighth ninth tenth hundredth thousandth pair couple double triple twice negative "
+    "positive percent percentage possibly maybe perhaps but except if unless either both if fold most least about".split()
+)  # fmt: skip
+_MEASURES = re.compile(r"\s+(?:long|wide|high|tall|deep|thick|old|away|each|in total|total)$")
+_IRREGULAR = frozenset("people men women children feet teeth mice geese fish sheep deer dice data".split())
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What stands behind a number.
+
+    Attributes:
+        powers: units of measure, or a currency, with their exponents, sorted; empty for none.
+        nouns: what is counted, the head last; empty for a measure.
+        doubtful: whether it may as well be a variable (5m), so that a bare number is not its equal.
+    """
+
+    powers: tuple[tuple[str, int], ...] = ()
+    nouns: tuple[str, ...] = ()
+    doubtful: bool = False
+
+    @property
+    def missing(self) -> bool:
+        return not self.powers and not self.nouns
+
+    @property
+    def is_percent(self) -> bool:
+        return self.powers == (("percent", 1),)
+
+
+NONE = Unit()
+
+
+def same_unit(left: Unit, right: Unit) -> bool:
+    """Whether two units may stand for one another: equal, one of them left out, or one noun phrase in the other."""
+    if left.missing or right.missing:
+        return not (left.doubtful or right.doubtful)
+    if left.powers or right.powers:
+        return left.powers == right.powers
+    small, large = sorted((left.nouns, right.nouns), key=len)
+    return _same_noun(small[-1], large[-1]) and all(any(_same_noun(one, other) for other in large) for one in small)
+
+
+@lru_cache(maxsize=4096)
+def read_unit(text: str, attached: bool = False) -> Unit | None:
+    """A unit, a currency or a noun phrase; NONE for nothing or "units"; None for a text that is none of these.
+
+    Args:
+        text: what follows a number, in our spelling.
+        attached: whether it follows without a blank.
+    """
+    for pattern, spelling in _COMMANDS:
+        text = pattern.sub(spelling, text)
+    text = _MEASURES.sub("", text.strip())
+    if not text:
+        return NONE
+    if len(text) > 60:
+        return None
+    powers = _powers(text)
+    if powers is not None:
+        single = attached and re.fullmatch("[A-Za-z]", text) is not None
+        return Unit(powers, doubtful=single)
+    if attached or not _NOUNS.fullmatch(text):
+        return None
+    words = text.lower().split()
+    if any(form in _NO_NOUNS for word in words for form in _singulars(word)) or len(words[-1]) < 3:
+        return None
+    return Unit(nouns=tuple(words))
+
+
+def is_plural(unit: Unit) -> bool:
+    """Whether the noun that is counted is in the plural: "12 apples" is a number of things, "6 less" is none."""
+    head = unit.nouns[-1] if unit.nouns else ""
+    return (head.endswith("s") and not head.endswith("ss")) or head in _IRREGULAR
+
+
+def currency(symbol: str) -> Unit:
+    """The unit of a currency's symbol before a number."""
+    return Unit(((_CURRENCIES[symbol.lower()[-1] if symbol.lower() not in _CURRENCIES else symbol.lower()], 1),))
+
+
+def _powers(text: str) -> tuple[tuple[str, int], ...] | None:
+    found: dict[str, int] = {}
+    position, sign, prefix, last, within = 0, 1, 1, "", False
+    while position < len(text):
+        match = _PIECE.match(text, position)
+        if match is None:
+            return None
+        position = match.end()
+        word = match["word"]
+        if match["bracket"]:
+            within = match["bracket"] == "(" and sign < 0
+            if match["bracket"] == ")":
+                sign = 1
+        elif match["power"] and last:
+            found[last] += (int(match["power"]) - 1) * (1 if found[last] > 0 else -1)
+            last = ""
+        elif match["sign"] or word == "per":
+            sign = -1 if match["sign"] == "/" or word == "per" else sign if within else 1
+        elif word and word.lower() in ("square", "sq", "cubic", "cu"):
+            prefix = 2 if word.lower().startswith("s") else 3
+        elif word and word.lower() in ("unit", "units"):
+            last, prefix = "", 1
+        elif word:
+            name = _unit_name(word)
+            if name is None:
+                return None
+            found[name] = found.get(name, 0) + sign * (int(match["digit"] or 1) if match["digit"] else prefix)
+            last, prefix = name, 1
+            sign = sign if within else 1
+        else:
+            return None
+    return tuple(sorted((name, power) for name, power in found.items() if power))
+
+
+@cache
+def _registry() -> pint.UnitRegistry:
+    return pint.UnitRegistry(cache_folder=None)
+
+
+@lru_cache(maxsize=4096)
+def _unit_name(word: str) -> str | None:
+    if len(word) == 1 and word.isalpha() and word not in _LETTERS:
+        return None
+    for form in _forms(word):
+        if form in _SPELT:
+            return _SPELT[form]
+        if form.lower() in _CURRENCIES:
+            return _CURRENCIES[form.lower()]
+        if form.lower() in _NOT_PINTS or (len(form) == 1 and form not in _LETTERS and form != "%"):
+            continue
+        named = _registry().parse_unit_name(form)
+        if named:
+            prefix, name, _ = named[0]
+            return f"{prefix}{name}"
+    return None
+
+
+def _forms(word: str) -> list[str]:
+    """A symbol as it is (mW is no MW), a word of four letters or more also without capitals; both without a plural s."""
+    forms = [word, word.lower()] if len(word) > 3 else [word]
+    return [*forms, *(form[:-1] for form in forms if len(form) > 3 and form.endswith("s") and not form.endswith("ss"))]
+
+
+def _same_noun(left: str, right: str) -> bool:
+    return bool(_singulars(left) & _singulars(right))
+
+
+def _singulars(word: str) -> set[str]:
+    forms = {word}
+    if word.endswith("ies"):
+        forms.add(word[:-3] + "y")
+    if word.endswith("es"):
+        forms.add(word[:-2])
+    if word.endswith("s") and not word.endswith("ss"):
+        forms.add(word[:-1])
+    return forms
