@@ -11,7 +11,6 @@ import json
 import resource
 import signal
 import sys
-
 from typing import Any
 
 from latex2sympy2_extended import NormalizationConfig

@@ -5,8 +5,7 @@ Every pattern over a whole response runs on RE2, whose time grows with the lengt
 """
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
 
 import re2
 
@@ -17,7 +16,6 @@ _MAX_LINE = 1000
 
 _THOUGHT = re2.compile(r"(?i)<(/?)(?:think|thinking|thought|reasoning|scratchpad)>")
 _BOXED = re2.compile(r"\\(?:boxed|fbox)\s*\{")
-_BRACE = re2.compile(r"[{}]")
 _TAG = re2.compile(r"(?i)<(/?)answer>")
 _PHRASE = re2.compile(r"(?i)\banswer(?:\s+is\b\s*:?|\s*[:=])\s*|(?m:^)####\s*")
 # Of answers that are one list: \boxed{2} and \boxed{3}.
@@ -33,27 +31,32 @@ _GOES_ON = re.compile(r"\W*(?!(?:or|and|maybe|perhaps|possibly|alternatively|eit
 def final_answers(response: str) -> list[str]:
     """Readings of a response's final answer, the likeliest first; empty where it gives none.
 
-    Nothing in a thought (`<think>...</think>`, or without an end) is read. The content of the last complete `\\boxed{}`,
-    with those right before it ("\\boxed{2} and \\boxed{3}" is the list 2, 3); without one, of the last `<answer>` tag;
-    else what follows the last "answer is", "answer:" or "####", to the end of the line, or of the sentence; else the
-    response itself if it is one short line.
+    Nothing in a thought (`<think>...</think>`, or without an end) is read. The content of the last complete
+    `\\boxed{}`, with those right before it ("\\boxed{2} and \\boxed{3}" is the list 2, 3); without one, of the last
+    `<answer>` tag; else what follows the last "answer is", "answer:" or "####", to the end of the line, or of the
+    sentence; else the response itself if it is one short line.
     """
-    response = after_thoughts(response)
-    for marked in (_boxes(response), _tags(response)):
-        if marked is not None:
-            return [marked]
-    phrase = _last(_PHRASE.finditer(response))
-    if phrase is not None:
-        return _line(response[phrase.end() :])
-    bare = response.strip()
-    return [bare] if bare and "\n" not in bare and len(bare) <= MAX_BARE_CHARACTERS else []
+    marked, unmarked = _read(response)
+    return list(unmarked) if marked is None else [marked]
 
 
 def marked_answer(response: str) -> str | None:
     """What a response itself marks as its answer, in a box or a tag; None where it marks none."""
+    return _read(response)[0]
+
+
+@lru_cache(maxsize=32)  # a rule asks several times for one response
+def _read(response: str) -> tuple[str | None, tuple[str, ...]]:
+    """What is marked, and the readings where nothing is."""
     response = after_thoughts(response)
-    boxed = _boxes(response)
-    return _tags(response) if boxed is None else boxed
+    for marked in (_boxes(response), _tags(response)):
+        if marked is not None:
+            return marked, ()
+    phrase_end = max((match.end() for match in _PHRASE.finditer(response)), default=None)
+    if phrase_end is not None:
+        return None, _line(response[phrase_end:])
+    bare = response.strip()
+    return None, (bare,) if bare and "\n" not in bare and len(bare) <= MAX_BARE_CHARACTERS else ()
 
 
 def after_thoughts(response: str) -> str:
@@ -73,9 +76,8 @@ def _boxes(text: str) -> str | None:
     if not boxes:
         return None
     closing = _closing_braces(text)
-    return _joined(
-        text, [(start, end, closing[end - 1], closing[end - 1] + 1) for start, end in boxes if end - 1 in closing]
-    )
+    whole = [(start, end, closing[end - 1]) for start, end in boxes if end - 1 in closing]
+    return _joined(text, [(start, end, outside, outside + 1) for start, end, outside in whole])
 
 
 def _tags(text: str) -> str | None:
@@ -96,7 +98,8 @@ def _joined(text: str, marks: list[tuple[int, int, int, int]]) -> str | None:
     """
     if not marks:
         return None
-    contents, first = [], len(text)
+    contents: list[str] = []
+    first = len(text)
     for start, inside, outside, end in reversed(marks):
         if contents and end > first:
             continue
@@ -109,28 +112,21 @@ def _joined(text: str, marks: list[tuple[int, int, int, int]]) -> str | None:
 
 def _closing_braces(text: str) -> dict[int, int]:
     """Position of the closing brace by that of the opening one; \\{ and \\}, the braces of a set, balance as well."""
-    pairs, opened = {}, []
-    for match in _BRACE.finditer(text):
-        position = match.start()
-        if text[position] == "{":
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for position, character in enumerate(text):
+        if character == "{":
             opened.append(position)
-        elif opened:
+        elif character == "}" and opened:
             pairs[opened.pop()] = position
     return pairs
 
 
-def _line(text: str) -> list[str]:
+def _line(text: str) -> tuple[str, ...]:
     line = text.strip().partition("\n")[0]
     if len(line) > _MAX_LINE:
-        return [line]
+        return (line,)
     line = _BOLD_AT_END.sub("", line).strip()
     sentence, *rest = re.split(r"\.\s", line, maxsplit=1)
     readings = (line, sentence) if rest and _GOES_ON.match(rest[0]) else (line,)
-    return [reading for reading in dict.fromkeys(readings) if reading]
-
-
-def _last(items: Iterator[Any]) -> Any:
-    last = None
-    for last in items:
-        pass
-    return last
+    return tuple(reading for reading in dict.fromkeys(readings) if reading)

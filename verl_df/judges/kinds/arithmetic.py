@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers as people write them, and arithmetic of them: signs, separators, fractions, powers, roots.
-
-Values are exact fractions as long as they can be; roots and pi make floats, which decide nothing by themselves.
-"""
+"""Reads numbers as people write them, and arithmetic of them: signs, separators, fractions, powers, roots."""
 
 import math
 import re
-from dataclasses import dataclass
 from fractions import Fraction
+
+from verl_df.judges.kinds.number import NoNumberError, Number, bounded, factorial, raised
 
 MAX_DEPTH = 12
 _MAX_DIGITS = 60  # of a number that is written
-_MAX_BITS = 1000  # of a value, so that it has a float
 _NUMBER = re.compile(
-    r"(?P<digits>\d{1,3}(?:,\d{3})+(?![,\d])(?:\.\d+)?|\d{1,3}(?: \d{3})+(?![\d/]| [\d\\])(?:\.\d+)?|\d+(?:\.\d+|\.(?![\s\d]))?|\.\d+)"
+    r"(?P<digits>\d{1,3}(?:,\d{3})+(?![,\d])(?:\.\d+)?"
+    r"|\d{1,3}(?: \d{3})+(?![\d/]| [\d\\])(?:\.\d+)?"
+    r"|\d+(?:\.\d+|\.(?![\s\d]))?|\.\d+)"
     r"(?:\\overline\{(?P<repeats>\d+)\})?(?:[eE](?P<exponent>[+-]?\d{1,3})(?!\d))?"
 )
 _MIXED = re.compile(
@@ -24,39 +23,6 @@ _PLUS = re.compile(r"\s*(?P<sign>[+-])\s*")
 _PLAIN_DIFFERENCE = re.compile(r"\d[\d,.]*(?:\s*-\s*\d[\d,.]*)+(?!\s*[\^!*/\\(\d])")
 
 
-@dataclass(frozen=True)
-class Number:
-    """A number as it is written.
-
-    Attributes:
-        value: a Fraction where it is exact, else a float.
-        decimal: whether it is written with decimals or a factor that is a power of ten.
-        places: of a decimal without arithmetic: the place of its last digit, a power of ten; None for any other.
-        form: "integer", "decimal", "fraction", "mixed number" for one that is just written, else "arithmetic".
-        text: how it is written.
-    """
-
-    value: Fraction | float
-    decimal: bool
-    places: int | None
-    form: str
-    text: str
-
-    @property
-    def exact(self) -> bool:
-        return isinstance(self.value, Fraction)
-
-    def negated(self) -> "Number":
-        return Number(-self.value, self.decimal, self.places, self.form, f"-{self.text}")
-
-    def times(self, factor: Fraction, text: str) -> "Number":
-        return Number(_bounded(self.value * factor), self.decimal, None, self.form, f"{self.text} {text}")
-
-
-class NoNumberError(ValueError):
-    """A text that is no arithmetic, or whose value is too large."""
-
-
 def read_number(text: str) -> tuple[Number, str] | None:
     """The number at the start of a text in our spelling, and what follows it; None where there is none."""
     reader = _Reader(text)
@@ -65,34 +31,6 @@ def read_number(text: str) -> tuple[Number, str] | None:
     except (NoNumberError, ZeroDivisionError, OverflowError, RecursionError):
         return None
     return number, text[reader.position :]
-
-
-def same_number(left: Number, right: Number) -> bool | None:
-    """Whether two numbers are the same; None where only algebra can tell, because one of them is irrational.
-
-    Two that are written as decimals or whole numbers must be equal; beside another one (1/3, sqrt(2)) a decimal with at
-    least 6 digits may be its rounding.
-    """
-    if left.value == right.value and left.exact and right.exact:
-        return True
-    for decimal, other in ((left, right), (right, left)):
-        if decimal.decimal and other.places is None and _digits(decimal) >= 6 and rounds_to(decimal, other.value):
-            return True
-    if left.exact and right.exact:
-        return False
-    return None if math.isclose(left.value, right.value, rel_tol=1e-9) else False
-
-
-def rounds_to(decimal: Number, value: Fraction | float) -> bool:
-    """Whether a number that is written with a last digit is the rounding of a value to that digit."""
-    if decimal.places is None:
-        return False
-    return abs(Fraction(value) - Fraction(decimal.value)) <= Fraction(10) ** decimal.places / 2
-
-
-def _digits(decimal: Number) -> int:
-    """Significant digits."""
-    return 0 if decimal.places is None else len(str(int(abs(decimal.value) / Fraction(10) ** decimal.places)))
 
 
 class _Reader:
@@ -168,13 +106,13 @@ class _Reader:
         base = self._factor(depth)
         while self.text.startswith("!", self.position):
             self.position += 1
-            base = self._made(start, _factorial(base.value), False)
+            base = self._made(start, factorial(base.value), False)
         match = re.compile(r"\s*\^\s*").match(self.text, self.position)
         if match is None:
             return base
         self.position = match.end()
         exponent = self._signed(depth + 1) if self.text.startswith("-", self.position) else self._power(depth + 1)
-        return self._made(start, _raised(base.value, exponent.value), base.decimal)
+        return self._made(start, raised(base.value, exponent.value), base.decimal)
 
     def _factor(self, depth: int) -> Number:
         text, start = self.text, self.position
@@ -205,7 +143,7 @@ class _Reader:
         match = re.compile(r"\\sqrt(?:\[([2-9])\])?").match(self.text, start)
         assert match is not None
         inside = self._braced(match[0], depth)
-        return self._made(start, _raised(inside.value, Fraction(1, int(match[1] or 2))), inside.decimal)
+        return self._made(start, raised(inside.value, Fraction(1, int(match[1] or 2))), inside.decimal)
 
     def _braced(self, command: str, depth: int) -> Number:
         self._expect(command + "{")
@@ -245,42 +183,4 @@ class _Reader:
         return Number(value + Fraction(top, bottom), False, None, "mixed number", self.text[start : self.position])
 
     def _made(self, start: int, value: Fraction | float, decimal: bool) -> Number:
-        return Number(_bounded(value), decimal, None, "arithmetic", self.text[start : self.position].strip())
-
-
-def _bounded(value: Fraction | float) -> Fraction | float:
-    if isinstance(value, Fraction):
-        if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
-            raise NoNumberError
-    elif isinstance(value, complex) or not math.isfinite(value):
-        raise NoNumberError
-    return value
-
-
-def _factorial(value: Fraction | float) -> Fraction:
-    if not isinstance(value, Fraction) or value.denominator != 1 or not 0 <= value <= 100:
-        raise NoNumberError
-    return Fraction(math.factorial(int(value)))
-
-
-def _raised(base: Fraction | float, exponent: Fraction | float) -> Fraction | float:
-    if isinstance(base, Fraction) and isinstance(exponent, Fraction):
-        if exponent.denominator == 1:
-            size = max(base.numerator.bit_length(), base.denominator.bit_length())
-            if abs(exponent) * size > _MAX_BITS:
-                raise NoNumberError
-            return base ** int(exponent)
-        root = _exact_root(base, exponent)
-        if root is not None:
-            return root
-    if base < 0:
-        raise NoNumberError
-    return float(base) ** float(exponent)
-
-
-def _exact_root(base: Fraction, exponent: Fraction) -> Fraction | None:
-    """base^(1/2) where it is a fraction; other roots are left to algebra."""
-    if exponent != Fraction(1, 2) or base < 0:
-        return None
-    top, bottom = math.isqrt(base.numerator), math.isqrt(base.denominator)
-    return Fraction(top, bottom) if Fraction(top * top, bottom * bottom) == base else None
+        return Number(bounded(value), decimal, None, "arithmetic", self.text[start : self.position].strip())

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One value with its name, or several.
 
-Recognises: x = 5, \\angle A = 45°, x = 3, y = 4. Compares: the values of the same names, in any order; one value may come
-without its name; (3,4) is x = 3, y = 4 where the names are single letters in the order of the alphabet. Refuses: another
-name, other orders, equations that only restrict a name (2x = 10).
+Recognises: x = 5, \\angle A = 45°, x = 3, y = 4.
+Compares: the values of the same names, in any order; one value may come without its name; (3,4) is x = 3, y = 4 where
+the names are single letters in the order of the alphabet.
+Refuses: another name, other orders, equations that only restrict a name (2x = 10).
 """
 
 import re
@@ -15,10 +16,14 @@ from verl_df.judges.kinds.sequences import in_order, read_sequence
 NAME = "assignment"
 EXAMPLES = (
     Example("x=5", ("5", "x = 5", "x = 10/2", "x = 5 cm"), ("y=5", "x=6", "x>5", "2x = 5", "-5", r"x \ne 5")),
-    Example("x=3, y=4", ("y=4, x=3", "(3,4)", "x=3 and y=4", "3, 4"), ("x=4, y=3", "(4,3)", "4,3", "x=3", "3", "x=3, y=4, z=5")),
+    Example(
+        "x=3, y=4",
+        ("y=4, x=3", "(3,4)", "x=3 and y=4", "3, 4"),
+        ("x=4, y=3", "(4,3)", "4,3", "x=3", "3", "x=3, y=4, z=5"),
+    ),
     Example("a=3, b=4", ("b = 4, a = 3",), ("4, 3", "a=3", "b=3, a=4")),
     Example("y = 2x", ("y=2x", "2x", r"y = 2\cdot x"), ("y = 2", "x = 2y", "y = 3x", "2")),
-)  # fmt: skip
+)
 
 
 def read(text: str, same: Same | None = None) -> dict[str, str] | None:

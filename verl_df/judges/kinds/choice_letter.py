@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The letter of an option.
 
-Recognises: B, (B), B., and B. 4 cm, a letter with its text. Compares: the one option that the answer names, by its
-letter, its text, or both; a letter with its own text is right whatever the other options say. Refuses: more than one
-option (A or B, (B) (C), B: A, B, C, D), and a letter beside the text of another option.
+Recognises: B, (B), B., and B. 4 cm, a letter with its text.
+Compares: the one option that the answer names, by its letter, its text, or both; a letter with its own text is right
+whatever the other options say.
+Refuses: more than one option (A or B, (B) (C), B: A, B, C, D), and a letter beside the text of another option.
 """
 
 import re
@@ -16,15 +17,22 @@ from verl_df.judges.kinds.outcome import Example, Outcome, Same, doubt, right, w
 NAME = "choice letter"
 _FOUR = ("3 cm", "4 cm", "5 cm", "6 cm")
 EXAMPLES = (
-    Example("B", ("B", "(B)", "B.", "b", "option B", "B. 4 cm", r"\text{(B)}", "(B) 4 cm"),
-            ("C", "A or B", "(B) (C)", "B. C.", "B, C", "BC", "4 cm", "(B)(C)", "B or C", "not B", "")),
-    Example("B", ("B", "4 cm", "B. 4 cm", "(B) four", "4"),
-            ("A", "3 cm", "B. 3 cm", "A. 4 cm", "B: A, B, C, D", "(B) 4 cm or (C) 5 cm", "(B) nor (C)", "B) C) D)", "7 cm"), _FOUR),
+    Example(
+        "B",
+        ("B", "(B)", "B.", "b", "option B", "B. 4 cm", r"\text{(B)}", "(B) 4 cm"),
+        ("C", "A or B", "(B) (C)", "B. C.", "B, C", "BC", "4 cm", "(B)(C)", "B or C", "not B", ""),
+    ),
+    Example(
+        "B",
+        ("B", "4 cm", "B. 4 cm", "(B) four", "4"),
+        ("A", "3 cm", "B. 3 cm", "A. 4 cm", "B: A, B, C, D", "(B) 4 cm or (C) 5 cm", "(B) nor (C)", "B) C) D)", "7 cm"),
+        _FOUR,
+    ),
     Example("B", ("B. 20-30", "20-30", "B", "20 to 30"), ("10-20", "B. 30-40"), ("10-20", "20-30", "30-40", "40-50")),
     Example("B", ("B. 0.5", "0.5"), ("A", "50%", "50"), ("50%", "0.5", "5", "50")),
     Example("B", ("B. A", "B"), ("A", "C", "B. C"), ("B", "A", "D", "C")),
     Example("B. 4 cm", ("B", "4 cm", "B. 4 cm"), ("A", "5 cm", "B. 5 cm", "A. 4 cm", "B or C")),
-)  # fmt: skip
+)
 
 _ALONE = re.compile(r"\(?([A-Z])\)?\.?")
 _WITH_TEXT = re.compile(r"(?:\(([A-H])\)\s*[.:]?|([A-H])\s*[.:)])\s+(\S.*)", re.DOTALL)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The text of one of the options.
 
-Recognises: a truth that is the text of exactly one option, where the question has options. Compares: as `choice letter`.
+Recognises: a truth that is the text of exactly one option, where the question has options.
+Compares: as `choice letter`.
 Refuses: as `choice letter`.
 """
 

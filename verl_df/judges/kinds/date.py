@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dates.
 
-Recognises: 2024-05-01, 3/4/2020, May 1, 2024, 1 May 2024, May 2024. Compares: year, month and day. Refuses: arithmetic
-of the same digits, and 3/4/2020 beside a name of a month, which may be of March or April.
+Recognises: 2024-05-01, 3/4/2020, May 1, 2024, 1 May 2024, May 2024.
+Compares: year, month and day.
+Refuses: arithmetic of the same digits, and 3/4/2020 beside a name of a month, which may be of March or April.
 """
 
 import re
@@ -12,10 +13,14 @@ from verl_df.judges.kinds.outcome import Example, Outcome, Same, doubt, right, w
 
 NAME = "date"
 EXAMPLES = (
-    Example("2024-05-01", ("2024/5/1", "May 1, 2024", "1 May 2024", "1st of May 2024"), ("2024-04-02", "2018", "2024", "2024-05", "05/01/2024")),
+    Example(
+        "2024-05-01",
+        ("2024/5/1", "May 1, 2024", "1 May 2024", "1st of May 2024"),
+        ("2024-04-02", "2018", "2024", "2024-05", "05/01/2024"),
+    ),
     Example("3/4/2020", ("03/04/2020", "3.4.2020"), ("3/8/1010", "4/3/2020", "March 4, 2020", "3/8080")),
     Example("May 2024", ("may 2024",), ("2024", "May", "May 1, 2024", "June 2024")),
-)  # fmt: skip
+)
 
 _MONTHS = "january february march april may june july august september october november december".split()
 _NAMES = {name[:length]: number for number, name in enumerate(_MONTHS, 1) for length in (3, len(name))} | {"sept": 9}
@@ -54,8 +59,8 @@ def read(text: str) -> Date | None:
     for pattern in _WORDS:
         match = pattern.fullmatch(text)
         if match is not None:
-            year, day = (int(match[name]) if match[name] else None for name in ("year", "day"))
-            return _checked(Date(year, _NAMES[match["month"].lower()], day))
+            said = {name: int(match[name]) if match[name] else None for name in ("year", "day")}
+            return _checked(Date(said["year"], _NAMES[match["month"].lower()], said["day"]))
     return None
 
 

@@ -3,8 +3,8 @@
 
 Recognises: a text of digits, variables, operators and LaTeX without a word of a language, such as 2a, x^2+1, 2\\pi r.
 Compares: by math-verify, in a process with limits of time and memory; variables are case-sensitive; a factor or an
-exponent is never dropped. A unit at the end may be left out. Refuses: texts with words, colons or several statements,
-and texts of more than 400 characters.
+exponent is never dropped. A unit at the end may be left out.
+Refuses: texts with words, colons or several statements, and texts of more than 400 characters.
 """
 
 import re
@@ -25,13 +25,13 @@ EXAMPLES = (
 
 # Words that belong to mathematics; a text with any other word is compared as a text (`cat` is no product of letters).
 _FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp sqrt lim max min gcd lcm mod begin end".split()
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp sqrt lim max min gcd lcm mod".split()
 )
 _COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[A-Za-z]+")
 _WORD = re.compile(r"[^\W\d_]{3,}|\b(?:or|to|of|is|in|at|by|no|so|if|an|as|we|it|am|pm)\b")
 _MATHEMATICAL = re.compile(r"[\d\\+*/^=<>(){}\[\]|-]|^[A-Za-z]$")
 _NO_EXPRESSION = re.compile(
-    r"[:;?$\"&%#@~`]|\\(?:text|boxed|fbox|approx|sim|ne)(?![A-Za-z])|[^\x00-\x7f°∆αβγθλμωφδεσρτ]"
+    r"[:;?$\"&%#@~`]|\\(?:text|boxed|fbox|approx|sim|ne)(?![A-Za-z])|(?<![A-Za-z'})])'|[^\x00-\x7f°∆αβγθλμωφδεσρτ]"
 )
 _TWO_NUMBERS = re.compile(r"\d\s+[\d.]")
 _UNIT_AT_END = re.compile(r"(?:\s+|(?<=[\d})]))(?P<unit>(?:[A-Za-z]{2,}|°)[A-Za-z°/ ^{}2-3-]*)$")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Intervals, their unions, and inequalities.
 
-Recognises: [1,2), (3,\\infty), (-\\infty,1)\\cup(2,3], x > 3, 1 < x \\le 2; (1,2) alone is a tuple. Compares: both ends
-and brackets; inequalities and unions by math-verify. Refuses: open for closed ends.
+Recognises: [1,2), (3,\\infty), (-\\infty,1)\\cup(2,3], x > 3, 1 < x \\le 2; (1,2) alone is a tuple.
+Compares: both ends and brackets; inequalities and unions by math-verify.
+Refuses: open for closed ends.
 """
 
 import re

@@ -3,12 +3,15 @@
 
 import re
 
-from verl_df.judges.kinds.arithmetic import read_number, rounds_to
+from verl_df.judges.kinds.arithmetic import read_number
+from verl_df.judges.kinds.number import rounds_to
 from verl_df.judges.kinds.outcome import Same
 
 _EQUALS = re.compile(r"(?<![<>!:=\\])=(?!=)|\\approx(?![A-Za-z])")
 _COMMAND = r"\\[A-Za-z]+(?:\s*\{[^{}=<>]*\})*"
-_PIECE = rf"(?:{_COMMAND}|[A-Za-zΑ-ωΔ∆]+'*|_\s*(?:\{{[^{{}}=<>]*\}}|\w)|\([^()=<>]*\)|°|\^\s*(?:\{{\s*\\(?:circ|prime)\s*\}}|\\circ))"
+_SUBSCRIPT = r"_\s*(?:\{[^{}=<>]*\}|\w)"
+_RAISED = r"\^\s*(?:\{\s*\\(?:circ|prime)\s*\}|\\circ)"
+_PIECE = rf"(?:{_COMMAND}|[A-Za-zΑ-ωΔ∆]+'*|{_SUBSCRIPT}|\([^()=<>]*\)|°|{_RAISED})"
 _NAME = re.compile(rf"\|?\s*{_PIECE}(?:\s*{_PIECE}|(?<=[A-Za-z])\s*\d{{1,3}}(?=°|$))*\s*\|?")
 _FUNCTION_OF = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|log|ln)\s*\(?\s*\d+\s*°?\s*\)?")
 _OPERATOR = re.compile(r"\\(?:times|cdot|div|pm|mp|ne|le|ge|lt|gt|in|frac|sqrt|cup|cap|to|infty|pi)(?![A-Za-z])")
@@ -51,7 +54,7 @@ def labelled(text: str, same: Same) -> tuple[str, str] | None:
 
 
 def values_of(text: str, same: Same) -> list[str]:
-    """The values of an answer with or without a label, so that 2 + 3 = 5 and x = 10/2 = 5 are 5; none where they differ.
+    """The values of an answer with or without a label: 2 + 3 = 5 and x = 10/2 = 5 are 5; none where they differ.
 
     A text without an equation is its own value; an equation that only restricts a name (2x = 10) has none. A number and
     its rounding (\\sqrt{2} \\approx 1.41) are two values of one answer.

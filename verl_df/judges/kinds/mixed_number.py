@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mixed numbers.
 
-Recognises: 3 1/2, 3\\frac{1}{2}, 3½; the fraction must be less than 1. Compares: as exact numbers. Refuses: 31/2, and
-3\\frac{5}{2}, which may be a product.
+Recognises: 3 1/2, 3\\frac{1}{2}, 3½; the fraction must be less than 1.
+Compares: as exact numbers.
+Refuses: 31/2, and 3\\frac{5}{2}, which may be a product.
 """
 
 from verl_df.judges.kinds import numbers

@@ -28,7 +28,12 @@ def compare(truth: Quantity, answer: str, same: Same) -> Outcome:
         value = other.read(answer)
         if value is None:
             continue
-        if other is ratio and truth.bare and ratio.as_fraction(value) == truth.number.value:
+        if (
+            other is ratio
+            and truth.number.form == "fraction"
+            and truth.bare
+            and ratio.as_fraction(value) == truth.number.value
+        ):
             return right("the same ratio")
         return doubt("a difference or a range") if other is range_or_score else wrong(f"a {other.NAME}")
     outcome = quantities.compare(truth, answer)

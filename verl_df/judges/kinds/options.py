@@ -99,7 +99,7 @@ def named_option(answer: str, options: Mapping[str, str], same: Same) -> Named:
     if leading is None or (leading[0] not in options and not leading[1]):
         fitting = options_with(answer, options, same)
         if len(fitting) == 1:
-            return Named(*fitting, "the text of the option")
+            return Named(min(fitting), "the text of the option")
         several = len(fitting) > 1 or len(letters_in(answer, options)) > 1
         return Named(None, "several options" if several else "no option", several)
     letter, text = leading

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Percentages.
 
-Recognises: 50%, 50 percent. Compares: with another percentage as numbers; a number without the sign may be the number of
-percent (50) or the share (0.5, 1/2). Refuses: other units.
+Recognises: 50%, 50 percent.
+Compares: with another percentage as numbers; a number without the sign may be the number of percent (50) or the share
+(0.5, 1/2).
+Refuses: other units.
 """
 
 from verl_df.judges.kinds import numbers

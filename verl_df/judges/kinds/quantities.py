@@ -8,14 +8,16 @@ from functools import lru_cache
 
 from verl_df.judges import expressions
 from verl_df.judges.kinds import units
-from verl_df.judges.kinds.arithmetic import Number, read_number, same_number
+from verl_df.judges.kinds.arithmetic import read_number
+from verl_df.judges.kinds.nouns import is_plural
+from verl_df.judges.kinds.number import Number, same_number
 from verl_df.judges.kinds.outcome import Outcome, doubt, right, wrong
 from verl_df.judges.kinds.units import Unit, read_unit, same_unit
 
 _ABOUT = re.compile(r"(?i)\s*(?:\\approx|\\sim(?:eq)?\b|about|approximately|approx\.?|around|roughly|circa)\s*")
 _ABOUT_AT_END = re.compile(r"(?i)\s+(?:approximately|approx\.?|or so)$")
 _CURRENCY = re.compile(r"\s*(?P<sign>[+-]?)\s*(?P<symbol>(?:US|A|C|HK|NZ|S)?\$|[€£¥₹₩])\s*(?=[-+\d.])")
-_AND = re.compile(r"\s*(?:,\s*|and\s+)?(?=\d)")
+_FEET = re.compile(r"(?<![\d.])(\d{1,4})'\s*(\d{1,2}(?:\.\d+)?)\"$")
 _POWERS_OF_TEN = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "lakh": 5, "crore": 7}
 _FACTORS = {
     **{word: Fraction(10) ** power for word, power in _POWERS_OF_TEN.items()},
@@ -74,7 +76,7 @@ def read_quantities(text: str) -> list[Quantity]:
 
 @lru_cache(maxsize=4096)
 def _read(text: str) -> tuple[Quantity, ...]:
-    text = _ABOUT_AT_END.sub("", _without_about(text))
+    text = _FEET.sub(r"\1 ft \2 in", _ABOUT_AT_END.sub("", _without_about(text)))
     if _SEQUENCE.match(text) and "," in text:
         return ()
     symbol = _CURRENCY.match(text)
@@ -170,7 +172,7 @@ def compare(truth: Quantity, answer: str) -> Outcome | None:
     for reading in readings:
         if same_quantity(truth, reading):
             counted = reading.unit.nouns and truth.unit.missing and not truth.unit.nouns
-            if counted and not units.is_plural(reading.unit) and reading.number.value != 1:
+            if counted and not is_plural(reading.unit.nouns[-1]) and reading.number.value != 1:
                 return doubt(f"{reading.unit.nouns[-1]!r} may make it another number")
             return right("the same number" if truth.bare else "the same number and unit")
     if any(reading.unit.doubtful or reading.shortened for reading in readings):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranges, scores, and other pairs joined by a dash.
 
-Recognises: 10-20, 1990–1995, 3-1, 20 to 30, between 20 and 30, 10-20 cm, 9:00-10:30. Compares: both ends, in their
-order, and the unit. Refuses: the difference (3-1 is no 2), and a pair with another separator (3:1).
+Recognises: 10-20, 1990–1995, 3-1, 20 to 30, between 20 and 30, 10-20 cm, 9:00-10:30.
+Compares: both ends, in their order, and the unit.
+Refuses: the difference (3-1 is no 2), and a pair with another separator (3:1).
 """
 
 import re
@@ -12,12 +13,16 @@ from verl_df.judges.kinds.units import NONE, Unit, read_unit, same_unit
 
 NAME = "range or score"
 EXAMPLES = (
-    Example("10-20", ("10–20", "10 - 20", "10 to 20", "from 10 to 20", "between 10 and 20"), ("20-30", "-10", "20-10", "10", "10, 20", "[10, 20]")),
+    Example(
+        "10-20",
+        ("10–20", "10 - 20", "10 to 20", "from 10 to 20", "between 10 and 20"),
+        ("20-30", "-10", "20-10", "10", "10, 20", "[10, 20]"),
+    ),
     Example("3-1", ("3–1",), ("2", "4-2", "1-3", "3:1", "3/1")),
     Example("2010-2012", ("2010—2012",), ("2011-2013", "-2", "2010")),
     Example("10-20 cm", ("10 - 20 cm", "10–20", "10 cm to 20 cm"), ("10-20 m", "10-30 cm")),
     Example("555-0123-4", ("555-0123-4",), ("428", "555-0123")),
-)  # fmt: skip
+)
 
 _END = r"\$?\d[\d,]*(?:\.\d+)?(?::[0-5]\d)?"
 _UNIT = r"(?:\s*(?:%|°[CF]?|[A-Za-z][A-Za-z ./^\d]*?))?"

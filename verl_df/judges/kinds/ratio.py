@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ratios.
 
-Recognises: 2:3, 1:2:5, 1.5 : 2; not what looks like a time of day (1:10). Compares: as proportions; 4:6 and 2/3 are 2:3.
+Recognises: 2:3, 1:2:5, 1.5 : 2; not what looks like a time of day (1:10).
+Compares: as proportions; 4:6 and 2/3 are 2:3.
 Refuses: 3:2, times of day, and a single whole number.
 """
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values without an order.
 
-Recognises: \\{1,2\\}, {1,2}, and lists without brackets: 12, 345 or 2 and 3, x = 1 or x = 2, \\pm 2. Compares: as sets,
-in any order. Refuses: a tuple of the values of a set in braces, more or fewer values, 12,345 for 12, 345.
+Recognises: \\{1,2\\}, {1,2}, and lists without brackets: 12, 345 or 2 and 3, x = 1 or x = 2, \\pm 2.
+Compares: as sets, in any order.
+Refuses: a tuple of the values of a set in braces, more or fewer values, 12,345 for 12, 345.
 """
 
 from verl_df.judges.kinds import labels

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that no other kind claims.
 
-Recognises: any text. Compares: letter by letter, without regard to capitals, repeated blanks, quotation marks and
-emphasis around it. Refuses: anything else, and any answer of more than 1,000 characters that is not the truth itself.
+Recognises: any text.
+Compares: letter by letter, without regard to capitals, repeated blanks, quotation marks and emphasis around it.
+Refuses: anything else, and any answer of more than 1,000 characters that is not the truth itself.
 """
 
 import re

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times of day.
 
-Recognises: 6:30, 06:30, 3:30 PM, 3 p.m., 9:45:10, with two digits for minutes below 60. Compares: hour, minute, second;
-15:30 is 3:30 PM. Refuses: ratios and fractions of the same value (6:30 is no 2:10), and a time without AM or PM beside
-one with it.
+Recognises: 6:30, 06:30, 3:30 PM, 3 p.m., 9:45:10, with two digits for minutes below 60.
+Compares: hour, minute, second; 15:30 is 3:30 PM.
+Refuses: ratios and fractions of the same value (6:30 is no 2:10), and a time without AM or PM beside one with it.
 """
 
 import re

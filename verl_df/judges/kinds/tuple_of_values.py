@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ordered values: points, pairs, vectors, lists in square brackets.
 
-Recognises: (1,2), [1,2,3], \\langle 1,2\\rangle. Compares: part by part, in order, with the same brackets; x = 1, y = 2
-and a bare 1, 2 in this order are (1,2). Refuses: a set of the same values, other brackets, another order.
+Recognises: (1,2), [1,2,3], \\langle 1,2\\rangle.
+Compares: part by part, in order, with the same brackets; x = 1, y = 2 and a bare 1, 2 in this order are (1,2).
+Refuses: a set of the same values, other brackets, another order.
 """
 
 from verl_df.judges.kinds import assignments
@@ -11,11 +12,14 @@ from verl_df.judges.kinds.sequences import Values, in_order, read_sequence
 
 NAME = "tuple"
 EXAMPLES = (
-    Example("(1,2)", ("(1, 2)", "（1，2）", "y=2, x=1", r"\left(1,2\right)", "(2/2, 2.0)"),
-            ("(2,1)", r"\{1,2\}", "[1,2]", "(1,2,3)", "y=1, x=2", "12", "1.2")),
+    Example(
+        "(1,2)",
+        ("(1, 2)", "（1，2）", "y=2, x=1", r"\left(1,2\right)", "(2/2, 2.0)"),
+        ("(2,1)", r"\{1,2\}", "[1,2]", "(1,2,3)", "y=1, x=2", "12", "1.2"),
+    ),
     Example("[1,2,3]", ("[1, 2, 3]",), ("(1,2,3)", r"\{1,2,3\}", "[3,2,1]")),
     Example(r"(\sqrt{2}, 0.5)", (r"(\sqrt{2}, \frac{1}{2})",), (r"(\sqrt{3}, 0.5)", r"(0.5, \sqrt{2})")),
-)  # fmt: skip
+)
 
 
 def read(text: str) -> Values | None:

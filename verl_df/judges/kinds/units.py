@@ -10,20 +10,31 @@ from functools import cache, lru_cache
 
 import pint
 
+from verl_df.judges.kinds.nouns import read_noun, same_noun
+
 # Spellings that pint does not know, in its own words.
-_SPELT = {
-    "°": "degree", "deg": "degree", "°C": "degree_Celsius", "°F": "degree_Fahrenheit", "%": "percent", "pct": "percent",
-    "hrs": "hour", "hr": "hour", "Kg": "kilogram", "KG": "kilogram", "kgs": "kilogram", "kilo": "kilogram", "Km": "kilometer",
-    "KM": "kilometer", "CM": "centimeter", "Cm": "centimeter", "gramme": "gram", "sec": "second", "wk": "week", "mo": "month",
-    "Å": "angstrom", "kmph": "kilometer_per_hour", "kms": "kilometer", "cms": "centimeter",
-}  # fmt: skip
+_SPELT = dict(
+    pair.split(":")
+    for pair in "°:degree deg:degree °C:degree_Celsius °F:degree_Fahrenheit %:percent pct:percent hrs:hour hr:hour "
+    "sec:second wk:week mo:month Kg:kilogram KG:kilogram kgs:kilogram kilo:kilogram gramme:gram Km:kilometer "
+    "KM:kilometer kms:kilometer CM:centimeter Cm:centimeter cms:centimeter Å:angstrom kmph:kilometer_per_hour".split()
+)
 # Of one letter only these are units, and only after a blank (5 m); the others are variables, or constants to pint.
 _LETTERS = frozenset("m g s h L l N J W V A K C F T H Ω °".split())
 _CURRENCIES = {
-    "$": "dollar", "us$": "dollar", "usd": "dollar", "dollar": "dollar", "€": "euro", "eur": "euro", "euro": "euro",
-    "£": "pound sterling", "gbp": "pound sterling", "¥": "yen", "yen": "yen", "jpy": "yen", "cny": "yuan", "rmb": "yuan",
-    "yuan": "yuan", "₹": "rupee", "rs": "rupee", "rupee": "rupee", "inr": "rupee", "₩": "won", "cent": "cent", "¢": "cent",
-}  # fmt: skip
+    symbol: name
+    for name, symbols in {
+        "dollar": "$ us$ usd dollar",
+        "euro": "€ eur euro",
+        "pound sterling": "£ gbp",
+        "yen": "¥ jpy yen",
+        "yuan": "cny rmb yuan",
+        "rupee": "₹ rs inr rupee",
+        "won": "₩ krw",
+        "cent": "¢ cent",
+    }.items()
+    for symbol in symbols.split()
+}
 _NOT_PINTS = frozenset("unit pin point dot count cat turn hand stone barn rod chain link".split())
 _COMMANDS = (
     (re.compile(r"\\mu\s*(?=[A-Za-z])"), "μ"),
@@ -32,22 +43,14 @@ _COMMANDS = (
     (re.compile(r"(?:\b(?i:degrees?|deg)\.?|°) *(?:(?i:celsius|centigrade)|C)\b"), "°C"),
     (re.compile(r"(?:\b(?i:degrees?|deg)\.?|°) *(?:(?i:fahrenheit)|F)\b"), "°F"),
     (re.compile(r"(?i)\bper cent\b"), "%"),
+    (re.compile(r"(?i)\b([a-z]+) squared\b"), r"\1^2"),
+    (re.compile(r"(?i)\b([a-z]+) cubed\b"), r"\1^3"),
 )
 _PIECE = re.compile(
     r"\s*(?:(?P<word>°[CF]?|[A-Za-zμΩÅ]+|[%$€£¥₹₩¢]|US\$)(?P<digit>[23](?![\d.]))?\.?"
     r"|\^\s*\{?\s*(?P<power>-?\d)\s*\}?|(?P<sign>[/*]|-(?=[A-Za-z]))|(?P<bracket>[()]))"
 )
-_NOUNS = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){0,3}")
-# Words that make a number another number, a comparison, or one of several statements.
-_NO_NOUNS = frozenset(
-    "and or nor not no plus minus times over divided by of per to from out in than less more fewer greater extra other "
-    "additional another missing short below above under up down at is are was squared cubed square cube root sqrt sin cos tan "
-    "log ln exp inf mod factorial hundred thousand million billion trillion dozen lakh crore score gross half third "
-    "quarter fourth fifth sixth seventh eighth ninth tenth hundredth thousandth pair couple double triple twice negative "
-    "positive percent percentage possibly maybe perhaps but except if unless either both if fold most least about".split()
-)  # fmt: skip
 _MEASURES = re.compile(r"\s+(?:long|wide|high|tall|deep|thick|old|away|each|in total|total)$")
-_IRREGULAR = frozenset("people men women children feet teeth mice geese fish sheep deer dice data".split())
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def same_unit(left: Unit, right: Unit) -> bool:
     if left.powers or right.powers:
         return left.powers == right.powers
     small, large = sorted((left.nouns, right.nouns), key=len)
-    return _same_noun(small[-1], large[-1]) and all(any(_same_noun(one, other) for other in large) for one in small)
+    return same_noun(small[-1], large[-1]) and all(any(same_noun(one, other) for other in large) for one in small)
 
 
 @lru_cache(maxsize=4096)
@@ -105,18 +108,8 @@ def read_unit(text: str, attached: bool = False) -> Unit | None:
     if powers is not None:
         single = attached and re.fullmatch("[A-Za-z]", text) is not None
         return Unit(powers, doubtful=single)
-    if attached or not _NOUNS.fullmatch(text):
-        return None
-    words = text.lower().split()
-    if any(form in _NO_NOUNS for word in words for form in _singulars(word)) or len(words[-1]) < 3:
-        return None
-    return Unit(nouns=tuple(words))
-
-
-def is_plural(unit: Unit) -> bool:
-    """Whether the noun that is counted is in the plural: "12 apples" is a number of things, "6 less" is none."""
-    head = unit.nouns[-1] if unit.nouns else ""
-    return (head.endswith("s") and not head.endswith("ss")) or head in _IRREGULAR
+    words = () if attached else read_noun(text)
+    return Unit(nouns=words) if words else None
 
 
 def currency(symbol: str) -> Unit:
@@ -147,11 +140,13 @@ def _powers(text: str) -> tuple[tuple[str, int], ...] | None:
         elif word and word.lower() in ("unit", "units"):
             last, prefix = "", 1
         elif word:
-            name = _unit_name(word)
-            if name is None:
+            powers = _unit_powers(word)
+            if not powers:
                 return None
-            found[name] = found.get(name, 0) + sign * (int(match["digit"] or 1) if match["digit"] else prefix)
-            last, prefix = name, 1
+            times = sign * (int(match["digit"]) if match["digit"] else prefix)
+            for name, power in powers:
+                found[name] = found.get(name, 0) + times * power
+            last, prefix = (powers[0][0] if len(powers) == 1 else ""), 1
             sign = sign if within else 1
         else:
             return None
@@ -161,6 +156,17 @@ def _powers(text: str) -> tuple[tuple[str, int], ...] | None:
 @cache
 def _registry() -> pint.UnitRegistry:
     return pint.UnitRegistry(cache_folder=None)
+
+
+def _unit_powers(word: str) -> tuple[tuple[str, int], ...]:
+    """Of mph those of mile and hour, of kWh those of kilowatt and hour; empty for a word that is no unit."""
+    name = _unit_name(word) or ""
+    top, _, bottom = name.partition("_per_")
+    if bottom and "_" not in top + bottom:
+        return ((top, 1), (bottom, -1))
+    if name.endswith("watt_hour"):
+        return ((name.removesuffix("_hour"), 1), ("hour", 1))
+    return ((name, 1),) if name else ()
 
 
 @lru_cache(maxsize=4096)
@@ -182,21 +188,6 @@ def _unit_name(word: str) -> str | None:
 
 
 def _forms(word: str) -> list[str]:
-    """A symbol as it is (mW is no MW), a word of four letters or more also without capitals; both without a plural s."""
+    """A symbol as it is (mW is no MW), a word of four letters or more in small letters too; also without a plural s."""
     forms = [word, word.lower()] if len(word) > 3 else [word]
     return [*forms, *(form[:-1] for form in forms if len(form) > 3 and form.endswith("s") and not form.endswith("ss"))]
-
-
-def _same_noun(left: str, right: str) -> bool:
-    return bool(_singulars(left) & _singulars(right))
-
-
-def _singulars(word: str) -> set[str]:
-    forms = {word}
-    if word.endswith("ies"):
-        forms.add(word[:-3] + "y")
-    if word.endswith("es"):
-        forms.add(word[:-2])
-    if word.endswith("s") and not word.endswith("ss"):
-        forms.add(word[:-1])
-    return forms

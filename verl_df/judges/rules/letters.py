@@ -96,7 +96,7 @@ def named_in(answer: str, options: Mapping[str, str]) -> Named:
     if leading is not None or len(fitting) != 1:
         named = named_letter(answer, options)
         return named if named.letter in (None, *options) else Named(None, "no option of this letter")
-    return Named(*fitting, "the text of the option")
+    return Named(min(fitting), "the text of the option")
 
 
 def _leading(response: str, options: Mapping[str, str]) -> str | None:

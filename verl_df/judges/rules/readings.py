@@ -20,7 +20,7 @@ Rule = Callable[[str, str, Mapping[str, Any]], Verdict]
 
 
 def marked_answer(response: str) -> str | None:
-    """What the response itself marks as its answer, in our spelling: the last `\\boxed{}`, else the last `<answer>` tag."""
+    """What the response itself marks as its answer, in our spelling; None where it marks none."""
     marked = reading.marked_answer(response)
     return None if marked is None else spelled(marked)
 
