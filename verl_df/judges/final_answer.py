@@ -12,7 +12,7 @@ import re2
 
 from verl_df.judges import expressions, kinds
 from verl_df.judges.kinds.options import read_choices
-from verl_df.judges.reading import final_answers, marked_answer
+from verl_df.judges.reading import encodable, final_answers, marked_answer
 from verl_df.judges.spelling import spelled
 from verl_df.judges.verdict import Verdict
 
@@ -71,6 +71,7 @@ def same_answer(truth: str, answer: str) -> bool:
 
 def truth_text(text: str) -> str:
     """A ground truth in our spelling, without the box, the tag or the words that announce it."""
+    text = encodable(text)
     if marked_answer(text) is None and _ANNOUNCED.search(text) is None:
         return spelled(text)
     answers = final_answers(text)

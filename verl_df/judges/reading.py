@@ -17,6 +17,7 @@ _MAX_LINE = 1000
 _THOUGHT = re2.compile(r"(?i)<(/?)(?:think|thinking|thought|reasoning|scratchpad)>")
 _BOXED = re2.compile(r"\\(?:boxed|fbox)\s*\{")
 _TAG = re2.compile(r"(?i)<(/?)answer>")
+_OPENED = re2.compile(r"(?i)\\(?:boxed|fbox)\s*\{|<answer>")
 _PHRASE = re2.compile(r"(?i)\banswer(?:\s+is\b\s*:?|\s*[:=])\s*|(?m:^)####\s*")
 # Of answers that are one list: \boxed{2} and \boxed{3}.
 _BETWEEN = re.compile(
@@ -24,8 +25,11 @@ _BETWEEN = re.compile(
 )
 _MAX_BETWEEN = 40
 _BOLD_AT_END = re.compile(r"^\s*\*\*|\*\*(?=\W*$)")  # of "**Answer:** B" and "the answer is **B**."
-# What may follow the sentence with the answer: words, and no other answer.
-_GOES_ON = re.compile(r"\W*(?!(?:or|and|maybe|perhaps|possibly|alternatively|either|nor)\b)[A-Za-z]{2}", re.IGNORECASE)
+# What may follow the sentence with the answer: one of at least three words, and no other answer.
+_GOES_ON = re.compile(
+    r"\W*(?!(?:or|and|maybe|perhaps|possibly|alternatively|either|nor)\b)[A-Za-z']+ [A-Za-z',]+ [A-Za-z']",
+    re.IGNORECASE,
+)
 
 
 def final_answers(response: str) -> list[str]:
@@ -59,9 +63,19 @@ def _read(response: str) -> tuple[str | None, tuple[str, ...]]:
     return None, (bare,) if bare and "\n" not in bare and len(bare) <= MAX_BARE_CHARACTERS else ()
 
 
+def encodable(text: str) -> str:
+    """A text without half surrogates, which no tokenizer makes and RE2 does not read."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def is_unfinished(response: str) -> bool:
+    """Whether a response opens a box or a tag for its answer, and never closes one."""
+    return marked_answer(response) is None and _OPENED.search(after_thoughts(response)) is not None
+
+
 def after_thoughts(response: str) -> str:
-    """What comes after the last thought; half surrogates, which no tokenizer makes, are replaced."""
-    response = response.encode("utf-8", "replace").decode("utf-8")
+    """What comes after the last thought."""
+    response = encodable(response)
     start, end = 0, len(response)
     for match in _THOUGHT.finditer(response):
         if match[1]:
@@ -107,7 +121,9 @@ def _joined(text: str, marks: list[tuple[int, int, int, int]]) -> str | None:
             break
         contents.append(text[inside:outside].strip())
         first = start
-    return ", ".join(dict.fromkeys(reversed(contents)))
+        if not contents[0]:
+            break  # the last one is empty: no answer
+    return ", ".join(dict.fromkeys(content for content in reversed(contents) if content))
 
 
 def _closing_braces(text: str) -> dict[int, int]:

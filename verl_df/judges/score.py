@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_df.judges import final_answer
-from verl_df.judges.reading import after_thoughts
+from verl_df.judges.reading import after_thoughts, is_unfinished
 from verl_df.judges.rules import ai2d, mathverse, mathvision, mathvista, mmmu, mmstar
 from verl_df.judges.rules.readings import Rule
 from verl_df.judges.verdict import Verdict
@@ -34,6 +34,8 @@ def judge(
         ValueError: the row lacks a key that the benchmark's rule needs, or its ground truth is of another form.
     """
     if data_source in RULES:
+        if is_unfinished(solution_str):  # the published rules would read the rest as words
+            return Verdict(None, False, why="a box or a tag that is not closed")
         truth = final_answer.truth_text(str(ground_truth))
         return RULES[data_source](after_thoughts(solution_str), truth, extra_info or {})
     return final_answer.judge(solution_str, ground_truth, extra_info)

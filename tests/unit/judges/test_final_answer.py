@@ -147,7 +147,7 @@ def test_where_the_answer_is_looked_for() -> None:
     assert marked_answer(r"\boxed{\{1\}}, \fbox {4}") == "4"
     assert marked_answer("} \\boxed") is None
     assert final_answers("<answer>1</answer> answer: 2 <ANSWER>\n3\n</ANSWER>") == ["3"]
-    assert final_answers("The answer: 1\nNo, the answer is 2 cm. Good.\nBye") == ["2 cm. Good.", "2 cm"]
+    assert final_answers("The answer: 1\nNo, the answer is 2 cm. That is all.\nBye") == ["2 cm. That is all.", "2 cm"]
     assert final_answers(" 3 ") == ["3"]
     assert final_answers("3\n4") == final_answers("x" * (MAX_BARE_CHARACTERS + 1)) == final_answers(" ") == []
     assert final_answers("I have no answer, sorry\nreally") == []

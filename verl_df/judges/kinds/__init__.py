@@ -32,10 +32,7 @@ from verl_df.judges.kinds import (
     tuple_of_values,
 )
 from verl_df.judges.kinds.labels import values_of
-from verl_df.judges.kinds.outcome import Outcome, right, wrong
-
-# Of a truth or an answer in our spelling; longer ones are equal letter by letter or not at all.
-MAX_CHARACTERS = 400
+from verl_df.judges.kinds.outcome import MAX_CHARACTERS, Outcome, right, wrong
 
 KINDS: tuple[ModuleType, ...] = (
     time_of_day, date, ratio, range_or_score, percentage, integer, decimal_number, fraction, mixed_number, quantity,

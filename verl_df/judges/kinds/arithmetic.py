@@ -20,7 +20,7 @@ _MIXED = re.compile(
 )
 _TIMES = re.compile(r"\s*(?:(?P<by>\*|\\times|\\cdot)|(?P<over>/)|[xX](?=\s*10\s*\^))\s*")
 _PLUS = re.compile(r"\s*(?P<sign>[+-])\s*")
-_PLAIN_DIFFERENCE = re.compile(r"\d[\d,.]*(?:\s*-\s*\d[\d,.]*)+(?!\s*[\^!*/\\(\d])")
+_PLAIN_DIFFERENCE = re.compile(r"\d[\d,.]*(?:\s*-\s*\d[\d,.]*)+(?!\s*[+\^!*/\\(\d])")
 
 
 def read_number(text: str) -> tuple[Number, str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verl_df.judges.kinds.outcome import Same
+from verl_df.judges.kinds.outcome import MAX_CHARACTERS, Same
 from verl_df.judges.spelling import spelled
 
 LETTERS = "ABCDEFGH"  # where the options are not known
@@ -34,6 +34,9 @@ class Named:
     letter: str | None
     why: str
     doubtful: bool = False
+
+
+TOO_LONG = Named(None, "too long for an answer")
 
 
 def read_choices(extra_info: Mapping[str, Any] | None) -> dict[str, str]:
@@ -72,7 +75,7 @@ def letters_in(text: str, letters: Iterable[str] = LETTERS) -> set[str]:
 
 def enumerates(text: str, letters: Iterable[str] = LETTERS) -> bool:
     """Whether a text lists options, (B) 4 cm or (C) 5 cm, rather than speaks of others beside its answer."""
-    if len(letters_in(text, letters)) < 2:
+    if len(text) > MAX_CHARACTERS or len(letters_in(text, letters)) < 2:
         return False
     labels = {match[1] or match[2] for match in _LABEL.finditer(text)}
     return _ONLY_LETTERS.fullmatch(text) is not None or len(labels & set(letters)) > 1
@@ -80,6 +83,8 @@ def enumerates(text: str, letters: Iterable[str] = LETTERS) -> bool:
 
 def named_letter(answer: str, letters: Iterable[str] = LETTERS) -> Named:
     """The option that an answer names by its letter, whatever its text; none where it names more than one."""
+    if len(answer) > MAX_CHARACTERS:
+        return TOO_LONG
     leading = read_letter(answer)
     if leading is None:
         several = len(letters_in(answer, letters)) > 1
@@ -95,12 +100,14 @@ def named_option(answer: str, options: Mapping[str, str], same: Same) -> Named:
     A letter with its own text is that option, whatever the others say. More than one option is none; so is a letter
     beside the text of another option.
     """
-    leading = read_letter(answer)
+    if len(answer) > MAX_CHARACTERS:
+        return TOO_LONG
+    known, leading = {*LETTERS, *options}, read_letter(answer)
     if leading is None or (leading[0] not in options and not leading[1]):
         fitting = options_with(answer, options, same)
         if len(fitting) == 1:
             return Named(min(fitting), "the text of the option")
-        several = len(fitting) > 1 or len(letters_in(answer, options)) > 1
+        several = len(fitting) > 1 or len(letters_in(answer, known)) > 1
         return Named(None, "several options" if several else "no option", several)
     letter, text = leading
     if letter not in options:
@@ -111,7 +118,7 @@ def named_option(answer: str, options: Mapping[str, str], same: Same) -> Named:
     if fitting:
         return Named(None, "the letter of one option and the text of another")
     pieces = _BETWEEN.split(text)
-    if len(pieces) > _MAX_PIECES or letters_in(text, options) - {letter}:
+    if len(pieces) > _MAX_PIECES or letters_in(text, known) - {letter}:
         return Named(None, "several options", True)
     named = {one for piece in pieces if len(pieces) > 1 for one in options_with(piece, options, same)}
     return Named(None, "several options", True) if named - {letter} else Named(letter, "the letter")

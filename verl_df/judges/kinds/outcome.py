@@ -4,6 +4,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+# Of a truth or an answer in our spelling; longer ones are equal letter by letter or not at all.
+MAX_CHARACTERS = 400
+
 
 @dataclass(frozen=True)
 class Outcome:

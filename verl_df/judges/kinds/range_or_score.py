@@ -24,7 +24,7 @@ EXAMPLES = (
     Example("555-0123-4", ("555-0123-4",), ("428", "555-0123")),
 )
 
-_END = r"\$?\d[\d,]*(?:\.\d+)?(?::[0-5]\d)?"
+_END = r"\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?::[0-5]\d)?"
 _UNIT = r"(?:\s*(?:%|°[CF]?|[A-Za-z][A-Za-z ./^\d]*?))?"
 _DASHED = re.compile(
     rf"(?P<low>{_END})(?P<low_unit>{_UNIT})\s*(?:-{{1,3}}|\\sim\b|~)\s*(?P<high>{_END})(?P<unit>{_UNIT})"
@@ -46,7 +46,10 @@ def read(text: str) -> Range | None:
     match = _DASHED.fullmatch(text) or _WORDED.fullmatch(text) or _BETWEEN.fullmatch(text)
     if match is None:
         return None
-    unit, low_unit = read_unit(match["unit"].strip()), read_unit(match["low_unit"].strip())
+    unit, low_unit = (
+        read_unit(text.strip(), attached=bool(text) and not text[0].isspace())
+        for text in match.group("unit", "low_unit")
+    )
     if unit is None or low_unit is None or not same_unit(unit, low_unit):
         return None
     return match["low"], match["high"], low_unit if unit.missing else unit

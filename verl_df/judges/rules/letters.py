@@ -13,7 +13,15 @@ from typing import Any
 
 from verl_df.judges import expressions, kinds
 from verl_df.judges.kinds import choice_letter
-from verl_df.judges.kinds.options import Named, enumerates, named_letter, options_with, read_choices, read_letter
+from verl_df.judges.kinds.options import (
+    TOO_LONG,
+    Named,
+    enumerates,
+    named_letter,
+    options_with,
+    read_choices,
+    read_letter,
+)
 from verl_df.judges.rules.readings import marked_answer, readings
 from verl_df.judges.verdict import Verdict
 
@@ -89,6 +97,8 @@ def find_letter(response: str, options: Mapping[str, str]) -> Found:
 
 def named_in(answer: str, options: Mapping[str, str]) -> Named:
     """The option that an answer names by its letter, whatever text stands beside it, or by its text."""
+    if len(answer) > kinds.MAX_CHARACTERS:
+        return TOO_LONG
     leading = read_letter(answer)
     fitting = options_with(leading[1] if leading else answer, options, kinds.same)
     if leading is not None and leading[0] in fitting:
