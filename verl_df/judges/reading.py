@@ -14,11 +14,14 @@ MAX_BARE_CHARACTERS = 100
 # Of a line that is looked at for emphasis and sentences; a longer one is no final answer (see `kinds.MAX_CHARACTERS`).
 _MAX_LINE = 1000
 
-_THOUGHT = re2.compile(r"(?i)<(/?)(?:think|thinking|thought|reasoning|scratchpad)>")
+# A greedy start finds the last one of many in a single pass.
+_THOUGHTS = r"(?:think|thinking|thought|reasoning|scratchpad)>"
+_LAST_THOUGHT_ENDS = re2.compile(rf"(?is).*</{_THOUGHTS}")
+_THOUGHT_STARTS = re2.compile(rf"(?i)<{_THOUGHTS}")
 _BOXED = re2.compile(r"\\(?:boxed|fbox)\s*\{")
 _TAG = re2.compile(r"(?i)<(/?)answer>")
 _OPENED = re2.compile(r"(?i)\\(?:boxed|fbox)\s*\{|<answer>")
-_PHRASE = re2.compile(r"(?i)\banswer(?:\s+is\b\s*:?|\s*[:=])\s*|(?m:^)####\s*")
+_LAST_PHRASE = re2.compile(r"(?is).*(?:\banswer(?:\s+is\b\s*:?|\s*[:=])\s*|(?m:^)####\s*)")
 # Of answers that are one list: \boxed{2} and \boxed{3}.
 _BETWEEN = re.compile(
     r"(?:[\s$,;.&/|+]|\\text\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|\\[(),\]\[]|\\q?quad)*", re.IGNORECASE
@@ -56,9 +59,9 @@ def _read(response: str) -> tuple[str | None, tuple[str, ...]]:
     for marked in (_boxes(response), _tags(response)):
         if marked is not None:
             return marked, ()
-    phrase_end = max((match.end() for match in _PHRASE.finditer(response)), default=None)
-    if phrase_end is not None:
-        return None, _line(response[phrase_end:])
+    phrase = _LAST_PHRASE.match(response)
+    if phrase is not None:
+        return None, _line(response[phrase.end() :])
     bare = response.strip()
     return None, (bare,) if bare and "\n" not in bare and len(bare) <= MAX_BARE_CHARACTERS else ()
 
@@ -73,16 +76,14 @@ def is_unfinished(response: str) -> bool:
     return marked_answer(response) is None and _OPENED.search(after_thoughts(response)) is not None
 
 
+@lru_cache(maxsize=8)
 def after_thoughts(response: str) -> str:
-    """What comes after the last thought."""
+    """What comes after the last thought, and before one that does not end."""
     response = encodable(response)
-    start, end = 0, len(response)
-    for match in _THOUGHT.finditer(response):
-        if match[1]:
-            start, end = match.end(), len(response)
-        else:
-            end = min(end, match.start())
-    return response[start:end]
+    ended = _LAST_THOUGHT_ENDS.match(response)
+    rest = response[ended.end() :] if ended else response
+    started = _THOUGHT_STARTS.search(rest)
+    return rest[: started.start()] if started else rest
 
 
 def _boxes(text: str) -> str | None:

@@ -21,7 +21,7 @@ AUDITOR_FILE = Path(__file__).with_name("auditor.txt")
 AUDITOR_PLACEHOLDERS = ("question", "reference", "response", "repair", "counterfactual")
 # Stands where the reference would: the counterfactual call of Eq. 3 hides it, for it would give the answer away.
 HIDDEN_REFERENCE = "(not given)"
-_VISION_MARKERS = re.compile("<image>|<video>")
+_VISION_MARKERS = ("<image>", "<video>")
 
 
 @cache
@@ -79,6 +79,12 @@ def render_repair(question: str, response: str, reference: str, template: str | 
 
 
 def _without_markers(text: str) -> str:
-    while _VISION_MARKERS.search(text):  # again, for taking one out may leave another behind: <im<image>age>
-        text = _VISION_MARKERS.sub("", text)
-    return text
+    """Without those either that taking one out leaves behind, <im<image>age>; in one pass, however deep they are."""
+    kept: list[str] = []
+    for character in text:
+        kept.append(character)
+        if character == ">":
+            for marker in _VISION_MARKERS:
+                if "".join(kept[-len(marker) :]) == marker:
+                    del kept[-len(marker) :]
+    return "".join(kept)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading, checking and filling prompt templates."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ def test_markers_stay_only_where_they_are_kept(marker: str) -> None:
     values = {"a": f"1{marker}2", "b": f"3{marker}4"}
     assert render("{a} {b}", values) == "12 34"
     assert render("{a} {b}", values, keep_markers=("a",)) == f"1{marker}2 34"
+
+
+def test_markers_that_taking_one_out_leaves_behind_go_too() -> None:
+    assert render("{a}", {"a": "1<im<video>age>2<im<im<image>age>age>3<image"}) == "123<image"
+    deep = 8000  # levels; at each of them there was a pass over the whole text once
+    start = time.process_time()
+    assert render("{a}", {"a": "<im" * deep + "age>" * deep}) == ""
+    assert time.process_time() - start < 5
 
 
 def test_the_repair_template_is_one_of_them(tmp_path: Path) -> None:
