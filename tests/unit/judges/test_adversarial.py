@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Responses that try to cheat are refused, whatever their length, and none takes longer than its length allows."""
 
+import asyncio
 import random
 import time
 
@@ -65,6 +66,24 @@ def test_time_grows_no_faster_than_length(name, source, monkeypatch):
     short = min(seconds(8_000), seconds(8_001))
     # eight times the length: 64 times the time where it grows with the square
     assert min(seconds(64_000), seconds(64_001)) < 24 * short + 0.1
+
+
+def test_an_event_loop_goes_on_beside_a_call():
+    """verl calls a plain reward function in a thread; what counts is the processor time between two turns of the loop."""
+    texts = [make(64_000) for make in SLOW.values()]
+
+    async def longest_wait() -> float:
+        waits = [0.0]
+        calls = asyncio.gather(*(asyncio.to_thread(score.judge, "", text, "5", None) for text in texts))
+        while not calls.done():
+            start = time.process_time()
+            await asyncio.sleep(0)
+            waits.append(time.process_time() - start)
+        await calls
+        return max(waits)
+
+    score.judge("", r"\boxed{5 cm}", "5 m")  # loads the units
+    assert asyncio.run(longest_wait()) < 2.0  # measured: 0.01
 
 
 def test_a_call_ends_after_one_answer_that_takes_too_long(monkeypatch):

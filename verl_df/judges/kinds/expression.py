@@ -28,12 +28,12 @@ _FUNCTIONS = frozenset(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln exp sqrt lim max min gcd lcm mod".split()
 )
 _COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[A-Za-z]+")
-_WORD = re.compile(r"[^\W\d_]{3,}|\b(?:or|to|of|is|in|at|by|no|so|if|an|as|we|it|am|pm)\b")
+_WORD = re.compile(r"[^\W\d_]{3,}|\b(?i:or|to|of|is|in|at|by|no|so|if|an|as|we|it|am|pm)\b")
 _MATHEMATICAL = re.compile(r"[\d\\+*/^=<>(){}\[\]|-]|^[A-Za-z]$")
 _NO_EXPRESSION = re.compile(
-    r"[:;?$\"&%#@~`]|\\(?:text|boxed|fbox|approx|sim|ne)(?![A-Za-z])|(?<![A-Za-z'})])'|[^\x00-\x7f°∆αβγθλμωφδεσρτ]"
+    r"[:;?$\"&%#@~`]|\\(?:text|boxed|fbox|approx|sim|ne)(?![A-Za-z])|(?<![A-Za-z'})])'|\d\s*_|[^\x00-\x7f°∆αβγθλμωφδεσρτ]"
 )
-_TWO_NUMBERS = re.compile(r"\d\s+[\d.]")
+_TWO_NUMBERS = re.compile(r"(?<![_\d])\d+\s+[\d.]")
 _UNIT_AT_END = re.compile(r"(?:\s+|(?<=[\d})]))(?P<unit>(?:[A-Za-z]{2,}|°)[A-Za-z°/ ^{}2-3-]*)$")
 
 
@@ -96,7 +96,7 @@ def _outside(text: str) -> str:
 
 def _without_unit(text: str) -> tuple[str, Unit]:
     match = _UNIT_AT_END.search(text)
-    unit = read_unit(match["unit"]) if match else None
-    if match is None or unit is None or not unit.powers:
+    unit = read_unit(match["unit"], attached=not match[0][0].isspace()) if match else None
+    if match is None or unit is None or not unit.powers or unit.doubtful:
         return text, NONE
     return text[: match.start()].strip(), unit

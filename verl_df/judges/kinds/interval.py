@@ -8,6 +8,7 @@ Refuses: open for closed ends.
 
 import re
 
+from verl_df.judges import expressions
 from verl_df.judges.kinds import expression
 from verl_df.judges.kinds.outcome import Example, Outcome, Same, right, wrong
 from verl_df.judges.kinds.sequences import Values, in_order, read_sequence
@@ -43,6 +44,9 @@ def compare(truth: str, answer: str, same: Same) -> Outcome:
         if ours.brackets != theirs.brackets:
             return wrong("other brackets")
         return right("the same interval") if in_order(ours.parts, theirs.parts, same) else wrong("other ends")
+    if isinstance(theirs, Values) and len(theirs.parts) == 2 and theirs.brackets[0] in ("(", "["):
+        found = expressions.equal(truth, answer)
+        return right("math-verify finds the same interval") if found else wrong("another interval")
     if read(answer) is None:
         return wrong("not an interval")
     return expression.compare(truth, answer, same)

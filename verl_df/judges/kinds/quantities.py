@@ -140,7 +140,8 @@ def _compound(number: Number, rest: str) -> Quantity | None:
 def same_quantity(left: Quantity, right_one: Quantity) -> bool:
     """Whether two quantities are the same.
 
-    A unit may be left out. A percent sign may be meant as a unit (50% is 50) or as a hundredth (50% is 0.5).
+    A unit may be left out. A percent sign may be meant as a unit (50% is 50) or as a hundredth (50% is 0.5); beside a
+    truth without it only numbers above 1 are meant as a unit (0.25% is no 0.25).
     """
     if len(left.parts) != len(right_one.parts):
         return False
@@ -152,7 +153,8 @@ def _same_part(left: tuple[Number, Unit], right_one: tuple[Number, Unit]) -> boo
     if not same_unit(unit, other_unit):
         return False
     hundredth = Fraction(1, 100)
-    pairs = [(number, other)]
+    unmeant = other_unit.is_percent and not unit.is_percent and abs(other.value) <= 1
+    pairs = [] if unmeant else [(number, other)]
     if unit.is_percent and not other_unit.is_percent:
         pairs.append((number.times(hundredth, r"\cdot 0.01"), other))
     if other_unit.is_percent and not unit.is_percent:

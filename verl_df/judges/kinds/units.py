@@ -21,6 +21,12 @@ _SPELT = dict(
 )
 # Of one letter only these are units, and only after a blank (5 m); the others are variables, or constants to pint.
 _LETTERS = frozenset("m g s h L l N J W V A K C F T H Ω °".split())
+# Right behind a number, 5ab, short ones are variables as well, but for these.
+_MAY_BE_VARIABLES = re.compile("[A-Za-z]|[a-z]{2,3}")
+_SYMBOLS = frozenset(
+    "mm cm dm km nm um in ft yd mi mg kg lb lbs oz ml cl dl gal ms ns min hr hrs sec yr cal bar atm psi mol rad deg "
+    "bit ppm mph kph rpm kms cms kgs wk mo usd eur gbp pct".split()
+)
 _CURRENCIES = {
     symbol: name
     for name, symbols in {
@@ -102,12 +108,12 @@ def read_unit(text: str, attached: bool = False) -> Unit | None:
     text = _MEASURES.sub("", text.strip())
     if not text:
         return NONE
-    if len(text) > 60:
+    if len(text) > 60 or (attached and text in ("st", "nd", "rd", "th")):
         return None
     powers = _powers(text)
     if powers is not None:
-        single = attached and re.fullmatch("[A-Za-z]", text) is not None
-        return Unit(powers, doubtful=single)
+        doubtful = attached and _MAY_BE_VARIABLES.fullmatch(text) is not None and text not in _SYMBOLS
+        return Unit(powers, doubtful=doubtful)
     words = () if attached else read_noun(text)
     return Unit(nouns=words) if words else None
 
