@@ -69,7 +69,7 @@ def test_time_grows_no_faster_than_length(name, source, monkeypatch):
 
 
 def test_an_event_loop_goes_on_beside_a_call():
-    """verl calls a plain reward function in a thread; what counts is the processor time between two turns of the loop."""
+    """verl calls a plain reward function in a thread; what counts is the processor time between two turns."""
     texts = [make(64_000) for make in SLOW.values()]
 
     async def longest_wait() -> float:

@@ -19,6 +19,12 @@ _MIXED = re.compile(
     r"(?:(?P<gap> +)(?P<top>\d+)/(?P<bottom>\d+)| ?\\frac\{(?P<top2>\d+)\}\{(?P<bottom2>\d+)\})(?![\d/])"
 )
 _TIMES = re.compile(r"\s*(?:(?P<by>\*|\\times|\\cdot)|(?P<over>/)|[xX](?=\s*10\s*\^))\s*")
+_SIGN = re.compile(r"\s*([+-]?)\s*")
+_FACTOR = re.compile(r" ?(?:\\sqrt|\\pi|\()")  # that may follow without a sign
+_POWER = re.compile(r"\s*\^\s*")
+_PI = re.compile(r"\\pi(?![A-Za-z])")
+_ROOT = re.compile(r"\\sqrt(?:\[([2-9])\])?")
+_SLASHED = re.compile(r"\d+ ?/ ?\d+")
 _PLUS = re.compile(r"\s*(?P<sign>[+-])\s*")
 _PLAIN_DIFFERENCE = re.compile(r"\d[\d,.]*(?:\s*-\s*\d[\d,.]*)+(?!\s*[+\^!*/\\(\d])")
 
@@ -58,7 +64,7 @@ class _Reader:
         return total
 
     def _signed(self, depth: int) -> Number:
-        match = re.compile(r"\s*([+-]?)\s*").match(self.text, self.position)
+        match = _SIGN.match(self.text, self.position)
         assert match is not None
         self.position = match.end()
         number = self._product(depth)
@@ -69,7 +75,7 @@ class _Reader:
         result, divided = self._power(depth), False
         while True:
             back, match = self.position, _TIMES.match(self.text, self.position)
-            if match is None and not re.compile(r" ?(?:\\sqrt|\\pi|\()").match(self.text, back):
+            if match is None and not _FACTOR.match(self.text, back):
                 return result
             if match is not None:
                 if match["over"] and divided:
@@ -107,7 +113,7 @@ class _Reader:
         while self.text.startswith("!", self.position):
             self.position += 1
             base = self._made(start, factorial(base.value), False)
-        match = re.compile(r"\s*\^\s*").match(self.text, self.position)
+        match = _POWER.match(self.text, self.position)
         if match is None:
             return base
         self.position = match.end()
@@ -126,7 +132,7 @@ class _Reader:
             return self._fraction(depth)
         if text.startswith("\\sqrt", start):
             return self._root(depth)
-        if re.compile(r"\\pi(?![A-Za-z])").match(text, start):
+        if _PI.match(text, start):
             self.position += 3
             return self._made(start, math.pi, False)
         return self._written()
@@ -140,7 +146,7 @@ class _Reader:
 
     def _root(self, depth: int) -> Number:
         start = self.position
-        match = re.compile(r"\\sqrt(?:\[([2-9])\])?").match(self.text, start)
+        match = _ROOT.match(self.text, start)
         assert match is not None
         inside = self._braced(match[0], depth)
         return self._made(start, raised(inside.value, Fraction(1, int(match[1] or 2))), inside.decimal)
@@ -152,8 +158,9 @@ class _Reader:
         return inside
 
     def _expect(self, what: str) -> None:
-        match = re.compile(r"\s*").match(self.text, self.position)
-        place = match.end() if match else self.position
+        place = self.position
+        while self.text.startswith(" ", place):
+            place += 1
         if not self.text.startswith(what, place):
             raise NoNumberError
         self.position = place + len(what)
@@ -166,7 +173,7 @@ class _Reader:
         digits = re.sub(r"[, ]", "", match["digits"])
         exponent = int(match["exponent"] or 0)
         decimals = len(digits.partition(".")[2])
-        value = Fraction(digits.rstrip(".")) * Fraction(10) ** exponent
+        value = bounded(Fraction(digits.rstrip(".")) * Fraction(10) ** exponent)
         decimal = "." in digits or match["exponent"] is not None
         if match["repeats"]:
             value += Fraction(int(match["repeats"]), (10 ** len(match["repeats"]) - 1) * 10**decimals)

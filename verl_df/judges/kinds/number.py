@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-_MAX_BITS = 1000  # of a value, so that it has a float
+# Of a value, so that it has a float, times a million too.
+_MAX_BITS = 960
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Number:
         return Number(-self.value, self.decimal, self.places, self.form, f"-{self.text}")
 
     def times(self, factor: Fraction, text: str) -> "Number":
-        return Number(bounded(self.value * factor), self.decimal, None, self.form, f"{self.text} {text}")
+        return Number(self.value * factor, self.decimal, None, self.form, f"{self.text} {text}")
 
 
 class NoNumberError(ValueError):

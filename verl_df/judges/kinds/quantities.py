@@ -137,23 +137,23 @@ def _compound(number: Number, rest: str) -> Quantity | None:
     return Quantity(((number, unit), *more.parts))
 
 
-def same_quantity(left: Quantity, right_one: Quantity) -> bool:
+def same_quantity(truth: Quantity, answer: Quantity) -> bool:
     """Whether two quantities are the same.
 
     A unit may be left out. A percent sign may be meant as a unit (50% is 50) or as a hundredth (50% is 0.5); beside a
     truth without it only numbers above 1 are meant as a unit (0.25% is no 0.25).
     """
-    if len(left.parts) != len(right_one.parts):
+    if len(truth.parts) != len(answer.parts):
         return False
-    return all(_same_part(one, other) for one, other in zip(left.parts, right_one.parts, strict=True))
+    return all(_same_part(one, other) for one, other in zip(truth.parts, answer.parts, strict=True))
 
 
-def _same_part(left: tuple[Number, Unit], right_one: tuple[Number, Unit]) -> bool:
-    (number, unit), (other, other_unit) = left, right_one
+def _same_part(truth: tuple[Number, Unit], answer: tuple[Number, Unit]) -> bool:
+    (number, unit), (other, other_unit) = truth, answer
     if not same_unit(unit, other_unit):
         return False
     hundredth = Fraction(1, 100)
-    unmeant = other_unit.is_percent and not unit.is_percent and abs(other.value) <= 1
+    unmeant = other_unit.is_percent and not unit.is_percent and -1 <= other.value <= 1
     pairs = [] if unmeant else [(number, other)]
     if unit.is_percent and not other_unit.is_percent:
         pairs.append((number.times(hundredth, r"\cdot 0.01"), other))
