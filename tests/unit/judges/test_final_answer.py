@@ -144,7 +144,7 @@ def test_where_the_answer_is_looked_for() -> None:
     ]
     assert final_answers(r"\boxed{0} gives \boxed{1} and $\boxed{\frac{2}{3}}$, \boxed{1}") == [r"1, \frac{2}{3}"]
     assert marked_answer(r"\boxed{\boxed{3}}") == "3"
-    assert marked_answer(r"\boxed{\{1\}}, \fbox {4}") == "4"
+    assert marked_answer(r"\boxed{\{1\}}, so \fbox {4}") == "4"
     assert marked_answer("} \\boxed") is None
     assert final_answers("<answer>1</answer> answer: 2 <ANSWER>\n3\n</ANSWER>") == ["3"]
     assert final_answers("The answer: 1\nNo, the answer is 2 cm. That is all.\nBye") == ["2 cm. That is all.", "2 cm"]
