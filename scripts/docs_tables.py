@@ -18,10 +18,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 
+from verl_df.judges.kinds import ALL_KINDS
 from verl_df.lab.markdown import markdown_table
 from verl_df.settings.config import DFConfig
 from verl_df.settings.objectives import LOSSES, Objective, load_objectives
@@ -130,12 +132,34 @@ def _objective_cells(one: Objective) -> Sequence[str]:
     )
 
 
+def kind_sections() -> str:
+    """Each kind of the judge: what it says of itself, and its examples."""
+    return "\n".join(_kind_section(kind) for kind in ALL_KINDS)
+
+
+def _kind_section(kind: ModuleType) -> str:
+    summary, _, body = (inspect.getdoc(kind) or "").partition("\n\n")
+    text = " ".join(body.split()).replace("\\", "\\\\").replace("<", "&lt;")
+    said = re.sub(r" ?(Recognises|Compares|Refuses): ", r"\n- **\1**: ", text)
+    rows = [
+        (_code(example.truth) + (example.choices and f" of {', '.join(map(_code, example.choices))}" or ""), *answers)
+        for example in kind.EXAMPLES
+        for answers in [[", ".join(map(_code, given)) for given in (example.right, example.wrong)]]
+    ]
+    return f"### {kind.NAME.capitalize()}\n\n{summary}\n{said}\n\n{markdown_table(('truth', 'right', 'wrong'), rows)}"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "nothing"
+
+
 def generated() -> dict[str, dict[str, str]]:
     """File -> name of a place in it -> what belongs there."""
     policy, repair = DFConfig(), RepairTrainingConfig()
     return {
         "recipe/df/README.md": {"objectives": objective_table(), "keys": key_table(policy)},
         "docs/repair_model.md": {"keys": key_table(repair)},
+        "docs/judge.md": {"kinds": kind_sections()},
         "recipe/df/config/df_trainer.yaml": {"df": yaml_block(policy)},
         "recipe/df/config/repair_trainer.yaml": {"df": yaml_block(repair)},
     }

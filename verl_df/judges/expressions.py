@@ -14,6 +14,10 @@ import select
 import subprocess
 import sys
 import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +26,8 @@ CPU_SECONDS = 3.0
 # Of the clock, if the process sleeps instead of computing.
 WALL_SECONDS = 60.0
 START_SECONDS = 120.0
+# Of one response, whatever it and the options say; each takes at most `CPU_SECONDS`.
+MAX_QUESTIONS = 48
 # Of an answer; longer ones are no final answers, and parsing time grows with length.
 MAX_CHARACTERS = 400
 _PROGRAM = Path(__file__).with_name("math_worker.py")
@@ -29,6 +35,21 @@ _PROGRAM = Path(__file__).with_name("math_worker.py")
 
 class WorkerError(RuntimeError):
     """math-verify's process cannot be started: an installation at fault, not an answer."""
+
+
+_questions_left: ContextVar[list[int] | None] = ContextVar("questions_left", default=None)
+_hostile: OrderedDict[str, None] = OrderedDict()  # answers over which the process ended; they are not asked about again
+_MAX_HOSTILE = 1024
+
+
+@contextmanager
+def limited_questions() -> Iterator[None]:
+    """Within it at most `MAX_QUESTIONS` are asked, and none after one that took too long; they count as not equal."""
+    token = _questions_left.set([MAX_QUESTIONS])
+    try:
+        yield
+    finally:
+        _questions_left.reset(token)
 
 
 class _Worker:
@@ -41,7 +62,15 @@ class _Worker:
     def ask(self, truth: str, answer: str) -> bool:
         """Ask with the lock held. False too where the process had to be ended, or ended itself."""
         question = json.dumps({"truth": truth, "answer": answer}).encode("ascii") + b"\n"
-        return self._exchange(question) == b"true\n"
+        reply = self._exchange(question)
+        if not reply:
+            _hostile[answer] = None
+            left = _questions_left.get()
+            if left is not None:
+                left[0] = 0  # one such answer is enough for a call
+            while len(_hostile) > _MAX_HOSTILE:
+                _hostile.popitem(last=False)
+        return reply == b"true\n"
 
     def stop(self) -> None:
         process, self.process = self.process, None
@@ -93,9 +122,14 @@ def equal(truth: str, answer: str) -> bool:
     """
     if max(len(truth), len(answer)) > MAX_CHARACTERS:
         return False
+    left = _questions_left.get()
+    if left is not None:
+        if left[0] <= 0:
+            return False
+        left[0] -= 1
     # The cache is looked into with the lock held: rollouts of one prompt ask the same at the same time.
     with _worker.lock:
-        return _ask_once(truth, answer)
+        return answer not in _hostile and _ask_once(truth, answer)
 
 
 @lru_cache(maxsize=4096)

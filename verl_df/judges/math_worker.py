@@ -11,12 +11,21 @@ import json
 import resource
 import signal
 import sys
+from typing import Any
 
+from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Basic, Rational, Symbol
+from sympy.core.relational import Relational
+from sympy.sets.sets import Set
 
 # Of address space: 9^{9^9} asks for more than a machine has.
 MEMORY_BYTES = 4 << 30
-_LATEX = [LatexExtractionConfig()]
+# Units, boxes and decimals are read before; math-verify would drop a variable that looks like a unit.
+_SPELLING = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none")
+_LATEX = [LatexExtractionConfig(normalization_config=_SPELLING)]
+# Relative; math-verify's own is absolute, so that all tiny numbers are equal to it.
+_TOLERANCE = 1e-6
 
 
 def equal(truth: str, answer: str) -> bool:
@@ -26,9 +35,27 @@ def equal(truth: str, answer: str) -> bool:
         sides = [
             parse(f"${text}$", _LATEX, fallback_mode="no_fallback", parsing_timeout=None) for text in (truth, answer)
         ]
-        return all(sides) and verify(*sides, strict=True, allow_set_relation_comp=True, timeout_seconds=None)
+        same = all(sides) and verify(*sides, strict=True, allow_set_relation_comp=True, timeout_seconds=None)
+        return same and _same_at_a_point(sides[0][0], sides[1][0])
     except (Exception, RecursionError):  # whatever sympy may raise about a text that a model wrote
         return False
+
+
+def _same_at_a_point(left: Any, right: Any) -> bool:
+    """Whether two expressions have the same variables and, for arbitrary values of them, nearly the same value."""
+    if not (isinstance(left, Basic) and isinstance(right, Basic)) or isinstance(left, Set | Relational):
+        return True
+    names = [{symbol.name for symbol in side.free_symbols if isinstance(symbol, Symbol)} for side in (left, right)]
+    if isinstance(right, Set | Relational) or names[0] != names[1]:
+        return isinstance(right, Set | Relational)
+    values = []
+    for side in (left, right):
+        symbols = sorted(side.free_symbols, key=str)
+        point = {symbol: Rational(137 + 58 * number, 101) for number, symbol in enumerate(symbols)}
+        values.append(complex(side.subs(point).doit().evalf(30)))
+    if any(value != value for value in values):
+        return True
+    return abs(values[0] - values[1]) <= _TOLERANCE * max(map(abs, values))
 
 
 def main(seconds: float) -> None:

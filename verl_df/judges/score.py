@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_df.judges import final_answer
-from verl_df.judges.answer_text import final_answers, normalise
+from verl_df.judges.reading import after_thoughts, is_unfinished
 from verl_df.judges.rules import ai2d, mathverse, mathvision, mathvista, mmmu, mmstar
-from verl_df.judges.rules.verdict import Rule, Verdict
+from verl_df.judges.rules.readings import Rule
+from verl_df.judges.verdict import Verdict
 
 RULES: dict[str, Rule] = {
     "mathvista": mathvista.judge,
@@ -33,10 +34,11 @@ def judge(
         ValueError: the row lacks a key that the benchmark's rule needs, or its ground truth is of another form.
     """
     if data_source in RULES:
-        return RULES[data_source](solution_str, str(ground_truth), extra_info or {})
-    answers = [text for text in map(normalise, final_answers(solution_str)) if text]
-    right = final_answer.compute_score(data_source, solution_str, ground_truth, extra_info)["acc"] == 1.0
-    return Verdict(answers[0] if answers else None, right)
+        if is_unfinished(solution_str):  # the published rules would read the rest as words
+            return Verdict(None, False, why="a box or a tag that is not closed")
+        truth = final_answer.truth_text(str(ground_truth))
+        return RULES[data_source](after_thoughts(solution_str), truth, extra_info or {})
+    return final_answer.judge(solution_str, ground_truth, extra_info)
 
 
 def compute_score(
@@ -52,12 +54,11 @@ def compute_score(
         extra_info: of the row; `choices` and what the rule needs (`question_type`, `answer_type`, `precision`, ...).
 
     Returns:
-        "score" and "acc", both 0.0 or 1.0, and "parsed", 1.0 when an answer was found at all.
+        "score" and "acc", both 0.0 or 1.0; "parsed", 1.0 when an answer was found at all; "doubtful", 1.0 when it was
+        refused because it can be read in more than one way.
 
     Raises:
         ValueError: as `judge`.
         WorkerError: math-verify does not start.
     """
-    verdict = judge(data_source, solution_str, ground_truth, extra_info)
-    right = float(verdict.right)
-    return {"score": right, "acc": right, "parsed": float(verdict.extracted is not None)}
+    return judge(data_source, solution_str, ground_truth, extra_info).scores()

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from verl.utils.import_utils import load_extern_object
 
 from verl_df.judges import expressions
-from verl_df.judges.answer_text import MAX_BARE_CHARACTERS, final_answers, last_boxed, normalise
 from verl_df.judges.final_answer import compute_score, same_answer
-from verl_df.judges.quantities import read_quantity
-from verl_df.judges.units import unit_of
+from verl_df.judges.kinds.quantities import read_quantities
+from verl_df.judges.kinds.units import read_unit
+from verl_df.judges.reading import MAX_BARE_CHARACTERS, final_answers, marked_answer
+from verl_df.judges.spelling import spelled
 
 RIGHT = {
     "B": ["B", "(B)", "B.", "b", "B. 12 cm", "(B) 12 cm", "Answer: B", "**Answer:** B", "The answer is (B) 12 cm.",
@@ -91,9 +92,9 @@ def test_right_answers_and_near_misses(truth: str, response: str, expected: floa
 def test_what_verl_gets() -> None:
     function = load_extern_object("pkg://verl_df.judges.final_answer", "compute_score")
     result = function(data_source="d", solution_str=r"\boxed{3}", ground_truth="3", extra_info=None, num_turns=1)
-    assert result == {"score": 1.0, "acc": 1.0, "parsed": 1.0}
-    assert function("d", r"\boxed{4}", "3") == {"score": 0.0, "acc": 0.0, "parsed": 1.0}
-    assert function("d", "first line\nsecond line", "3") == {"score": 0.0, "acc": 0.0, "parsed": 0.0}
+    assert result == {"score": 1.0, "acc": 1.0, "parsed": 1.0, "doubtful": 0.0}
+    assert function("d", r"\boxed{4}", "3") == {"score": 0.0, "acc": 0.0, "parsed": 1.0, "doubtful": 0.0}
+    assert function("d", "first line\nsecond line", "3") == {"score": 0.0, "acc": 0.0, "parsed": 0.0, "doubtful": 0.0}
     assert all(isinstance(value, float) for value in result.values())
 
 
@@ -138,12 +139,15 @@ def test_a_text_that_fits_two_options_names_none() -> None:
 
 
 def test_where_the_answer_is_looked_for() -> None:
-    assert final_answers(r"The answer is 5. So \boxed{\frac{1}{\text{a}}} and \boxed{ {2} } then \boxed{3") == ["{2}"]
-    assert last_boxed(r"\boxed{\boxed{3}}") == "3"
-    assert last_boxed(r"\boxed{\{1\}}, \fbox {4}") == "4"
-    assert last_boxed("} \\boxed") is None
+    assert final_answers(r"The answer is 5. So \boxed{\frac{1}{\text{a}}}, rather \boxed{ {2} } then \boxed{3") == [
+        "{2}"
+    ]
+    assert final_answers(r"\boxed{0} gives \boxed{1} and $\boxed{\frac{2}{3}}$, \boxed{1}") == [r"1, \frac{2}{3}"]
+    assert marked_answer(r"\boxed{\boxed{3}}") == "3"
+    assert marked_answer(r"\boxed{\{1\}}, so \fbox {4}") == "4"
+    assert marked_answer("} \\boxed") is None
     assert final_answers("<answer>1</answer> answer: 2 <ANSWER>\n3\n</ANSWER>") == ["3"]
-    assert final_answers("The answer: 1\nNo, the answer is 2 cm. Good.\nBye") == ["2 cm. Good.", "2 cm"]
+    assert final_answers("The answer: 1\nNo, the answer is 2 cm. That is all.\nBye") == ["2 cm. That is all.", "2 cm"]
     assert final_answers(" 3 ") == ["3"]
     assert final_answers("3\n4") == final_answers("x" * (MAX_BARE_CHARACTERS + 1)) == final_answers(" ") == []
     assert final_answers("I have no answer, sorry\nreally") == []
@@ -170,9 +174,9 @@ def test_fractions_are_exact(value: object) -> None:
 @given(st.text(), st.text())
 def test_no_text_makes_the_reading_fail(response: str, truth: str) -> None:
     for answer in (*final_answers(response), truth):
-        spelling = normalise(answer)
-        read_quantity(spelling)
-        unit_of(spelling)
+        spelling = spelled(answer)
+        read_quantities(spelling)
+        read_unit(spelling)
 
 
 # each example is a question to math-verify's process
@@ -185,9 +189,9 @@ def test_no_text_makes_the_score_fail(answer: str, truth: str) -> None:
     assert score(truth, f"\\boxed{{{answer}}}") in (0.0, 1.0)
 
 
-@given(st.text(min_size=1).filter(lambda text: bool(normalise(text))))
+@given(st.text(min_size=1).filter(lambda text: bool(spelled(text))))
 def test_an_answer_equals_itself(text: str) -> None:
-    assert same_answer(normalise(text), normalise(text))
+    assert same_answer(spelled(text), spelled(text))
 
 
 def test_long_nonsense_takes_no_time() -> None:

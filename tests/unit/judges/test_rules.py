@@ -63,8 +63,8 @@ def test_what_was_marked_is_kept_even_if_it_is_no_option():
 def test_choice_benchmarks(source):
     extra = {"choices": ANGLES, "id": "1"}
     assert scores(source, "B", extra, ["B", r"\boxed{B}", "35°", "A", "A or B", "", "Because"]) == [1, 1, 1, 0, 0, 0, 0]
-    assert compute_score(source, "Because", "B", extra) == {"score": 0.0, "acc": 0.0, "parsed": 0.0}
-    assert compute_score(source, "A", "B", extra) == {"score": 0.0, "acc": 0.0, "parsed": 1.0}
+    assert compute_score(source, "Because", "B", extra) == {"score": 0.0, "acc": 0.0, "parsed": 0.0, "doubtful": 0.0}
+    assert compute_score(source, "A", "B", extra) == {"score": 0.0, "acc": 0.0, "parsed": 1.0, "doubtful": 0.0}
     # options unknown: the letters are
     assert scores(source, "B", {"choices": []}, ["B", "(B) something", "E", "35°"]) == [1, 1, 0, 0]
     # the truth as an option's text
@@ -234,8 +234,18 @@ def test_a_row_without_its_keys_is_named(source):
 
 
 def test_other_sources_are_scored_by_the_final_answer():
-    assert compute_score("geometry3k", r"\boxed{2\sqrt{3}}", r"\sqrt{12}") == {"score": 1.0, "acc": 1.0, "parsed": 1.0}
-    assert compute_score("my_data", "no answer\nat all", "3") == {"score": 0.0, "acc": 0.0, "parsed": 0.0}
+    assert compute_score("geometry3k", r"\boxed{2\sqrt{3}}", r"\sqrt{12}") == {
+        "score": 1.0,
+        "acc": 1.0,
+        "parsed": 1.0,
+        "doubtful": 0.0,
+    }
+    assert compute_score("my_data", "no answer\nat all", "3") == {
+        "score": 0.0,
+        "acc": 0.0,
+        "parsed": 0.0,
+        "doubtful": 0.0,
+    }
     assert judge("my_data", "The answer is 4.", "3").extracted == "4"
 
 

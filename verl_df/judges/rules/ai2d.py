@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_df.judges.rules.letters import judge_choice
-from verl_df.judges.rules.verdict import Verdict
+from verl_df.judges.verdict import Verdict
 
 
 def judge(response: str, truth: str, extra_info: Mapping[str, Any]) -> Verdict:

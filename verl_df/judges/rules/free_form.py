@@ -1,14 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers without options: equal as texts, quantities or expressions (math-verify)."""
+"""Answers without options, by the kind of the ground truth."""
 
 from collections.abc import Sequence
 
-from verl_df.judges.final_answer import same_answer
-from verl_df.judges.rules.verdict import Verdict, readings, spelled
+from verl_df.judges import expressions, kinds
+from verl_df.judges.rules.readings import readings
+from verl_df.judges.spelling import spelled
+from verl_df.judges.verdict import Verdict
 
 
 def judge_free(response: str, truths: Sequence[str]) -> Verdict:
     """Verdict of a free-form question; any of `truths` will do."""
     answers = readings(response)
-    right = any(same_answer(spelled(truth), answer) for truth in truths for answer in answers)
-    return Verdict(answers[0] if answers else None, right)
+    verdict = Verdict(answers[0] if answers else None, False, why="the response gives no final answer")
+    with expressions.limited_questions():
+        for answer in answers:
+            for truth in map(spelled, truths):
+                outcome = kinds.same(truth, answer)
+                name = kinds.kind_of(truth)[0].NAME
+                verdict = Verdict(answers[0], outcome.right, name, outcome.why, outcome.doubtful)
+                if outcome.right:
+                    return verdict
+            if verdict.doubtful:
+                break
+    return verdict

@@ -11,9 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from verl_df.judges.choices import read_choices, read_letter, truth_letter
-from verl_df.judges.final_answer import same_answer
-from verl_df.judges.rules.verdict import Verdict, marked_answer, readings, spelled
+from verl_df.judges import expressions, kinds
+from verl_df.judges.kinds import choice_letter
+from verl_df.judges.kinds.options import (
+    TOO_LONG,
+    Named,
+    enumerates,
+    named_letter,
+    options_with,
+    read_choices,
+    read_letter,
+)
+from verl_df.judges.rules.readings import marked_answer, readings
+from verl_df.judges.verdict import Verdict
 
 # A letter that stands alone: the published rule takes the first character, which is A in "A cat" and B in "Because".
 _LEADING = re.compile(
@@ -22,6 +32,7 @@ _LEADING = re.compile(
 )
 _SIGNS = str.maketrans(dict.fromkeys(".()[],:;!*#{}", " "))
 _ARTICLE = re.compile(r"(?<!\S)A(?=\s+[a-z])")
+_MAX_START = 300  # of a response, where a letter at its start is looked for
 _LAST_WORDS = 4  # VLMEvalKit: the letter's index is above the number of words less five
 
 
@@ -32,10 +43,14 @@ class Found:
     Attributes:
         letter: of the option, None where none is named.
         text: what was read as the answer, None for nothing.
+        why: the reason.
+        doubtful: whether more than one option is named.
     """
 
     letter: str | None
     text: str | None
+    why: str = ""
+    doubtful: bool = False
 
 
 def options_of(extra_info: Mapping[str, Any], letters: str = "ABCD") -> dict[str, str]:
@@ -53,15 +68,16 @@ def judge_choice(response: str, truth: str, extra_info: Mapping[str, Any], lette
     wanted = true_letter(truth, options)
     if wanted is None:
         raise ValueError(f"the ground truth {truth!r} is none of the options {options}")
-    found = find_letter(response, options)
-    return Verdict(found.letter or found.text, found.letter == wanted)
+    with expressions.limited_questions():
+        found = find_letter(response, options)
+    return Verdict(found.letter or found.text, found.letter == wanted, choice_letter.NAME, found.why, found.doubtful)
 
 
 def true_letter(truth: str, options: Mapping[str, str]) -> str | None:
     """The letter of a ground truth; None for one that is neither an option's letter nor its text."""
-    letter = truth_letter(truth)
-    if letter in options:
-        return letter
+    letter = choice_letter.read(truth)
+    if letter is not None and letter.letter in options:
+        return letter.letter
     return next((option for option, text in options.items() if text and text.strip() == truth.strip()), None)
 
 
@@ -69,27 +85,36 @@ def find_letter(response: str, options: Mapping[str, str]) -> Found:
     """The option that a response chooses."""
     marked = marked_answer(response)
     if marked is not None:
-        return Found(letter_of(marked, options), marked or None)
+        named = named_in(marked, options)
+        return Found(named.letter, marked or None, named.why, named.doubtful)
     for answer in readings(response):
-        letter = letter_of(answer, options)
-        if letter is not None:
-            return Found(letter, answer)
+        named = named_in(answer, options)
+        if named.letter is not None or (named.doubtful and enumerates(answer, options)):
+            return Found(named.letter, answer, named.why, named.doubtful)
     letter = _leading(response, options) or _lone(response, options) or _by_text(response, options)
-    return Found(letter, letter)
+    return Found(letter, letter, "the published rule for unmarked answers" if letter else "no option")
 
 
-def letter_of(answer: str, options: Mapping[str, str]) -> str | None:
-    """The option that an answer names by its letter, whatever stands beside it, or by its text; None for no option."""
-    named = read_letter(answer)
-    if named is not None:
-        return named[0] if named[0] in options else None
-    same = [letter for letter, option in options.items() if option and answer and same_answer(spelled(option), answer)]
-    return same[0] if len(same) == 1 else None
+def named_in(answer: str, options: Mapping[str, str]) -> Named:
+    """The option that an answer names by its letter, whatever text stands beside it, or by its text."""
+    if len(answer) > kinds.MAX_CHARACTERS:
+        return TOO_LONG
+    leading = read_letter(answer)
+    fitting = options_with(leading[1] if leading else answer, options, kinds.same)
+    if leading is not None and leading[0] in fitting:
+        return Named(leading[0], "the letter and its text")
+    if leading is not None or len(fitting) != 1:
+        named = named_letter(answer, options)
+        return named if named.letter in (None, *options) else Named(None, "no option of this letter")
+    return Named(min(fitting), "the text of the option")
 
 
 def _leading(response: str, options: Mapping[str, str]) -> str | None:
-    match = _LEADING.match(response)
-    return match[1] if match and match[1] in options else None
+    start = response[:_MAX_START]
+    match = _LEADING.match(start)
+    if match is None or match[1] not in options or enumerates(start.strip().partition("\n")[0], options):
+        return None
+    return match[1]
 
 
 def _lone(response: str, options: Mapping[str, str]) -> str | None:

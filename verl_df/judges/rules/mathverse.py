@@ -10,7 +10,8 @@ from typing import Any
 
 from verl_df.judges.rules.free_form import judge_free
 from verl_df.judges.rules.letters import judge_choice, options_of, true_letter
-from verl_df.judges.rules.verdict import Verdict, field
+from verl_df.judges.rules.readings import field
+from verl_df.judges.verdict import Verdict
 
 
 def judge(response: str, truth: str, extra_info: Mapping[str, Any]) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any
 
 from verl_df.judges.rules.free_form import judge_free
 from verl_df.judges.rules.letters import judge_choice, options_of, true_letter
-from verl_df.judges.rules.verdict import Verdict
+from verl_df.judges.verdict import Verdict
 
 LETTERS = "ABCDE"
 

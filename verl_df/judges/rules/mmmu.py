@@ -3,17 +3,24 @@
 
 Source: MMMU's eval_utils.py (parse_multi_choice_response, parse_open_response, eval_open). Where we differ: a marked
 answer (`\\boxed{}`, `<answer>`) is read first, for the rule knows no such marks; a letter must stand alone ("DNA " is
-no A, nor is the article in "A cat"); and a response without any letter has no answer, where the rule draws one.
+no A, nor is the article in "A cat"); a response without any letter has no answer, where the rule draws one; a number
+with an exponent (10^5) is no 10; and a marked open answer is compared by the kind of the ground truth first.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from verl_df.judges.answer_text import final_answers
-from verl_df.judges.final_answer import same_answer
-from verl_df.judges.rules.letters import letter_of, options_of, true_letter
-from verl_df.judges.rules.verdict import Verdict, field, marked_answer, spelled
+import re2
+
+from verl_df.judges import expressions, kinds
+from verl_df.judges.kinds import choice_letter
+from verl_df.judges.kinds.quantities import read_quantities
+from verl_df.judges.reading import final_answers
+from verl_df.judges.rules.letters import named_in, options_of, true_letter
+from verl_df.judges.rules.readings import field, marked_answer
+from verl_df.judges.spelling import spelled
+from verl_df.judges.verdict import Verdict
 
 _INDICATORS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 _ENDS = ",.!?;:'"
@@ -23,6 +30,9 @@ _NUMBERS = (
     re.compile(r"-?\d+(?:\.\d+)?[eE][+-]?\d+"),
     re.compile(r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])"),
 )
+_MINUS = str.maketrans(dict.fromkeys("−–‐‑－", "-"))
+# No answer; without them the patterns above, which are the published ones, take linear time.
+_ENDLESS = re2.compile(r"\d{61,}")
 _WORDS_FOR_TEXT = 5  # an option's text is looked for in responses of more words
 
 
@@ -32,11 +42,28 @@ def judge(response: str, truth: str, extra_info: Mapping[str, Any]) -> Verdict:
         return _choice(response, truth, extra_info)
     truths = [str(answer) for answer in extra_info.get("answers") or [truth]]
     marked = marked_answer(response)
-    found = open_answers(response if marked is None else marked)
-    right = any(_matches(answer, truths) for answer in found)
-    if marked and not right:
-        right = any(same_answer(spelled(one), marked) for one in truths)
-    return Verdict((marked or None) if marked is not None else _shown(found), right)
+    if marked is None:
+        found = open_answers(response)
+        return Verdict(_shown(found), any(_matches(answer, truths) for answer in found), why="the published rule")
+    with expressions.limited_questions():
+        return _marked(marked, truths)
+
+
+def _marked(answer: str, truths: Sequence[str]) -> Verdict:
+    """By kind; then as published: rounded to 2 decimals, or a text that holds the right one."""
+    outcomes = [(kinds.kind_of(spelled(truth))[0].NAME, kinds.same(spelled(truth), answer)) for truth in truths]
+    right = next(((kind, outcome) for kind, outcome in outcomes if outcome.right), None)
+    if right is not None or not answer:
+        kind, outcome = right or outcomes[0]
+        return Verdict(answer or None, outcome.right, kind, outcome.why)
+    numbers = [float(one.number.value) for one in read_quantities(answer) if one.bare and not one.shortened]
+    texts = [truth for truth, (kind, _) in zip(truths, outcomes, strict=True) if kind == kinds.text.NAME]
+    forms = [round(number, 2) for number in numbers] + [
+        form for form in _forms(answer.lower()) if isinstance(form, str)
+    ]
+    published = any(_matches(form, truths if isinstance(form, float) else texts) for form in forms)
+    kind, outcome = outcomes[0]
+    return Verdict(answer, published, kind, "the published rule" if published else outcome.why, outcome.doubtful)
 
 
 def choose(response: str, options: Mapping[str, str]) -> str | None:
@@ -45,9 +72,17 @@ def choose(response: str, options: Mapping[str, str]) -> str | None:
     """
     text = f" {response.strip().strip(_ENDS)} "
     letters = "".join(options)
-    article = r"(?!A\s+[a-z])"
-    for pattern in (rf"\(([{letters}])\)", rf"(?<=\s){article}([{letters}])(?=\s)", rf"(?<![A-Za-z])([{letters}])\."):
-        found = re.findall(pattern, text)
+    words = text.split()
+    alone = [
+        word
+        for word, after in zip(words, [*words[1:], ""], strict=False)
+        if word in options and not (word == "A" and after[:1].islower())
+    ]
+    for found in (
+        re2.findall(rf"\(([{letters}])\)", text),
+        alone,
+        re2.findall(rf"(?:^|[^A-Za-z])([{letters}])\.", text),
+    ):
         if found:
             return found[-1]
     if len(text.split()) <= _WORDS_FOR_TEXT:
@@ -59,10 +94,12 @@ def choose(response: str, options: Mapping[str, str]) -> str | None:
 
 def open_answers(response: str) -> list[str | float]:
     """The published rule for open answers: of each line the shortest end behind a word such as "is", its numbers."""
+    response = _ENDLESS.sub(" ", response.translate(_MINUS))
     lines = response.strip().strip(".").lower().splitlines()
     keys = [key for number, line in enumerate(lines) if (key := _key(line, last=number == len(lines) - 1))]
     keys = keys or [response.strip().strip(".").lower()]
-    numbers = [number for key in keys for pattern in _NUMBERS for number in pattern.findall(key)]
+    plain = [_without_powers(key) for key in keys]
+    numbers = [number for key in plain for pattern in _NUMBERS for number in pattern.findall(key)]
     return list(dict.fromkeys(form for text in [*keys, *numbers] for form in _forms(text)))
 
 
@@ -72,12 +109,18 @@ def _choice(response: str, truth: str, extra_info: Mapping[str, Any]) -> Verdict
     if wanted is None:
         raise ValueError(f"the ground truth {truth!r} is none of the options {options}")
     marked = marked_answer(response)
-    if marked is not None:
-        letter = letter_of(marked, options)
-        return Verdict(letter or marked or None, letter == wanted)
-    named = [letter_of(spelled(text), options) for text in final_answers(response)]
-    letter = next((letter for letter in named if letter), None) or choose(response, options)
-    return Verdict(letter, letter == wanted)
+    with expressions.limited_questions():
+        if marked is not None:
+            named = named_in(marked, options)
+            shown = named.letter or marked or None
+            return Verdict(shown, named.letter == wanted, choice_letter.NAME, named.why, named.doubtful)
+        announced = [named_in(spelled(text), options).letter for text in final_answers(response)]
+    letter = next((letter for letter in announced if letter), None) or choose(response, options)
+    return Verdict(letter, letter == wanted, choice_letter.NAME, "the published rule for unmarked answers")
+
+
+def _without_powers(text: str) -> str:
+    return " ".join(word for word in text.split() if "^" not in word)
 
 
 def _key(line: str, last: bool) -> str | None:

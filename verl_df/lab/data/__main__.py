@@ -6,6 +6,7 @@
     verl-df data convert mathvista --from downloads/MathVista --out data
     verl-df data convert jsonl --from mine.jsonl --name mine --out data
     verl-df data convert jsonl --from preferences.jsonl --name mine --preferred chosen --carry rejected --out data
+    verl-df data check data/mine_train.parquet
 
 Writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when the same
 command is given again.
@@ -26,7 +27,13 @@ _DEFAULT = "(default: %(default)s)"
 
 def run(arguments: argparse.Namespace) -> None:
     """Run a command."""
-    print(table() if arguments.command == "list" else _convert(arguments))
+    print({"list": lambda _: table(), "convert": _convert, "check": _check}[arguments.command](arguments))
+
+
+def _check(arguments: argparse.Namespace) -> str:
+    from verl_df.lab.data.truths import check_truths  # seconds of imports
+
+    return "\n\n".join(check_truths(path) for path in arguments.files)
 
 
 def _convert(arguments: argparse.Namespace) -> str:
@@ -84,6 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("list", help="the sources")
+    check = commands.add_parser("check", help="the kinds of a file's ground truths, and those that nothing could match")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="parquet file of verl's RL rows")
     add = commands.add_parser("convert", help="write the rows of a source").add_argument
     add("source", choices=(*SOURCES, OWN), metavar="SOURCE", help="its name, or jsonl for your own file")
     add("--from", dest="where", metavar="WHERE", help="file, folder or hub name (default: the source's on the hub)")

@@ -11,7 +11,7 @@ reasoning first, and our instruction. The answer of a multiple-choice question i
 choice, which we give as its letter; two rows of each version name two letters: theirs stays a text, without choices.
 """
 
-from verl_df.judges.choices import truth_letter
+from verl_df.judges.kinds import choice_letter
 from verl_df.lab.data.fields import Row, mapping, text
 from verl_df.lab.data.images import Files, encoded
 from verl_df.lab.data.options_in_text import read_options
@@ -48,8 +48,9 @@ def sample(row: Row, files: Files) -> Sample:
 def _letter(answer: str, choices: tuple[str, ...]) -> str | None:
     """The letter of an answer that is one, "B" or "(B)", or the text of one choice; None for anything else."""
     letters = [letter(number) for number in range(len(choices))]
-    if truth_letter(answer) in letters:
-        return truth_letter(answer)
+    named = choice_letter.read(answer)
+    if named is not None and not named.text and named.letter in letters:
+        return named.letter
     return letters[choices.index(answer)] if choices.count(answer) == 1 else None
 
 
