@@ -8,12 +8,11 @@ model's.
 from typing import Any
 
 from omegaconf import DictConfig
-from qwen_vl_utils import fetch_image
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.prompt_content import image_items, prompt_text
+from verl_df.adapters.prompt_content import pictures, prompt_text
 from verl_df.adapters.reward_request import response_ids
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
 from verl_df.settings.config import load_block
@@ -23,7 +22,7 @@ NAME = "df_judge"
 
 @register(NAME)
 class JudgeRewardManager(RewardManagerBase):
-    """Asks the endpoint of `df.judge` about every response, with the prompt's images."""
+    """Asks the endpoint of `df.judge` about every response, with the prompt's images and frames of its videos."""
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any, **_: Any):
         super().__init__(config, tokenizer, compute_score)
@@ -39,7 +38,7 @@ class JudgeRewardManager(RewardManagerBase):
         messages = list(data.non_tensor_batch["raw_prompt"][-1])
         verdict = await self._judge.judge(
             prompt_text(messages),
-            [fetch_image(item) for item in image_items(messages)],
+            pictures(messages),
             self.tokenizer.decode(response_ids(data), skip_special_tokens=True),
             str(data.non_tensor_batch["reward_model"][-1]["ground_truth"]),
         )

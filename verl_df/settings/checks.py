@@ -32,6 +32,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
+from verl_df.settings.videos import check_videos_allowed, holds_pictures, video_problem
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -61,8 +62,7 @@ def check_run(config: DictConfig) -> DFConfig:
         check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
-    for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
+    check_data(config, df.check.images)
     return df
 
 
@@ -391,58 +391,87 @@ def data_files(config: DictConfig) -> Iterator[tuple[str, str]]:
             yield f"data.{key}", file
 
 
-def check_data_file(key: str, file: str, image_key: str, prompt_key: str, decode: int) -> None:
-    """Check the columns of a parquet file and decode the images of its first rows.
+def check_data(config: DictConfig, decode: int) -> None:
+    """Check all data files, and that model and engine take their videos. decode: as `check_data_file`.
+
+    Raises:
+        ConfigError: the first thing found to be wrong.
+    """
+    data = config.data
+    most = [
+        check_data_file(key, file, data.image_key, data.prompt_key, decode, data.video_key)
+        for key, file in data_files(config)
+    ]
+    check_videos_allowed(config, _model_type(Path(config.actor_rollout_ref.model.path).expanduser()), max(most))
+
+
+def check_data_file(
+    key: str, file: str, image_key: str, prompt_key: str, decode: int, video_key: str = "videos"
+) -> int:
+    """Check the columns of a parquet file and decode the images and videos of its first rows.
 
     Args:
         key: the config key that names the file, for the message.
         file: local path; remote files and JSON files are left to verl.
-        image_key, prompt_key: columns as in verl's `data` block.
+        image_key, prompt_key, video_key: columns as in verl's `data` block.
         decode: rows whose images are decoded; -1: all, 0: none.
 
+    Returns:
+        how many videos a row has, at most, of those that were looked at.
+
     Raises:
-        ConfigError: no such file, a missing column, a row without image, or an image that does not decode.
+        ConfigError: no such file, a missing column, a row without image or video, or one that does not decode.
     """
     path = Path(file).expanduser()
     if "://" in file:
-        return
+        return 0
     if not path.is_file():
         raise ConfigError(f"{key}: no such file {file}")
     if path.suffix != ".parquet":
-        return
+        return 0
     try:
         table = pq.ParquetFile(path)
     except ArrowInvalid as error:
         raise ConfigError(f"{key}: {file} is no readable parquet file: {error}") from error
+    names = table.schema_arrow.names
     for column in (prompt_key, image_key, "reward_model", "data_source"):
-        if column not in table.schema_arrow.names:
+        if column not in names and not (column == image_key and video_key in names):
             raise ConfigError(
                 f"{key}: {file} has no column {column!r} (it has {', '.join(table.schema_arrow.names)}). DF trains "
                 "vision-language models: write verl's multimodal format, or name the column with data.image_key"
             )
     rows = table.metadata.num_rows if decode < 0 else min(decode, table.metadata.num_rows)
-    _check_images(key, file, table, image_key, rows)
+    return _check_media(key, file, table, (image_key, video_key), rows)
 
 
-def _check_images(key: str, file: str, table: pq.ParquetFile, column: str, rows: int) -> None:
-    first = 0
+def _check_media(key: str, file: str, table: pq.ParquetFile, columns: tuple[str, str], rows: int) -> int:
+    """Check images and videos of the first rows. Returns how many videos a row has, at most."""
+    images, videos = columns
+    pictures = holds_pictures(table.schema_arrow, videos)
+
+    def problem_of(row: dict[str, Any]) -> str | None:
+        if not row.get(images) and not row.get(videos):
+            return "no image and no video"
+        return _image_problem(row.get(images)) or video_problem(row.get(videos), pictures)
+
+    first = most = 0
+    there = [column for column in columns if column in table.schema_arrow.names]
     with ThreadPoolExecutor() as pool:
-        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[column]):
-            values = batch.column(0).to_pylist()[: max(0, rows - first)]
-            for row, problem in enumerate(pool.map(_image_problem, values), start=first):
+        for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=there):
+            values = batch.to_pylist()[: max(0, rows - first)]
+            for row, problem in enumerate(pool.map(problem_of, values), start=first):
                 if problem:
                     raise ConfigError(f"{key}: {file}, row {row}: {problem}")
+            most = max([most, *(len(row.get(videos) or ()) for row in values)])
             first += len(values)
             if first >= rows:
-                return
+                break
+    return most
 
 
 def _image_problem(images: Iterable[Any] | None) -> str | None:
     """What is wrong with the images of one row, or None."""
-    images = list(images) if images is not None else []
-    if not images:
-        return "no image"
-    for number, image in enumerate(images):
+    for number, image in enumerate(images or ()):
         source = image if isinstance(image, str) else image.get("path") or image.get("image")
         content = None if isinstance(image, str) else image.get("bytes")
         if content is None and str(source).startswith(_NOT_LOCAL):

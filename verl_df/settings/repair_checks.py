@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from verl_df.settings.checks import (
     check_context,
-    check_data_file,
+    check_data,
     check_model_path,
     check_sequence_parallel,
     check_template,
@@ -41,8 +41,8 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
     policy = check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
     check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     check_template("df.prompt_template", df.prompt_template)
+    check_data(config, df.check.images)
     for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, df.check.images)
         _check_tasks(key, file)
     return df
 
@@ -70,7 +70,7 @@ def _check_choices(config: DictConfig, df: RepairTrainingConfig) -> None:
 def _check_tasks(key: str, file: str) -> None:
     path = Path(file).expanduser()
     if path.suffix != ".parquet" or "://" in file:
-        return  # left to verl, as in `check_data_file`
+        return  # left to verl, as in `check_data`
     schema = pq.read_schema(path)
     names = _fields(schema.field(TASK_COLUMN).type) if TASK_COLUMN in schema.names else []
     missing = [name for name in TASK_FIELDS if name not in names]

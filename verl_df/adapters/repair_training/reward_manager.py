@@ -11,12 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 from omegaconf import DictConfig
-from qwen_vl_utils import fetch_image
 from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls, register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, pictures, prompt_text, save_media
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
 from verl_df.io.lines import RecordWriter
@@ -93,7 +92,6 @@ class RepairRewardManager(RewardManagerBase):
         r_task: float,
     ) -> Audit:
         messages, task = list(columns["raw_prompt"]), columns[TASK_COLUMN]
-        items = image_items(messages)
         texts = {
             "question": prompt_text(messages),
             "response": task["response"],
@@ -101,11 +99,11 @@ class RepairRewardManager(RewardManagerBase):
             "reference": task["reference"],
             "counterfactual": None if counterfactual is None else self._text(counterfactual),
         }
-        audit = await auditor.audit(images=[fetch_image(item) for item in items], **texts)
+        audit = await auditor.audit(images=pictures(messages), **texts)
         record = AuditRecord(
             id=f"{columns['uid']}_{columns['session_id']}",
             step=int(columns["global_steps"]),
-            images=tuple(save_image(item, self._folder / IMAGES_FOLDER) for item in items),
+            images=save_media(messages, self._folder / IMAGES_FOLDER),
             ground_truth=str(columns["reward_model"]["ground_truth"]),
             r_task=r_task,
             hacking=audit.hacking,

@@ -17,7 +17,7 @@ from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRo
 from verl_df.adapters.policy_training.pair_log import PAIRS_FILE, PairLog
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
-from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, media_items, prompt_text
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import Rollout
 from verl_df.method.metrics import GroupOutcome
@@ -131,7 +131,7 @@ def test_a_prompt_as_text() -> None:
     prompt = [{"role": "system", "content": "Be brief."}, *messages(picture("red"))]
     assert prompt_text(prompt) == "Be brief.\n<image>How many?"
     assert prompt_text([{"role": "user", "content": [{"type": "video", "video": "v"}, text("?")]}]) == "<video>?"
-    assert [item["type"] for item in image_items(prompt)] == ["image"]
+    assert [item["type"] for item in media_items(prompt)] == ["image"]
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------
