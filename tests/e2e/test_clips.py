@@ -29,7 +29,11 @@ def frames(row: dict) -> list[np.ndarray]:
 
 
 def as_file(row: dict, path: Path) -> dict:
-    video = {"video": write_video(path, frames(row), rate=4), "nframes": 4, "min_pixels": row["videos"][0]["min_pixels"]}
+    video = {
+        "video": write_video(path, frames(row), rate=4),
+        "nframes": 4,
+        "min_pixels": row["videos"][0]["min_pixels"],
+    }
     return row | {"videos": [video]}
 
 

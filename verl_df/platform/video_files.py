@@ -6,6 +6,7 @@ torchvision 0.26 no longer has: without FFmpeg no file can be read. PyAV brings 
 with the same frames on every machine. `FORCE_QWENVL_VIDEO_READER=torchcodec` still chooses another.
 """
 
+import functools
 from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
@@ -16,8 +17,9 @@ from wrapt import when_imported
 NAME = "pyav"
 
 
+@functools.cache
 def apply() -> None:
-    """Patch qwen_vl_utils when it is imported."""
+    """Patch qwen_vl_utils when it is imported; once per process."""
     when_imported("qwen_vl_utils.vision_process")(_patch)
 
 

@@ -26,8 +26,9 @@ MODEL_TYPE = "qwen2_5_vl"
 DEFAULT_FPS = 2.0
 
 
+@functools.cache
 def apply() -> None:
-    """Patch processor and model of transformers and the processor of vLLM when they are imported."""
+    """Patch processor and model of transformers and the processor of vLLM when they are imported; once per process."""
     when_imported("transformers.models.qwen2_5_vl.processing_qwen2_5_vl")(_pass_seconds)
     when_imported("transformers.models.qwen2_5_vl.modeling_qwen2_5_vl")(_patch_model)
     when_imported("vllm.model_executor.models.qwen2_5_vl")(_keep_metadata)

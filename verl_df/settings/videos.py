@@ -93,15 +93,13 @@ def _file_problem(item: dict[str, Any]) -> str | None:
 
 
 def _frame_problem(frame: Any, pictures: bool) -> str | None:
-    if isinstance(frame, Mapping) and pictures:
-        content = frame.get("bytes")
-        frame = frame.get("path") if content is None else Image.open(BytesIO(content))
-    if not isinstance(frame, str | Image.Image):
+    content = frame.get("bytes") if isinstance(frame, Mapping) and pictures else None
+    if content is None and not isinstance(frame, str):
         return f"is {type(frame).__name__}: verl reads paths and data URIs (data:image/png;base64,...)"
     if isinstance(frame, str) and frame.startswith(_NOT_LOCAL):
         return None
     try:
-        fetch_image({"image": frame})
+        fetch_image({"image": frame if content is None else Image.open(BytesIO(content))})
     except _UNREADABLE as error:
         return f"cannot be read: {error}"
     return None
