@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.unit.clips import write_video
-from verl_df.settings.checks import check_data_file
+from verl_df.settings.checks import check_data, check_data_file
 from verl_df.settings.config import ConfigError
 from verl_df.settings.videos import check_videos_allowed, holds_pictures, video_problem
 
@@ -104,6 +104,23 @@ def test_models_that_cannot_take_videos_are_refused() -> None:
         check_videos_allowed(config(), "qwen3_vl", 1)
     for kind, most in (("qwen3_vl", 0), ("qwen2_5_vl", 1), (None, 1)):
         check_videos_allowed(config(), kind, most)
+
+
+def test_the_launch_check_asks_model_and_engine_about_the_videos_of_the_data(tmp_path: Path, file: str) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    data = {
+        "train_files": rows(tmp_path / "a.parquet", [file]),
+        "val_files": rows(tmp_path / "b.parquet", [file, file]),
+    }
+    keys = {"prompt_key": "prompt", "image_key": "images", "video_key": "videos"}
+    run = OmegaConf.merge(
+        config(video=1), {"data": data | keys, "actor_rollout_ref": {"model": {"path": str(tmp_path)}}}
+    )
+    with pytest.raises(ConfigError, match="video=1: rows of the data have up to 2 videos"):
+        check_data(run, -1)
+    (tmp_path / "config.json").write_text('{"model_type": "internvl"}')
+    with pytest.raises(ConfigError, match="not for internvl: write the frames as images"):
+        check_data(run, -1)
 
 
 def test_an_engine_that_takes_too_few_is_refused() -> None:
