@@ -20,6 +20,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from verl_df.io.validation import did_you_mean, nearest
 from verl_df.method.gates import TOKEN_MEANS
 from verl_df.prompts import load_template
+from verl_df.rows.videos import holds_pictures, video_problem
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
 from verl_df.settings.control_checks import check_control, check_weight
 from verl_df.settings.endpoint_checks import check_judge
@@ -32,7 +33,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
-from verl_df.settings.videos import check_videos_allowed, holds_pictures, video_problem
+from verl_df.settings.videos import check_videos_allowed
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows with videos, before Ray starts."""
+"""Videos of rows."""
 
 import io
 import json
@@ -13,13 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.unit.clips import write_video
-from verl_df.settings.checks import check_data, check_data_file
+from verl_df.rows.videos import holds_pictures, video_problem
+from verl_df.settings.checks import check_data_file
 from verl_df.settings.config import ConfigError
-from verl_df.settings.videos import check_videos_allowed, holds_pictures, video_problem
 
 
 def png() -> bytes:
@@ -91,42 +90,3 @@ def test_frames_that_datasets_decodes_are_pictures(tmp_path: Path) -> None:
     assert holds_pictures(pq.read_schema(tmp_path / "a.parquet"), "videos")
     assert video_problem([[frame]], pictures=True) is None
     assert "cannot be read" in str(video_problem([[frame | {"bytes": b"x"}]], pictures=True))
-
-
-def config(**limits: int) -> Any:
-    engine = {"vllm": {"limit_mm_per_prompt": limits} if limits else {}}
-    rollout = {"engine_kwargs": engine}
-    return OmegaConf.create({"actor_rollout_ref": {"model": {"path": "m"}, "rollout": rollout}})
-
-
-def test_models_that_cannot_take_videos_are_refused() -> None:
-    with pytest.raises(ConfigError, match="supported for qwen2_5_vl and not for qwen3_vl"):
-        check_videos_allowed(config(), "qwen3_vl", 1)
-    for kind, most in (("qwen3_vl", 0), ("qwen2_5_vl", 1), (None, 1)):
-        check_videos_allowed(config(), kind, most)
-
-
-def test_the_launch_check_asks_model_and_engine_about_the_videos_of_the_data(tmp_path: Path, file: str) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
-    data = {
-        "train_files": rows(tmp_path / "a.parquet", [file]),
-        "val_files": rows(tmp_path / "b.parquet", [file, file]),
-    }
-    keys = {"prompt_key": "prompt", "image_key": "images", "video_key": "videos"}
-    run = OmegaConf.merge(
-        config(video=1), {"data": data | keys, "actor_rollout_ref": {"model": {"path": str(tmp_path)}}}
-    )
-    with pytest.raises(ConfigError, match="video=1: rows of the data have up to 2 videos"):
-        check_data(run, -1)
-    (tmp_path / "config.json").write_text('{"model_type": "internvl"}')
-    with pytest.raises(ConfigError, match="not for internvl: write the frames as images"):
-        check_data(run, -1)
-
-
-def test_an_engine_that_takes_too_few_is_refused() -> None:
-    key = "actor_rollout_ref.rollout.engine_kwargs.vllm.limit_mm_per_prompt.video=1"
-    with pytest.raises(ConfigError, match=f"{key}: rows of the data have up to 2 videos; set it to 2"):
-        check_videos_allowed(config(video=1), "qwen2_5_vl", 2)
-    for limits in ({}, {"image": 8}, {"video": 2}):
-        check_videos_allowed(config(**limits), "qwen2_5_vl", 2)
-    check_videos_allowed(config(video=0), "qwen2_5_vl", 0)
