@@ -63,7 +63,7 @@ def check_run(config: DictConfig) -> DFConfig:
         check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
-    check_data(config, df.check.images)
+    check_data_files(config, df.check.images)
     return df
 
 
@@ -392,15 +392,19 @@ def data_files(config: DictConfig) -> Iterator[tuple[str, str]]:
             yield f"data.{key}", file
 
 
-def check_data(config: DictConfig, decode: int) -> None:
-    """Check all data files, and that model and engine take their videos. decode: as `check_data_file`.
+def check_data_files(config: DictConfig, rows: int) -> None:
+    """Check the files that a run reads, and that model and engine take their videos.
+
+    Args:
+        config: the composed config.
+        rows: as `decode` of `check_data_file`.
 
     Raises:
         ConfigError: the first thing found to be wrong.
     """
     data = config.data
     most = [
-        check_data_file(key, file, data.image_key, data.prompt_key, decode, data.video_key)
+        check_data_file(key, file, data.image_key, data.prompt_key, rows, data.video_key)
         for key, file in data_files(config)
     ]
     check_videos_allowed(config, _model_type(Path(config.actor_rollout_ref.model.path).expanduser()), max(most))

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from verl_df.settings.checks import (
     check_context,
-    check_data,
+    check_data_files,
     check_model_path,
     check_sequence_parallel,
     check_template,
@@ -41,7 +41,7 @@ def check_repair_training(config: DictConfig) -> RepairTrainingConfig:
     policy = check_model_path("actor_rollout_ref.model.path", config.actor_rollout_ref.model.path)
     check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     check_template("df.prompt_template", df.prompt_template)
-    check_data(config, df.check.images)
+    check_data_files(config, df.check.images)
     for key, file in data_files(config):
         _check_tasks(key, file)
     return df
@@ -70,7 +70,7 @@ def _check_choices(config: DictConfig, df: RepairTrainingConfig) -> None:
 def _check_tasks(key: str, file: str) -> None:
     path = Path(file).expanduser()
     if path.suffix != ".parquet" or "://" in file:
-        return  # left to verl, as in `check_data`
+        return  # left to verl, as in `check_data_file`
     schema = pq.read_schema(path)
     names = _fields(schema.field(TASK_COLUMN).type) if TASK_COLUMN in schema.names else []
     missing = [name for name in TASK_FIELDS if name not in names]

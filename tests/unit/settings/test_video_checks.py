@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.unit.clips import write_video
-from verl_df.settings.checks import check_data
+from verl_df.settings.checks import check_data_files
 from verl_df.settings.config import ConfigError
 from verl_df.settings.videos import check_videos_allowed
 
@@ -46,10 +46,10 @@ def test_the_launch_check_asks_model_and_engine_about_the_videos_of_the_data(tmp
         config(video=1), {"data": data | keys, "actor_rollout_ref": {"model": {"path": str(tmp_path)}}}
     )
     with pytest.raises(ConfigError, match="video=1: rows of the data have up to 2 videos"):
-        check_data(run, -1)
+        check_data_files(run, -1)
     (tmp_path / "config.json").write_text('{"model_type": "internvl"}')
     with pytest.raises(ConfigError, match="not for internvl: write the frames as images"):
-        check_data(run, -1)
+        check_data_files(run, -1)
 
 
 def test_an_engine_that_takes_too_few_is_refused() -> None:

@@ -24,7 +24,7 @@ from verl_df.lab.dry_run.models import model_sizes
 from verl_df.lab.dry_run.report import describe
 from verl_df.lab.dry_run.sizes import check_sizes, run_sizes
 from verl_df.lab.dry_run.stand_ins import replace_data, replace_models
-from verl_df.settings.checks import check_data, check_run
+from verl_df.settings.checks import check_data_files, check_run
 from verl_df.settings.config import ConfigError
 from verl_df.settings.repair_checks import check_repair_training
 
@@ -46,7 +46,7 @@ class EntryPoint:
 
 
 def _check_stock(config: DictConfig) -> None:
-    check_data(config, decode=-1)
+    check_data_files(config, rows=-1)
 
 
 ENTRY_POINTS = {
