@@ -37,8 +37,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def rows(path: Path, *videos: Any) -> str:
-    columns = {"prompt": [], "data_source": "s", "reward_model": {"ground_truth": "1"}}
-    pd.DataFrame([columns | {"videos": one} for one in videos]).to_parquet(path)
+    made = [
+        {
+            "prompt": [{"role": "user", "content": "<video>" * len(one) + "?"}],
+            "data_source": "s",
+            "reward_model": {"ground_truth": "1"},
+            "videos": one,
+        }
+        for one in videos
+    ]
+    pd.DataFrame(made).to_parquet(path)
     return str(path)
 
 
@@ -53,7 +61,7 @@ def test_lists_of_frames_and_files_are_taken(tmp_path: Path, file: str) -> None:
 
 
 def test_a_row_needs_an_image_or_a_video(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="row 1: no image and no video"):
+    with pytest.raises(ConfigError, match="row 1: no image"):
         check_data_file("data", rows(tmp_path / "a.parquet", [[URI]], []), "images", "prompt", -1)
 
 

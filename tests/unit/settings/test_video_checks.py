@@ -29,7 +29,8 @@ def test_models_that_cannot_take_videos_are_refused() -> None:
 
 
 def rows(path: Path, videos: list[str]) -> str:
-    columns = {"prompt": [], "data_source": "s", "reward_model": {"ground_truth": "1"}, "videos": videos}
+    prompt = [{"role": "user", "content": "<video>" * len(videos) + "?"}]
+    columns = {"prompt": prompt, "data_source": "s", "reward_model": {"ground_truth": "1"}, "videos": videos}
     pd.DataFrame([columns]).to_parquet(path)
     return str(path)
 
@@ -43,7 +44,8 @@ def test_the_launch_check_asks_model_and_engine_about_the_videos_of_the_data(tmp
     }
     keys = {"prompt_key": "prompt", "image_key": "images", "video_key": "videos"}
     run = OmegaConf.merge(
-        config(video=1), {"data": data | keys, "actor_rollout_ref": {"model": {"path": str(tmp_path)}}}
+        config(video=1),
+        {"data": data | keys, "actor_rollout_ref": {"model": {"path": str(tmp_path), "tokenizer_path": "hub/name"}}},
     )
     with pytest.raises(ConfigError, match="video=1: rows of the data have up to 2 videos"):
         check_data_files(run, -1)
