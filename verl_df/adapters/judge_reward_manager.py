@@ -13,9 +13,8 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.prompt_content import image_items, prompt_text
+from verl_df.adapters.prompt_content import pictures, prompt_text
 from verl_df.adapters.reward_request import response_ids
-from verl_df.io.pictures import item_picture
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
 from verl_df.settings.config import load_block
 
@@ -24,7 +23,7 @@ NAME = "df_judge"
 
 @register(NAME)
 class JudgeRewardManager(RewardManagerBase):
-    """Asks the endpoint of `df.judge` about every response, with the prompt's images."""
+    """Asks the endpoint of `df.judge` about every response, with the prompt's images and frames of its videos."""
 
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any, **_: Any):
         super().__init__(config, tokenizer, compute_score)
@@ -41,7 +40,7 @@ class JudgeRewardManager(RewardManagerBase):
         verdict = await self._judge.judge(
             prompt_text(messages),
             # in a thread, as in all that takes as long as a large picture: the loop has other calls under way
-            await asyncio.to_thread(lambda: [item_picture(item) for item in image_items(messages)]),
+            await asyncio.to_thread(pictures, messages),
             self.tokenizer.decode(response_ids(data), skip_special_tokens=True),
             str(data.non_tensor_batch["reward_model"][-1]["ground_truth"]),
         )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image removal: x_∅ = (I_∅, q), the question with a picture that shows nothing (section 3.3, Eq. 3).
 
+Of a video each frame is replaced.
+
 Used by the counterfactual call of the repair reward, by the filter of the repair data, and by the repair evaluation.
 """
 

@@ -2,7 +2,8 @@
 """Stock verl on a machine without an accelerator, for tests and small studies.
 
 Nothing here takes effect unless the environment says `VERL_PLATFORM=cpu`, except what mends faults that GPUs see too:
-`position_ids`, `internvl` and `root_logger`. This file imports nothing heavy: vLLM's workers load it as well.
+`position_ids`, `internvl`, `root_logger`, `video_files` and `video_positions`. This file imports nothing heavy: vLLM's
+workers load it as well.
 
 A pass on this platform says nothing about CUDA IPC, real sleep and wake, flash attention or NCCL.
 """

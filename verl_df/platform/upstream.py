@@ -39,6 +39,8 @@ NAMES: dict[str, str] = {
     f"{_AGENT_LOOP}.ct_merge_assistant_token": "token ids of a repair",
     "verl.experimental.agent_loop.single_turn_agent_loop:SingleTurnAgentLoop.run": "taken apart, so that n repairs "
     "share one prompt",
+    "verl.experimental.agent_loop.agent_loop:AgentLoopWorker._compute_position_ids": "asks our processor how fast a "
+    "video is",
     "verl.trainer.ppo.padding_utils:upsample_batch_to_divisible_size": "its padding rows get a gate of zero",
     # replaced
     "verl.utils.tensordict_utils:maybe_fix_3d_position_ids": "a fault of batches whose rows have one length",

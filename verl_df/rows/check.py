@@ -11,10 +11,11 @@ from typing import Any
 from verl_df.io.picture_sources import PictureError
 from verl_df.io.pictures import check_picture
 from verl_df.method.checks import preferred_response
-from verl_df.rows.columns import COLUMNS, IMAGES, MEDIA, Media, encodable, other_form, short
+from verl_df.rows.columns import COLUMNS, IMAGES, MEDIA, VIDEOS, Media, encodable, other_form, short
 from verl_df.rows.faults import Reason, RowError
 from verl_df.rows.images import located
 from verl_df.rows.special_tokens import SPECIAL_TOKENS
+from verl_df.rows.videos import video_problem
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -25,21 +26,26 @@ class RowRules:
 
     Attributes:
         folder: of the file; images that rows name lie below it.
-        prompt_key, image_key: columns, as in verl's `data` block.
-        text_only: whether a row may have no image.
+        prompt_key, image_key, video_key: columns, as in verl's `data` block.
+        text_only: whether a row may have no image and no video.
+        videos: whether a row may have videos.
         preferred: whether a row needs a preferred response.
         tokens: texts that the model reads as its own tokens.
-        by_datasets: whether the file says that its images are of `datasets`' type Image.
+        by_datasets: whether the file says that its images are of `datasets`' type Image; frames_by_datasets: the same
+            of the frames of its videos.
         min_side: pixels that an image has on each side at least.
     """
 
     folder: Path
     prompt_key: str = "prompt"
     image_key: str = "images"
+    video_key: str = "videos"
     text_only: bool = False
+    videos: bool = False
     preferred: bool = False
     tokens: frozenset[str] = SPECIAL_TOKENS
     by_datasets: bool = False
+    frames_by_datasets: bool = False
     min_side: int = 1
 
     @cached_property
@@ -49,7 +55,7 @@ class RowRules:
 
     def column_of(self, media: Media) -> str:
         """The column of such media."""
-        return self.image_key if media is IMAGES else media.column
+        return {IMAGES: self.image_key, VIDEOS: self.video_key}.get(media, media.column)
 
     def token_in(self, text: str) -> str | None:
         """The first of the model's own tokens in a text."""
@@ -69,7 +75,7 @@ class Content:
 
 
 def check_row(row: Mapping[str, Any], rules: RowRules) -> None:
-    """Read a row and decode its images. Raises: RowError, for whatever verl could not read."""
+    """Read a row, decode its images and open its videos. Raises: RowError, for whatever verl could not read."""
     for number, image in enumerate(read_row(row, rules).images):
         try:
             width, height = check_picture(image)
@@ -78,6 +84,9 @@ def check_row(row: Mapping[str, Any], rules: RowRules) -> None:
         if min(width, height) < rules.min_side:
             detail = f"image {number}: {width} x {height} pixels, wanted {rules.min_side}"
             raise RowError(Reason.SMALL_IMAGE, detail)
+    problem = video_problem(row.get(rules.video_key), rules.frames_by_datasets) if rules.videos else None
+    if problem:
+        raise RowError(Reason.UNREADABLE_VIDEO, problem)
 
 
 def read_row(row: Mapping[str, Any], rules: RowRules) -> Content:
@@ -120,6 +129,10 @@ def _media(row: Mapping[str, Any], texts: Sequence[str], rules: RowRules) -> dic
 
 def _checked(media: Media, cells: Sequence[Any], texts: Sequence[str], rules: RowRules) -> tuple[bytes, ...]:
     markers = sum(text.count(media.marker) for text in texts)
+    if media is VIDEOS and rules.videos:  # `check_row` opens them
+        if markers != len(cells):
+            raise RowError(Reason.MARKERS, f"{markers} {media.marker} markers for {len(cells)} {media.column}")
+        return ()
     if media.read is None:
         if cells:
             raise other_form(f"the row has {media.column}: a prompt is of text and images")

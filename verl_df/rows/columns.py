@@ -36,7 +36,7 @@ class Media:
         column: its default name.
         marker: as verl looks for it.
         read: the content of a cell, from the cell, the folder of the file, and whether `datasets` decodes the column;
-            None: such media are not supported.
+            None: such media are refused, or have a check of their own.
     """
 
     column: str
@@ -71,7 +71,8 @@ COLUMNS = (
     Column("extra_info", "extra_info", _extra_info, needed=False),
 )
 IMAGES = Media("images", "<image>", encoded_image)
-MEDIA = (IMAGES, Media("videos", "<video>"), Media("audios", "<audio>"))
+VIDEOS = Media("videos", "<video>")
+MEDIA = (IMAGES, VIDEOS, Media("audios", "<audio>"))
 MARKER = IMAGES.marker
 
 

@@ -15,6 +15,7 @@ class Reason(StrEnum):
     LARGE_IMAGE = PictureFault.LARGE.value
     NARROW_IMAGE = PictureFault.NARROW.value
     DEEP_IMAGE = PictureFault.DEEP.value
+    UNREADABLE_VIDEO = "video cannot be read"
     MARKERS = "images and markers differ"
     SPECIAL_TOKEN = "text holds a token of a model"
     NO_QUESTION = "no question"

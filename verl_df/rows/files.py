@@ -15,6 +15,7 @@ from verl_df.io.streams import ROWS_AT_ONCE, batches, open_parquet, parquet_rows
 from verl_df.rows.check import RowRules, check_row
 from verl_df.rows.columns import COLUMNS, MEDIA
 from verl_df.rows.faults import RowError
+from verl_df.rows.videos import holds_pictures
 
 
 class RowFile:
@@ -31,9 +32,15 @@ class RowFile:
         file = open_parquet(path)
         self.path, self.schema = path, file.schema_arrow
         self.rows: int = file.metadata.num_rows
-        self.rules = replace(rules, folder=path.parent, by_datasets=_are_of_datasets(self.schema, rules.image_key))
+        self.rules = replace(
+            rules,
+            folder=path.parent,
+            by_datasets=_are_of_datasets(self.schema, rules.image_key),
+            frames_by_datasets=holds_pictures(self.schema, rules.video_key),
+        )
+        has_videos = rules.videos and rules.video_key in self.schema.names
         others = [column.name for column in COLUMNS if column.needed]
-        needed = [rules.prompt_key, *([] if rules.text_only else [rules.image_key]), *others]
+        needed = [rules.prompt_key, *([] if rules.text_only or has_videos else [rules.image_key]), *others]
         missing = next((name for name in needed if name not in self.schema.names), None)
         if missing:
             raise ValueError(
@@ -47,17 +54,22 @@ class RowFile:
         """Number and columns of the wanted rows, in order. Raises: ValueError with file and row number."""
         return parquet_rows(self.path, wanted, self._columns)
 
-    def check(self, wanted: Container[int], *, preferred: bool = False) -> None:
+    def check(self, wanted: Container[int], *, preferred: bool = False) -> int:
         """Read the wanted rows and decode their images. preferred: whether each needs a preferred response.
+
+        Returns: how many videos one of them has, at most.
 
         Raises: ValueError for the first row that cannot be used, with file and row number.
         """
+        most = 0
         problem_of = partial(_problem, replace(self.rules, preferred=preferred))
         with ThreadPoolExecutor() as pool:
             for rows in batches(self.read(wanted), ROWS_AT_ONCE):
                 for (index, _), problem in zip(rows, pool.map(problem_of, rows), strict=True):
                     if problem:
                         raise ValueError(f"{self.path}, row {index}: {problem}")
+                most = max([most, *(len(row.get(self.rules.video_key) or ()) for _, row in rows)])
+        return most
 
 
 def _problem(rules: RowRules, row: tuple[int, dict[str, Any]]) -> str | None:

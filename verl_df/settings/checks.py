@@ -34,6 +34,7 @@ from verl_df.settings.objectives import (
     gated,
 )
 from verl_df.settings.verl_keys import check_kinds
+from verl_df.settings.videos import check_videos_allowed
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -426,45 +427,59 @@ def tokens_at_hand(model: DictConfig) -> frozenset[str]:
 
 
 def check_data_files(config: DictConfig, rows: int) -> None:
-    """Check the files that a run reads.
+    """Check the files that a run reads, and that model and engine take their videos.
 
     Args:
         config: the composed config.
         rows: as in `check_data_file`.
 
     Raises:
-        ConfigError: the first file or row that verl could not read.
+        ConfigError: the first thing found to be wrong.
     """
-    tokens = tokens_at_hand(config.actor_rollout_ref.model)
-    for key, file in data_files(config):
-        check_data_file(key, file, config.data.image_key, config.data.prompt_key, rows, tokens)
+    data, model = config.data, config.actor_rollout_ref.model
+    keys = (data.image_key, data.prompt_key)
+    tokens = tokens_at_hand(model)
+    most = [check_data_file(key, file, *keys, rows, data.video_key, tokens) for key, file in data_files(config)]
+    check_videos_allowed(config, _model_type(Path(model.path).expanduser()), max(most))
 
 
 def check_data_file(
-    key: str, file: str, image_key: str, prompt_key: str, decode: int, tokens: frozenset[str] = SPECIAL_TOKENS
-) -> None:
-    """Check the columns of a parquet file and its first rows, images included.
+    key: str,
+    file: str,
+    image_key: str,
+    prompt_key: str,
+    decode: int,
+    video_key: str = "videos",
+    tokens: frozenset[str] = SPECIAL_TOKENS,
+) -> int:
+    """Check the columns of a parquet file and its first rows, images and videos included.
 
     Args:
         key: the config key that names the file, for the message.
         file: local path; remote files and JSON files are left to verl.
-        image_key, prompt_key: columns as in verl's `data` block.
+        image_key, prompt_key, video_key: columns as in verl's `data` block.
         decode: rows that are checked; -1: all, 0: none.
         tokens: texts that the model reads as its own tokens.
+
+    Returns:
+        how many videos a row has, at most, of those that were looked at.
 
     Raises:
         ConfigError: no such file, a missing column, or a row that verl cannot read; see `rows.check`.
     """
     path = Path(file).expanduser()
     if "://" in file:
-        return
+        return 0
     if not path.is_file():
         raise ConfigError(f"{key}: no such file {file}")
     if path.suffix != ".parquet":
-        return
+        return 0
     try:
-        data = RowFile(path, RowRules(path.parent, prompt_key=prompt_key, image_key=image_key, tokens=tokens))
-        data.check(range(data.rows if decode < 0 else min(decode, data.rows)))
+        rules = RowRules(
+            path.parent, prompt_key=prompt_key, image_key=image_key, video_key=video_key, videos=True, tokens=tokens
+        )
+        data = RowFile(path, rules)
+        return data.check(range(data.rows if decode < 0 else min(decode, data.rows)))
     except ValueError as error:
         raise ConfigError(f"{key}: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
-from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_media
 from verl_df.io.json_lines import cut_half_line
 from verl_df.io.lines import RecordWriter
 from verl_df.method.feedback import RepairAttempt
@@ -21,8 +21,8 @@ PAIRS_FILE = "pairs.jsonl"
 
 
 class PairLog:
-    """Appends up to `df.log.pairs_per_step` pairs of a step to `pairs.jsonl`; their images go to `images/`, once
-    each.
+    """Appends up to `df.log.pairs_per_step` pairs of a step to `pairs.jsonl`; their images, and a sheet of frames
+    for each video, go to `images/`, once each.
     """
 
     def __init__(self, folder: Path, pairs_per_step: int):
@@ -71,7 +71,7 @@ class PairLog:
             row.request,
             step=step,
             prompt=prompt_text(messages),
-            images=tuple(save_image(item, self._folder / IMAGES_FOLDER) for item in image_items(messages)),
+            images=save_media(messages, self._folder / IMAGES_FOLDER),
             decode=partial(tokenizer.decode, skip_special_tokens=True),
             token_texts=lambda token_ids: [tokenizer.decode([token]) for token in token_ids],
         )

@@ -16,6 +16,7 @@ from typing import Any
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
+from verl_df.adapters.prompt_content import video_frames
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.io.pictures import PATCH_SIZE, item_picture, patch_size_of
 from verl_df.method.image_removal import remove_image
@@ -107,7 +108,7 @@ def counterfactual_messages(
     template: str | None,
     patch_size: int = PATCH_SIZE,
 ) -> list[dict[str, Any]]:
-    """The repair prompt from x_∅: every image replaced, the reference hidden unless `removal.reference` is "shown"."""
+    """The repair prompt from x_∅: all media replaced, the reference hidden unless `removal.reference` is "shown"."""
     reference = task["reference"] if removal.reference == "shown" else HIDDEN_REFERENCE
     seed = zlib.crc32(task["response"].encode())
     return repair_messages(
@@ -118,7 +119,11 @@ def counterfactual_messages(
 def without_images(
     messages: Sequence[dict[str, Any]], kind: str, seed: int, patch_size: int = PATCH_SIZE
 ) -> list[dict[str, Any]]:
-    """Messages whose images show nothing (I_∅ of Eq. 3); sizes, and so the number of image tokens, stay."""
+    """Messages whose images and videos show nothing (I_∅ of Eq. 3).
+
+    Sizes, numbers of frames and frames a second stay, and with them the tokens and their positions (but for frames
+    below 56 x 56 pixels, which qwen_vl_utils enlarges).
+    """
     return [
         {**message, "content": [_removed(item, kind, seed, patch_size) for item in message["content"]]}
         if isinstance(message["content"], list)
@@ -128,10 +133,20 @@ def without_images(
 
 
 def _removed(item: dict[str, Any], kind: str, seed: int, patch_size: int) -> dict[str, Any]:
+    if item["type"] == "video":
+        return _removed_video(item, kind, seed)
     if item["type"] != "image":
         return item
     kept = {key: value for key, value in item.items() if key not in ("bytes", "path")}
     return {**kept, "image": remove_image(item_picture(item, patch_size), kind, seed)}
+
+
+def _removed_video(item: dict[str, Any], kind: str, seed: int) -> dict[str, Any]:
+    frames, rate = video_frames(item)
+    width, height = frames[0].size
+    removed = [remove_image(frame, kind, seed + number) for number, frame in enumerate(frames)]
+    size = {"resized_height": height, "resized_width": width}
+    return {"type": "video", "video": removed, "sample_fps": rate, **size}
 
 
 async def _with_slot(call: Any, slots: int) -> AgentLoopOutput:

@@ -15,11 +15,10 @@ from verl import DataProto
 from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls, register
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
-from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text, save_image
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, pictures, prompt_text, save_media
 from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
 from verl_df.io.lines import RecordWriter
-from verl_df.io.pictures import item_picture
 from verl_df.judges.audit_log import AUDITS, AuditRecord
 from verl_df.judges.auditor import Audit, Auditor
 from verl_df.method.repair_reward import RIGHT, RepairScore, score_repair
@@ -93,7 +92,6 @@ class RepairRewardManager(RewardManagerBase):
         r_task: float,
     ) -> Audit:
         messages, task = list(columns["raw_prompt"]), columns[TASK_COLUMN]
-        items = image_items(messages)
         texts = {
             "question": prompt_text(messages),
             "response": task["response"],
@@ -102,13 +100,11 @@ class RepairRewardManager(RewardManagerBase):
             "counterfactual": None if counterfactual is None else self._text(counterfactual),
         }
         # in threads: the loop has other calls under way, and a large picture takes its time
-        images = await asyncio.to_thread(lambda: [item_picture(item) for item in items])
-        audit = await auditor.audit(images=images, **texts)
-        names = await asyncio.to_thread(lambda: [save_image(item, self._folder / IMAGES_FOLDER) for item in items])
+        audit = await auditor.audit(images=await asyncio.to_thread(pictures, messages), **texts)
         record = AuditRecord(
             id=f"{columns['uid']}_{columns['session_id']}",
             step=int(columns["global_steps"]),
-            images=tuple(names),
+            images=await asyncio.to_thread(save_media, messages, self._folder / IMAGES_FOLDER),
             ground_truth=str(columns["reward_model"]["ground_truth"]),
             r_task=r_task,
             hacking=audit.hacking,

@@ -5,6 +5,7 @@
 | --- | --- |
 | `model` | `init/`: a random Qwen2.5-VL with tokenizer and processor |
 | `data` | `data/train.parquet`, `data/val.parquet`: RL rows |
+| `clips` | `clips/train.parquet`, `clips/val.parquet`: RL rows with short videos instead of pictures |
 | `policy-data` | `sft/policy.parquet`: the policy's SFT rows |
 | `policy` | `policy/`: the base policy, trained by verl's SFT trainer |
 | `repair-data` | `sft/repair.parquet`: the repair set, from the policy's real errors |
@@ -12,7 +13,7 @@
 | `repair` | `repair/`: the repair model, trained from the policy by verl's SFT trainer |
 | `stage1` | `stage1/`: that model after repairs that overlook errors; where the repair model's RL starts |
 | `evaluate` | `evaluation.json`: figures of both models, printed as tables |
-| `all` | all of them but `stage1`, in this order |
+| `all` | all of them but `stage1` and `clips`, in this order |
 | `kept` | the models and repair tasks of examples/toy/world, instead of training them; `data` is still to be made |
 | `keep` | examples/toy/world, from what was built in the folder |
 

@@ -47,6 +47,12 @@ STAGES = {
         ("seed", "picture", "rl_train_rows", "rl_val_rows"),
         _ROWS,
     ),
+    "clips": Stage(
+        (),
+        ("clips/train.parquet", "clips/val.parquet"),
+        ("seed", "picture", "clip", "rl_train_rows", "rl_val_rows"),
+        (*_ROWS, "lab/toy/clips.py"),
+    ),
     "policy-data": Stage((), ("sft/policy.parquet",), ("seed", "picture", "annotator", "policy.rows"), _ROWS),
     "policy": Stage((_INIT, "sft/policy.parquet"), (_POLICY,), ("policy",), _SFT),
     "repair-data": Stage(
@@ -72,8 +78,8 @@ STAGES = {
         (*_SAMPLING, "lab/toy/evaluate.py"),
     ),
 }
-# What policy training needs; `stage1` is for those who train a repair model further.
-WORLD = tuple(name for name in STAGES if name != "stage1")
+# What policy training needs; `stage1` is for those who train a repair model further, `clips` are other data.
+WORLD = tuple(name for name in STAGES if name not in ("stage1", "clips"))
 
 
 def build_stage(name: str, out: Path, settings: ToySettings) -> str:

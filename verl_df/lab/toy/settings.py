@@ -28,6 +28,19 @@ class PictureSettings:
 
 
 @dataclass(frozen=True)
+class ClipSettings:
+    """How a clip is made of two pictures (`clips.py`).
+
+    Attributes:
+        brief: probability that a figure is in one half of the clip only.
+        rates: frames a second, one of which is drawn for a clip; positions in time follow it.
+    """
+
+    brief: float = 0.4
+    rates: tuple[float, ...] = (1.0, 2.0)
+
+
+@dataclass(frozen=True)
 class AnnotatorSettings:
     """How careless the people were who wrote the policy's SFT responses.
 
@@ -129,6 +142,7 @@ class ToySettings:
 
     seed: int = 0
     picture: PictureSettings = field(default_factory=PictureSettings)
+    clip: ClipSettings = field(default_factory=ClipSettings)
     annotator: AnnotatorSettings = field(default_factory=AnnotatorSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     rl_train_rows: int = 2048

@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from verl_df.lab.toy import careless, data, evaluate, model, repair_data, sft
+from verl_df.lab.toy import careless, clips, data, evaluate, model, repair_data, sft
 from verl_df.lab.toy.sampling import Sampler
 from verl_df.lab.toy.settings import SftSettings, ToySettings
 
@@ -17,6 +17,11 @@ def _model(out: Path, settings: ToySettings) -> str:
 def _data(out: Path, settings: ToySettings) -> str:
     sizes = data.write_rl_data(out / "data", settings)
     return f"{sizes['train']} RL rows, {sizes['val']} held out"
+
+
+def _clips(out: Path, settings: ToySettings) -> str:
+    sizes = clips.write_clip_data(out / "clips", settings)
+    return f"{sizes['train']} RL rows with a clip each, {sizes['val']} held out"
 
 
 def _policy_data(out: Path, settings: ToySettings) -> str:
@@ -63,6 +68,7 @@ def _train(out: Path, start: str, name: str, settings: SftSettings) -> Path:
 RUN: dict[str, Callable[[Path, ToySettings], str]] = {
     "model": _model,
     "data": _data,
+    "clips": _clips,
     "policy-data": _policy_data,
     "policy": _policy,
     "repair-data": _repair_data,

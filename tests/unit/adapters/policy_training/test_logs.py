@@ -17,7 +17,7 @@ from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRo
 from verl_df.adapters.policy_training.pair_log import PAIRS_FILE, PairLog
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
-from verl_df.adapters.prompt_content import IMAGES_FOLDER, image_items, prompt_text
+from verl_df.adapters.prompt_content import FRAMES_SHOWN, IMAGES_FOLDER, media_items, pictures, prompt_text
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import Rollout
 from verl_df.method.metrics import GroupOutcome
@@ -131,7 +131,21 @@ def test_a_prompt_as_text() -> None:
     prompt = [{"role": "system", "content": "Be brief."}, *messages(picture("red"))]
     assert prompt_text(prompt) == "Be brief.\n<image>How many?"
     assert prompt_text([{"role": "user", "content": [{"type": "video", "video": "v"}, text("?")]}]) == "<video>?"
-    assert [item["type"] for item in image_items(prompt)] == ["image"]
+    assert [item["type"] for item in media_items(prompt)] == ["image"]
+
+
+def test_a_video_is_saved_as_a_sheet_of_frames(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (56, 56), (5 * number, 0, 0)) for number in range(40)]
+    item = {"type": "video", "video": frames, "min_pixels": 56 * 56}
+    prompt = [{"role": "user", "content": [item, {"type": "image", "image": picture("red")}, text("How many?")]}]
+    assert len(pictures(prompt)) == FRAMES_SHOWN + 1
+    PairLog(tmp_path, 1).write(1, *groups(1, prompts={"a": prompt}), WORDS)
+    (pair,) = PAIRS.read(tmp_path / PAIRS_FILE)
+    assert pair.prompt == "<video><image>How many?"
+    sheet, _ = (Image.open(tmp_path / IMAGES_FOLDER / name) for name in pair.images)
+    reds = [sheet.getpixel((60 * column, 60 * line))[0] for line in range(4) for column in range(4)]
+    assert sheet.size == (4 * 56 + 3 * 4, 4 * 56 + 3 * 4) and sheet.getpixel((57, 57)) == (255, 255, 255)
+    assert reds == sorted(reds) and (reds[0], reds[-1]) == (0, 5 * 39)
 
 
 # ---- metrics ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 import copy
 from collections.abc import Iterator
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from verl_df.adapters.policy_training.rows import (
     write_groups,
 )
 from verl_df.method.metrics import GroupOutcome
+from verl_df.platform.video_positions import rope_index
 
 END = 9
 PROMPT = torch.tensor([5, 6, 6, 7])
@@ -344,6 +346,26 @@ def test_inputs_per_token_are_refused(name: str) -> None:
     source["multi_modal_inputs"][name] = torch.zeros(1, 7)
     with pytest.raises(NotImplementedError, match=rf"inputs per token \({name}\).*df.group.mode=gate_only"):
         repair_row(source, repair("u_1_0", [1, END], [1, 0]))
+
+
+def test_a_repaired_row_of_a_clip_has_its_frames_and_its_times() -> None:
+    """Its positions are those that verl would compute for the prompt with the repair."""
+    config = SimpleNamespace(vision_config=SimpleNamespace(spatial_merge_size=2, tokens_per_second=2))
+    grid, seconds, prompt = torch.tensor([[3, 4, 2]]), torch.tensor([1.5]), torch.tensor([5, *[6] * 6, 7])
+
+    def counted(response: int) -> torch.Tensor:
+        kinds = torch.tensor([[0, *[2] * 6, 0, *[0] * response]])
+        text = torch.arange(kinds.shape[1])
+        positions, _ = rope_index(config, torch.zeros_like(kinds), kinds, None, grid, seconds, None)
+        return torch.cat([text[None], positions[:, 0]])
+
+    source = source_row("a", 0, [1, 2, END], 0.0)
+    clip = {"pixel_values_videos": torch.ones(24, 6), "video_grid_thw": grid, "second_per_grid_ts": seconds}
+    ids = torch.cat([prompt, source["responses"]])
+    source |= {"prompts": prompt, "input_ids": ids, "position_ids": counted(3), "multi_modal_inputs": clip}
+    row = repair_row(source, repair("a_0_0", [1, 3, 4, 2, END], [0, 1, 1, 0, 0]))
+    assert row["multi_modal_inputs"] is clip
+    assert torch.equal(row["position_ids"], counted(5))
 
 
 # ---- position ids ----------------------------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
-from qwen_vl_utils import fetch_image
+from qwen_vl_utils import fetch_image, fetch_video
 from tensordict import TensorDict
 from verl import DataProto
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
 from tests.unit.adapters.support import Words, composed
+from tests.unit.clips import write_video
 from tests.unit.endpoint_fake import MODEL, says, serve
 from verl_df.adapters.judge_reward_manager import JudgeRewardManager
 from verl_df.adapters.repair_training.agent_loop import RepairAgentLoop, counterfactual_messages, without_images
@@ -166,6 +167,41 @@ def test_the_picture_without_content_has_as_many_tokens_as_the_picture(patch_siz
     (message,) = without_images([{"role": "user", "content": [item]}], "blank", 0, patch_size)
     sizes = [fetch_image(one, image_patch_size=patch_size).size for one in (item, message["content"][0])]
     assert sizes[0] == sizes[1]
+
+
+def clip(count: int, size: tuple[int, int]) -> list[Image.Image]:
+    return [Image.new("RGB", size, (10 * number, 100, 200)) for number in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["blank", "noise"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"count": 4, "size": (112, 56), "sample_fps": 4.0, "min_pixels": 56 * 112},
+        {
+            "count": 5,
+            "size": (168, 168),
+            "max_pixels": 112 * 112,
+            "min_pixels": 784,
+        },  # an odd number: the last is repeated
+        {"count": 8, "size": (168, 112), "rate": 8, "nframes": 6, "min_pixels": 84 * 140, "max_pixels": 84 * 140},
+    ],
+)
+def test_a_removed_clip_has_the_size_and_the_times_of_the_clip(tmp_path: Path, kind: str, options: dict) -> None:
+    frames, rate = clip(options["count"], options["size"]), options.get("rate")
+    pixels = [np.asarray(frame) for frame in frames]
+    video = frames if rate is None else write_video(tmp_path / "a.mp4", pixels, rate)
+    kept = {name: value for name, value in options.items() if name not in ("count", "size", "rate")}
+    item = {"type": "video", "video": video, **kept}
+    removed = without_images([{"role": "user", "content": [item]}], kind, 0)
+    assert item["video"] is video  # the prompt of the row is left as it was
+    clips = [fetch_video(one, return_video_sample_fps=True) for one in (item, removed[0]["content"][0])]
+    (before, rate_before), (after, rate_after) = clips
+    assert before.shape == after.shape and rate_before == rate_after
+    if kind == "blank":
+        assert not after.any()
+    else:
+        assert (after[0] != after[1]).any() and after.std() > 30
 
 
 # ---- the reward ------------------------------------------------------------------------------------------------------
