@@ -31,6 +31,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
+from verl_df.settings.speculation import check_speculation
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -108,6 +109,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     if df.group.mode != "off":
         _check_repair_rollout(df.repair.rollout, rollout)
+        check_speculation(df.repair, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
 
