@@ -85,7 +85,7 @@ def check_speculation(repair: RepairConfig, rollout: DictConfig) -> None:
     chosen = f"{_KEY}={repair.speculation}"
     own = repair.rollout.get("engine_kwargs") or {}
     engine = {**((rollout.get("engine_kwargs") or {}).get("vllm") or {}), **(own.get("vllm") or {})}
-    name = repair.rollout.get("name", rollout.name)
+    name = repair.rollout.get("name") or rollout.get("name", "vllm")  # verl asks for a name itself
     if name != "vllm":
         raise ConfigError(f"{chosen} is for vLLM, and the repair engine is {name}: set {_KEY}=off")
     if engine.get("speculative_config") is not None:

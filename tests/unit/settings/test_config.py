@@ -58,7 +58,7 @@ def test_the_choices_are_found() -> None:
     found = choices(DFConfig)
     assert found["df.group.mode"] == ("repair_pairs", "gate_only", "off")
     assert found["df.mini_batches"] == ("fixed", "verl")
-    assert len(found) == 15 and len(choices(RepairTrainingConfig)) == 4
+    assert len(found) == 16 and len(choices(RepairTrainingConfig)) == 4
 
 
 @pytest.mark.parametrize(("root", "key", "names"), CHOICES, ids=str)
