@@ -15,7 +15,7 @@ Draft lengths are those of verl_df/settings/speculation.py. Figures are read fro
 | figure | what it is |
 | --- | --- |
 | passes | forward passes of the engine, those that read the prompts included |
-| sequence passes | of each sequence, together: tokens less the accepted ones |
+| sequence_passes | passes of each sequence that brought it tokens, of all together |
 | wall_s, cpu_s | seconds, and processor seconds of the engine's process |
 
 Ratios are those of a round, with drafts over plain; what is printed is their median, smallest and largest.
@@ -111,7 +111,7 @@ def serve(pipe: Connection, workload: Workload, speculation: str, folder: str) -
         pipe.send(
             {
                 "passes": found["df/repair/forward_passes"],
-                "sequence_passes": tokens - found["df/repair/accepted_tokens"],
+                "sequence_passes": tokens / found["df/repair/tokens_per_pass"],
                 "wall_s": wall,
                 "cpu_s": cpu,
                 "tokens": tokens,
@@ -212,7 +212,7 @@ def row(workload: Workload, rounds: list[dict[str, dict[str, float]]]) -> str:
         cells.append(f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})".rjust(24))
     last = rounds[-1]["drafts"]
     kept = last["accepted_tokens"] / max(1.0, last["draft_tokens"])
-    cells += [f"{last['tokens'] / last['sequence_passes']:>10.1f}", f"{kept:>10.0%}"]
+    cells += [f"{last['tokens'] / last['sequence_passes']:>16.1f}", f"{kept:>9.0%}"]
     return " ".join(cells)
 
 
@@ -243,9 +243,8 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.update({name: os.environ.get(name, value) for name, value in cpu_environment().items()})
     found = {}
-    print(
-        f"{'workload':10} {'at a time':>9} " + " ".join(f"{name:>24}" for name in FIGURES) + " tokens/pass   accepted"
-    )
+    heads = " ".join(f"{name:>24}" for name in FIGURES)
+    print(f"{'workload':10} {'at a time':>9} {heads} {'tokens/seq. pass':>16} {'accepted':>9}")
     for workload in WORKLOADS:
         if not given.workload or workload.name in given.workload:
             found[workload.name] = measure(workload, given.speculation, given.rounds)

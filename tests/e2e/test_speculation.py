@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from prometheus_client import generate_latest
 from scipy.stats import chisquare
 from transformers import Qwen2ForCausalLM
 
+from verl_df.adapters.policy_training.engine_counters import read_counts, repair_metrics
 from verl_df.lab.tiny.copying import CopyingModel
 from verl_df.settings import speculation as rule
 
@@ -83,17 +85,26 @@ class Engine:
         return [list(output.outputs[0].token_ids) for output in outputs]
 
     def accepted(self) -> float:
-        names = "vllm:spec_decode_num_accepted_tokens"
-        return sum(metric.value for metric in self._engine.get_metrics() if metric.name == names)
+        return self._counts()["df/repair/accepted_tokens"]
+
+    def tokens_per_pass(self) -> float:
+        return self._counts()["df/repair/tokens_per_pass"]
+
+    def _counts(self) -> dict[str, float]:
+        """Since the start."""
+        page = generate_latest().decode()
+        for name in ("vllm:spec_decode_num_draft_tokens_total", "vllm:spec_decode_num_accepted_tokens_total"):
+            page += "" if name in page else f"\n{name} 0\n"  # an engine without drafts
+        counts = read_counts(page)
+        return repair_metrics(dict.fromkeys(counts, 0.0), counts)
 
 
 def draw(folder: str, speculation: str) -> Drawn:
     engine, inputs = Engine(folder, speculation), prompts()
+    for ids in inputs[:8]:
+        engine.answers([(ids, (0.0, 1.0))])
+    per_pass = engine.tokens_per_pass()
     greedy = engine.answers([(ids, (0.0, 1.0)) for ids in inputs])
-    before = engine.accepted()
-    alone = [engine.answers([(ids, (0.0, 1.0))])[0] for ids in inputs[:8]]
-    tokens = sum(map(len, alone))
-    per_pass = tokens / (tokens - engine.accepted() + before)
     before = engine.accepted()
     given = [(ids, sampling) for ids in inputs for sampling in SAMPLINGS]
     chunks = (given[start : start + AT_A_TIME] for start in range(0, len(given), AT_A_TIME))

@@ -10,7 +10,9 @@ _TIMEOUT_S = 30.0
 # The counters of vLLM's /metrics page that are read.
 _DRAFTED, _ACCEPTED = "vllm:spec_decode_num_draft_tokens_total", "vllm:spec_decode_num_accepted_tokens_total"
 _GENERATED, _PASSES = "vllm:generation_tokens_total", "vllm:iteration_tokens_total_count"
-_READ = (_DRAFTED, _ACCEPTED, _GENERATED, _PASSES)
+# A sequence's first pass with a token, and all its later ones: each is one observation, however many tokens it brings.
+_FIRST, _LATER = "vllm:time_to_first_token_seconds_count", "vllm:inter_token_latency_seconds_count"
+_READ = (_DRAFTED, _ACCEPTED, _GENERATED, _PASSES, _FIRST, _LATER)
 
 Counts = dict[str, float]
 
@@ -32,18 +34,18 @@ def repair_metrics(before: Counts, after: Counts) -> dict[str, float]:
     """Metrics of what happened between two readings.
 
     Returns:
-        df/repair/draft_tokens, df/repair/accepted_tokens: proposed, and kept of them; df/repair/forward_passes: of the
-        engines, those that read prompts included; df/repair/tokens_per_pass: of one sequence, 1 without a kept draft.
-        The last is left out where nothing was generated.
+        df/repair/draft_tokens, df/repair/accepted_tokens: proposed, and accepted of them, those past an end token
+        included; df/repair/forward_passes: of the engines, those that read prompts included; df/repair/tokens_per_pass:
+        of one sequence, 1 without an accepted token. The last is left out where nothing was generated.
     """
-    drafted, accepted, generated, passes = (after[name] - before.get(name, 0.0) for name in _READ)
+    drafted, accepted, generated, passes, first, later = (after[name] - before[name] for name in _READ)
     metrics = {
         "df/repair/draft_tokens": drafted,
         "df/repair/accepted_tokens": accepted,
         "df/repair/forward_passes": passes,
     }
-    if generated > accepted:
-        metrics["df/repair/tokens_per_pass"] = generated / (generated - accepted)
+    if generated:
+        metrics["df/repair/tokens_per_pass"] = generated / (first + later)
     return metrics
 
 

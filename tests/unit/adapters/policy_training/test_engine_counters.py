@@ -16,7 +16,7 @@ NAMES = {
 }
 
 
-def page(engines: int = 1, passes: int = 0, **counts: int) -> str:
+def page(engines: int = 1, passes: int = 0, first: int = 0, later: int = 0, **counts: int) -> str:
     """As vLLM writes it: a value for each engine."""
     lines = []
     for key, name in NAMES.items():
@@ -26,12 +26,15 @@ def page(engines: int = 1, passes: int = 0, **counts: int) -> str:
     lines.append('vllm:iteration_tokens_total_bucket{engine="0",le="+Inf",model_name="m"} 9.0')
     lines.append(f'vllm:iteration_tokens_total_count{{engine="0",model_name="m"}} {passes}.0')
     lines.append('vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 900.0')
+    for name, count in (("time_to_first_token", first), ("inter_token_latency", later)):
+        lines.append(f"# TYPE vllm:{name}_seconds histogram")
+        lines.append(f'vllm:{name}_seconds_count{{engine="0",model_name="m"}} {count}.0')
     return "\n".join(lines) + "\n"
 
 
 def test_what_happened_between_two_readings() -> None:
-    before = read_counts(page(passes=3, drafted=10, accepted=10, generated=40))
-    after = read_counts(page(passes=9, drafted=110, accepted=85, generated=140))
+    before = read_counts(page(passes=3, first=2, later=28, drafted=10, accepted=10, generated=40))
+    after = read_counts(page(passes=9, first=4, later=51, drafted=110, accepted=85, generated=140))
     assert repair_metrics(before, after) == {
         "df/repair/draft_tokens": 100,
         "df/repair/accepted_tokens": 75,
@@ -61,9 +64,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         Handler.asked += 1
-        text = page(
-            passes=Handler.asked, drafted=8 * Handler.asked, accepted=6 * Handler.asked, generated=9 * Handler.asked
-        )
+        counts = {"passes": 1, "first": 1, "later": 2, "drafted": 8, "accepted": 6, "generated": 9}
+        text = page(**{name: count * Handler.asked for name, count in counts.items()})
         self.send_response(200 if self.path == "/metrics" else 404)
         self.end_headers()
         self.wfile.write(text.encode())
