@@ -12,6 +12,11 @@ VARIABLES = (
     ("VERL_PLATFORM", "cpu", "chooses this platform; nothing else does"),
     ("VERL_ENGINE_DEVICE", "cuda", "verl registers its FSDP engine for cuda and npu only"),
     ("OMP_NUM_THREADS", "1", "trainer, rollout engine and Ray share few cores; more threads slow all of them"),
+    (
+        "NUMBA_NUM_THREADS",
+        "1",
+        "numba, which vLLM drafts with, sets OpenMP's threads to its own: torch would take them all",
+    ),
     ("TORCHDYNAMO_DISABLE", "1", "saves vLLM's compilation, 22 s of every start"),
     ("VLLM_LOGGING_LEVEL", "WARNING", "vLLM's start-up log hides the trainer's"),
     ("HF_HUB_OFFLINE", "1", "models and data are local; without it each load first asks the hub"),

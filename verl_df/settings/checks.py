@@ -33,6 +33,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
+from verl_df.settings.speculation import check_speculation
 from verl_df.settings.verl_keys import check_kinds
 from verl_df.settings.videos import check_videos_allowed
 
@@ -110,6 +111,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     if df.group.mode != "off":
         _check_repair_rollout(df.repair, rollout)
+        check_speculation(df.repair, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
 

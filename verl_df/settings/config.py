@@ -58,6 +58,9 @@ class RepairConfig:
             rollouts: which are wrong enough to be repaired, not which repairs are good enough.
         repair_truncated: also repair rollouts cut by the length limit (they have no end token).
         timeout_s: seconds that the repairs of one batch may take before the run fails.
+        speculation: how the repair engine drafts what is likely to come next (docs/speculation.md): `ngram`, from the
+            prompt, which holds the wrong response; `suffix`, from earlier responses too, needs the package
+            arctic-inference; `off`. Repairs have the same distribution with all of them.
         rollout: keys of `actor_rollout_ref.rollout` to set differently for the repair engine
             (for example gpu_memory_utilization, tensor_model_parallel_size).
     """
@@ -73,6 +76,7 @@ class RepairConfig:
     reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
     repair_truncated: bool = True
     timeout_s: PositiveFloat = 600.0
+    speculation: Literal["ngram", "suffix", "off"] = "ngram"
     rollout: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

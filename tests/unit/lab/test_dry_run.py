@@ -46,6 +46,7 @@ RUN = RunSizes(
     critic=False,
     repairs=2,
     repair_prompt=2256,
+    drafts=254,
 )
 
 
@@ -164,7 +165,7 @@ def test_sizes_that_go_together() -> None:
         ({"gpus": 3, "tensor_parallel": 1}, "ranks = 3"),
         ({"update_tokens": 1499}, "at least 1500"),
         ({"log_prob_tokens": 1499}, "log_prob_max_token_len_per_gpu=1499"),
-        ({"repair_prompt": 9501}, "a repair can have 10001 tokens"),
+        ({"repair_prompt": 9247}, "a repair with its drafts can have 10001 tokens"),
         (
             {"prompt": 9501, "update_tokens": 99999, "log_prob_tokens": 99999},
             "a prompt and its response can have 10",

@@ -16,7 +16,9 @@ from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import get_rollout_replica_class
 from verl.workers.rollout.router import get_router_handle
 
+from verl_df.adapters.policy_training.engine_counters import EngineCounters
 from verl_df.settings.config import RepairConfig
+from verl_df.settings.speculation import speculate
 
 # Two engines with one seed would draw the same random numbers.
 SEED_OFFSET = 7919
@@ -33,7 +35,8 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     """The run's config as the repair engine should see it.
 
     `actor_rollout_ref.model` is reduced to the repair model's path, `actor_rollout_ref.rollout` is the policy's with
-    the lengths of repair prompts, the weights loaded from disk, and the overrides of `df.repair.rollout` on top.
+    the lengths of repair prompts, the weights loaded from disk, the overrides of `df.repair.rollout` on top, and the
+    speculation of `df.repair.speculation`.
 
     Raises:
         omegaconf.errors.ConfigKeyError: `df.repair.rollout` names a key that verl's rollout block does not have.
@@ -55,6 +58,7 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     OmegaConf.set_struct(rollout, True)
     OmegaConf.set_struct(rollout.engine_kwargs, False)  # free: the engine knows its own keys
     config.actor_rollout_ref.rollout = OmegaConf.merge(rollout, repair.rollout)
+    speculate(config.actor_rollout_ref.rollout, repair.speculation)
     config.actor_rollout_ref.model = OmegaConf.create(
         {
             "_target_": "verl.workers.config.HFModelConfig",
@@ -96,7 +100,12 @@ class RepairServer:
         _run([replica.init_colocated(pool) for replica, pool in zip(self._replicas, pools, strict=True)])
         handles = {replica.server_address: replica.server_handle for replica in self._replicas}
         self._router = get_router_handle(servers=handles, router_config_path=rollout.get("router_config_path"))
+        self._counters = EngineCounters(handles) if repair.speculation != "off" else None
         self._sleep()
+
+    def metrics(self) -> dict[str, float]:
+        """What the engines counted since the last call, `df/repair/*`; nothing without speculation."""
+        return self._counters.metrics() if self._counters else {}
 
     @property
     def client(self) -> LLMServerClient:

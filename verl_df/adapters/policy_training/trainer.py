@@ -149,6 +149,7 @@ class DFTrainer(PPOTrainerSync):
                 timeout=2 * self.df.repair.timeout_s,
             )
         metrics["df/repair_seconds"] = time.perf_counter() - start
+        metrics.update(self._repair_server.metrics())
         metrics.update(aggregate(answer.outcome for answer in answers))
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_df.lab.dry_run.models import ModelSizes
 from verl_df.settings.config import ConfigError
+from verl_df.settings.speculation import draft_room
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RunSizes:
         lora, critic: whether the run has them.
         repairs: samples for each wrong rollout, 0 without a repair model.
         repair_prompt: limit of the repair model's prompts, in tokens.
+        drafts: tokens for which the repair engine makes room beside prompt and response.
     """
 
     nodes: int
@@ -47,6 +49,7 @@ class RunSizes:
     critic: bool
     repairs: int
     repair_prompt: int
+    drafts: int
 
 
 def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
@@ -77,6 +80,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
         critic=critic,
         repairs=repairs,
         repair_prompt=repair_prompt_length(repair.max_prompt_length, prompt, response) if repairs else 0,
+        drafts=draft_room(response) if repairs and repair.speculation != "off" else 0,
     )
 
 
@@ -105,7 +109,8 @@ def check_sizes(run: RunSizes, model: ModelSizes) -> None:
                 f"{key}={tokens}: a sequence of data.max_prompt_length + data.max_response_length = {longest} tokens "
                 f"does not fit into a micro-batch: at least {-(-longest // run.sequence_parallel)}"
             )
-    for what, tokens in (("a prompt and its response", longest), ("a repair", run.repair_prompt + run.response)):
+    repair = run.repair_prompt + run.response + run.drafts
+    for what, tokens in (("a prompt and its response", longest), ("a repair with its drafts", repair)):
         if tokens > model.context:
             raise ConfigError(
                 f"{what} can have {tokens} tokens, and the model reads {model.context}: shorten the limits"

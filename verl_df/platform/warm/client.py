@@ -24,8 +24,9 @@ SOURCES = ("client.py", "server.py", "preload.py", "twin.py")
 # What has had its effect once the imports are done: another value is another warm interpreter. Ray, verl and most of
 # vLLM read theirs when they are used; the loader's (LD_*) are those of the first caller.
 READ_AT_IMPORT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
-READ_AT_IMPORT += ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TORCHDYNAMO_DISABLE")
+READ_AT_IMPORT += ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 READ_AT_IMPORT += ("VERL_PLATFORM", "VLLM_LOGGING_LEVEL", "VLLM_TARGET_DEVICE", "TRANSFORMERS_VERBOSITY")
+READ_AT_IMPORT += ("TORCHDYNAMO_DISABLE",)
 PYTHONS_READ_LATER = ("PYTHONBREAKPOINT", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 # Descriptors that Linux passes in one message: 253 at most.
 DESCRIPTORS_AT_ONCE = 250

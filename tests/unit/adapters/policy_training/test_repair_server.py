@@ -22,6 +22,7 @@ from verl_df.lab.toy.settings import ModelSettings
 from verl_df.lab.toy.world import CELL, GRID
 from verl_df.method.feedback import PromptTooLong
 from verl_df.settings.config import RepairConfig
+from verl_df.settings.speculation import draft_room
 
 SIDE = CELL * GRID  # pixels of a toy picture; a cell is one visual token
 LENGTHS = ("data.max_prompt_length=100", "data.max_response_length=30", "actor_rollout_ref.rollout.name=vllm")
@@ -39,7 +40,9 @@ def test_the_repair_engine_sees_the_runs_config_with_its_own_model_and_lengths()
     assert rollout.seed == policy.seed + SEED_OFFSET
     assert (rollout.temperature, rollout.top_p, rollout.calculate_log_probs) == (0.5, 0.9, False)
     assert rollout.prompt_length == 100 + 2 * 30 + TEMPLATE_TOKENS  # question, response and reference fit
-    assert (rollout.response_length, rollout.max_model_len) == (30, rollout.prompt_length + 30)
+    assert (rollout.response_length, rollout.max_model_len) == (30, rollout.prompt_length + 30 + draft_room(30))
+    assert rollout.engine_kwargs.vllm.speculative_config.method == "ngram"
+    assert policy.engine_kwargs.vllm == {}  # only repairs are speculated
     assert (rollout.name, rollout.odd) == (policy.name, 1)
 
 
@@ -62,7 +65,7 @@ def test_verl_accepts_the_repair_engines_config() -> None:
 
 def test_keys_may_be_set_differently_for_the_repair_engine() -> None:
     changes = {"gpu_memory_utilization": 0.2, "engine_kwargs": {"vllm": {"swap_space": 1}}}
-    repair = RepairConfig(model_path="repair", max_prompt_length=77, rollout=changes)
+    repair = RepairConfig(model_path="repair", max_prompt_length=77, speculation="off", rollout=changes)
     config = composed(*LENGTHS, "+actor_rollout_ref.rollout.engine_kwargs.vllm.other=2")
     rollout = repair_run_config(config, repair).actor_rollout_ref.rollout
     assert (rollout.gpu_memory_utilization, rollout.prompt_length, rollout.max_model_len) == (0.2, 77, 107)
