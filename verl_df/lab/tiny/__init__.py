@@ -13,8 +13,13 @@ from typing import Any
 
 from verl_df.method.checks import did_you_mean
 
-# `model_type` of the real models' config.json; each is a module of this package.
-ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl", "internvl")
+# `model_type` of the real models' config.json, each a module of this package, and the class that it names.
+CLASSES = {
+    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
+    "qwen3_vl": "Qwen3VLForConditionalGeneration",
+    "internvl": "InternVLForConditionalGeneration",
+}
+ARCHITECTURES = tuple(CLASSES)
 # Chance of the end token at any place. Other tokens are about equally likely.
 _END = 0.1
 
