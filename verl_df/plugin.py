@@ -29,7 +29,7 @@ from types import ModuleType
 from wrapt import when_imported
 
 from verl_df import platform
-from verl_df.platform import internvl, position_ids, root_logger
+from verl_df.platform import internvl, position_ids, qwen2_vl, root_logger
 
 GROUP, NAME = "verl.plugins", "verl_df"
 
@@ -84,6 +84,7 @@ def require_loaded() -> None:
 platform.register()
 position_ids.apply()
 internvl.apply()
+qwen2_vl.apply()
 root_logger.apply()
 for _name in ("policy_training.trainer", "repair_training.trainer"):
     _import_after("verl.trainer.ppo.v1", f"verl_df.adapters.{_name}")

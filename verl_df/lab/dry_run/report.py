@@ -45,8 +45,8 @@ def _engine(name: str, run: RunSizes, engine: EngineSizes, memory: EngineMemory)
     sequences = max(0, int(memory.room / (memory.token * engine.wanted)))
     return (
         f"vLLM, {name}: {replicas} replicas over {engine.tensor_parallel} GPUs, {_gib(memory.share)} GiB of each: "
-        f"weights {_gib(memory.weights)}, a step {_gib(max(memory.pictures, memory.activations))}{pictures}, around them "
-        f"{_gib(memory.fixed)}, keys and values {_gib(max(0.0, memory.room))}: {sequences} sequences of "
+        f"weights {_gib(memory.weights)}, a step {_gib(max(memory.pictures, memory.activations))}{pictures}, around "
+        f"them {_gib(memory.fixed)}, keys and values {_gib(max(0.0, memory.room))}: {sequences} sequences of "
         f"{engine.wanted:,} tokens"
     )
 
