@@ -14,9 +14,10 @@ import torch
 from verl.trainer.config import CheckpointConfig
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
-from verl.workers.engine import EngineRegistry
+from verl.workers.engine import BaseEngine, EngineRegistry
 from verl.workers.utils.padding import response_from_nested
 
+from verl_df.io.streams import batches
 from verl_df.lab.checkpoint.actor import verl_batch, verl_row
 from verl_df.lab.checkpoint.sequences import TokenRow, compare, prompt_inputs
 from verl_df.lab.rl_data import RLData
@@ -101,11 +102,13 @@ def _log_probs(folder: Path, rows: list[dict[str, Any]], packed: bool, precision
         checkpoint_config=CheckpointConfig(save_contents=["model"], load_contents=["model"]),
     )
     engine.initialize()
-    masks = [row["loss_mask"] for row in rows]
-    data = verl_batch(rows, use_remove_padding=packed, micro_batch_size_per_gpu=_IN_A_PACK if packed else 1)
     with engine.eval_mode():
-        output = engine.infer_batch(data)
-    scores = response_from_nested(
-        output["model_output"]["log_probs"], torch.nested.as_nested_tensor(masks, layout=torch.jagged)
-    )
+        return [score for pack in batches(rows, _IN_A_PACK) for score in _of_pack(engine, list(pack), packed)]
+
+
+def _of_pack(engine: BaseEngine, rows: list[dict[str, Any]], packed: bool) -> list:
+    """One micro-batch, or padded one for each row."""
+    masks = torch.nested.as_nested_tensor([row["loss_mask"] for row in rows], layout=torch.jagged)
+    data = verl_batch(rows, use_remove_padding=packed, micro_batch_size_per_gpu=len(rows) if packed else 1)
+    scores = response_from_nested(engine.infer_batch(data)["model_output"]["log_probs"], masks)
     return [score.float().cpu().numpy() for score in scores.unbind()]

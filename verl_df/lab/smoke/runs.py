@@ -2,6 +2,7 @@
 """Launch scripts, two steps each: rollout, repairs, update; what their own metrics say is compared with limits."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -150,7 +151,8 @@ def judge(outcome: Outcome, metrics: Path, steps: int, gpu: bool) -> None:
 
     def worst(name: str, choose: Callable[..., float] = max) -> float:
         values = [step[name] for step in logged if name in step]
-        return choose(values) if len(values) == len(logged) else float("nan")
+        whole = len(values) == len(logged) and not any(map(math.isnan, values))  # max([2, nan]) is 2
+        return choose(values) if whole else float("nan")
 
     # the rollout's probabilities against the actor's: pictures, weights and, in the second step, their transfer
     outcome.check("rollout against actor, mean", worst("training/rollout_probs_diff_mean"), "<=", 0.01 if gpu else 1e-4)
@@ -164,6 +166,7 @@ def judge(outcome: Outcome, metrics: Path, steps: int, gpu: bool) -> None:
     # one optimiser step a batch: before it, the ratio of the updated to the old policy is one
     ratios = [step[name] for step in logged for name in ("df/repaired/ratio", "df/policy/ratio") if name in step]
     furthest = max((abs(ratio - 1) for ratio in ratios), default=float("nan"))
+    furthest = float("nan") if any(map(math.isnan, ratios)) else furthest
     outcome.check("ratio of the first mini-batch, from 1", furthest, "<=", 1e-2 if gpu else 1e-4)
     outcome.figures |= {name: worst(name) for name in _PEAK if all(name in step for step in logged)}
     outcome.figures["seconds_of_the_last_step"] = logged[-1].get("timing_s/step", float("nan"))
