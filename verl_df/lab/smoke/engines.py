@@ -112,11 +112,9 @@ async def _look(engine: Any, prompts: list[dict[str, Any]]) -> tuple[list[str], 
     sampling = SamplingParams(temperature=0, max_tokens=_TOKENS, min_tokens=_TOKENS)
 
     async def answer(number: int, prompt: dict[str, Any]) -> list[int]:
-        done = None
-        async for done in engine.generate(prompt, sampling, f"{number}-{time.monotonic_ns()}"):
-            pass
-        assert done is not None
-        return list(done.outputs[0].token_ids)
+        request = f"{number}-{time.monotonic_ns()}"
+        outputs = [output async for output in engine.generate(prompt, sampling, request)]
+        return list(outputs[-1].outputs[0].token_ids)
 
     # one by one: in a batch of another size a sum of products, and then a token, can come out differently
     tokens = [await answer(number, prompt) for number, prompt in enumerate(prompts)]
