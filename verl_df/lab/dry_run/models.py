@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes of the models that the launch scripts name, for the arithmetic of a dry run: the numbers of their published
-configurations, from which transformers builds the model without its weights.
+"""Sizes of models for the arithmetic of a dry run, from their configurations: transformers builds the model without its
+weights.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_df.lab.dry_run.published import KNOWN_MODELS, Pictures
 from verl_df.settings.config import ConfigError
 
 
@@ -79,83 +80,6 @@ def values(shape: tuple[int, ...]) -> int:
     return product
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    """From preprocessor_config.json: image, video: most pixels of one (video: of all frames); tiles: InternVL's most,
-    the thumbnail included.
-    """
-
-    image: int = 0
-    video: int = 0
-    tiles: int = 0
-
-
-def _qwen2_5_vl(width: int, inner: int, layers: int, heads: int, kv_heads: int, vocabulary: int, **more: Any) -> dict:
-    tied, tower = more.get("tied", False), more.get("tower", 3420)
-    text = {
-        "hidden_size": width,
-        "intermediate_size": inner,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "num_key_value_heads": kv_heads,
-        "vocab_size": vocabulary,
-        "max_position_embeddings": 128000,
-        "tie_word_embeddings": tied,
-    }
-    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": tower, "num_heads": 16, "out_hidden_size": width}
-    return {"model_type": "qwen2_5_vl", "text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
-
-
-_QWEN3_8B = {
-    "hidden_size": 4096,
-    "intermediate_size": 12288,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "vocab_size": 151936,
-    "tie_word_embeddings": False,
-}
-_QWEN3_VL_8B = {
-    "model_type": "qwen3_vl",
-    "text_config": {**_QWEN3_8B, "max_position_embeddings": 262144},
-    "vision_config": {
-        "depth": 27,
-        "hidden_size": 1152,
-        "intermediate_size": 4304,
-        "num_heads": 16,
-        "patch_size": 16,
-        "out_hidden_size": 4096,
-        "num_position_embeddings": 2304,
-        "deepstack_visual_indexes": [8, 16, 24],
-    },
-    "tie_word_embeddings": False,
-}
-_INTERNVL_8B = {  # its stages differ in weights only
-    "model_type": "internvl",
-    "text_config": {**_QWEN3_8B, "model_type": "qwen3", "max_position_embeddings": 40960},
-    "vision_config": {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "attention_bias": True,
-        "image_size": [448, 448],
-        "patch_size": [14, 14],
-    },
-    "tie_word_embeddings": False,
-}
-_QWEN2_PICTURES, _QWEN3_PICTURES = _Pictures(12_845_056, 12_845_056), _Pictures(16_777_216, 25_165_824)
-KNOWN_MODELS: dict[str, tuple[dict, _Pictures]] = {
-    "Qwen/Qwen2.5-VL-3B-Instruct": (_qwen2_5_vl(2048, 11008, 36, 16, 2, 151936, tied=True), _QWEN2_PICTURES),
-    "Qwen/Qwen2.5-VL-7B-Instruct": (_qwen2_5_vl(3584, 18944, 28, 28, 4, 152064), _QWEN2_PICTURES),
-    "Qwen/Qwen2.5-VL-32B-Instruct": (_qwen2_5_vl(5120, 27648, 64, 40, 8, 152064, tower=3456), _QWEN2_PICTURES),
-    "Qwen/Qwen3-VL-8B-Instruct": (_QWEN3_VL_8B, _QWEN3_PICTURES),
-    "OpenGVLab/InternVL3_5-8B-HF": (_INTERNVL_8B, _Pictures(tiles=13)),
-    "OpenGVLab/InternVL3_5-8B-MPO-HF": (_INTERNVL_8B, _Pictures(tiles=13)),
-}
-
-
 def model_sizes(key: str, path: str) -> ModelSizes:
     """Sizes of a model folder, read from its config.json and its processor, or of a known hub name.
 
@@ -179,17 +103,17 @@ def model_sizes(key: str, path: str) -> ModelSizes:
     return _sizes(AutoConfig.for_model(**numbers), pictures)
 
 
-def _pictures_of(folder: str) -> _Pictures:
+def _pictures_of(folder: str) -> Pictures:
     from transformers import AutoProcessor
 
     processor = AutoProcessor.from_pretrained(folder)
     image = processor.image_processor
     if "InternVL" in type(processor).__name__:
-        return _Pictures(tiles=image.max_patches + (image.crop_to_patches and image.max_patches > 1))
-    return _Pictures(image.size["longest_edge"], processor.video_processor.size["longest_edge"])
+        return Pictures(tiles=image.max_patches + (image.crop_to_patches and image.max_patches > 1))
+    return Pictures(image.size["longest_edge"], processor.video_processor.size["longest_edge"])
 
 
-def _sizes(config: Any, pictures: _Pictures) -> ModelSizes:
+def _sizes(config: Any, pictures: Pictures) -> ModelSizes:
     import torch
     from transformers import AutoModelForImageTextToText
 
@@ -213,7 +137,7 @@ def _sizes(config: Any, pictures: _Pictures) -> ModelSizes:
     )
 
 
-def _qwen_vision(config: Any, text: Any, pictures: _Pictures) -> VisionSizes:
+def _qwen_vision(config: Any, text: Any, pictures: Pictures) -> VisionSizes:
     """Largest pictures as in vLLM's Qwen2VLProcessingInfo (videos of up to 14 frames) and Qwen3VLProcessingInfo (2)."""
     vision, third = config.vision_config, config.model_type == "qwen3_vl"
     side, merged = vision.patch_size * vision.spatial_merge_size, vision.spatial_merge_size**2
@@ -232,7 +156,7 @@ def _qwen_vision(config: Any, text: Any, pictures: _Pictures) -> VisionSizes:
     )
 
 
-def _internvl_vision(config: Any, text: Any, pictures: _Pictures) -> VisionSizes:
+def _internvl_vision(config: Any, text: Any, pictures: Pictures) -> VisionSizes:
     """Largest pictures as in vLLM's InternS1ProcessingInfo: a frame is a tile, and a video fills the context."""
     vision, tile = config.vision_config, config.image_seq_length
     patches = (vision.image_size[0] // vision.patch_size[0]) * (vision.image_size[1] // vision.patch_size[1])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.unit.lab.dry_run.support import MODEL, POLICY, RUN, UPDATE
 from verl_df.lab.dry_run.engine import GIB, EngineSizes, check_engine, engine_memory, largest_pictures
 from verl_df.lab.dry_run.memory import check_memory, ledger
-from verl_df.lab.dry_run.models import KNOWN_MODELS, model_sizes
+from verl_df.lab.dry_run.models import model_sizes
+from verl_df.lab.dry_run.published import KNOWN_MODELS
 from verl_df.lab.dry_run.update import log_prob_memory, update_memory
 from verl_df.lab.dry_run.weights import MIB, engine_segments, fsdp_units, pinned, state_shards
 from verl_df.settings.config import ConfigError

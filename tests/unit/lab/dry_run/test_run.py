@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.launch_support import ROOT, arguments
 from verl_df.cli import main
-from verl_df.lab.dry_run.models import KNOWN_MODELS, model_sizes
+from verl_df.lab.dry_run.models import model_sizes
+from verl_df.lab.dry_run.published import KNOWN_MODELS
 from verl_df.lab.dry_run.run import dry_run
 from verl_df.lab.tiny import ARCHITECTURES, save_tiny_model
 from verl_df.settings.config import ConfigError
