@@ -32,7 +32,6 @@ def run(shared: Shared) -> Outcome:
 async def _take_turns(outcome: Outcome, policy: Path, repair: Path, prompts: list[dict[str, Any]]) -> None:
     first = _start(policy, outcome.gpu)
     alone = await _look(first, prompts)
-    outcome.check("different answers to the prompts", len(set(map(tuple, alone[1]))), ">", 1)
     if outcome.gpu:
         await first.sleep(level=2)  # as verl's policy: its weights come anew from the actor
     second = _start(repair, outcome.gpu)
@@ -108,7 +107,7 @@ async def _look(engine: Any, prompts: list[dict[str, Any]]) -> tuple[list[str], 
     """Digests of the weights of its workers, and greedy tokens: half with a picture, half without."""
     from vllm import SamplingParams
 
-    # the end token is the likeliest everywhere: without it the answers depend on weights and prompt
+    # the end token is the likeliest everywhere: without it the answers depend on the weights
     sampling = SamplingParams(temperature=0, max_tokens=_TOKENS, min_tokens=_TOKENS)
 
     async def answer(number: int, prompt: dict[str, Any]) -> list[int]:
