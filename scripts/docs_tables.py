@@ -5,14 +5,19 @@
     python scripts/docs_tables.py            # write
     python scripts/docs_tables.py --check    # exit code 1 and the names of the files that are out of date
 
+The hardware table of docs/models.md is the ledger of the dry run (`verl-df check`) of each launch script of DF.
+
 A key is described in the docstring of its dataclass (`Attributes:`), an objective in its file of
 `recipe/df/config/objective`. The text goes between the lines `begin generated: NAME` and `end generated`.
 """
 
 import argparse
 import inspect
+import os
 import re
+import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -24,6 +29,8 @@ from typing import Any
 import yaml
 
 from verl_df.judges.kinds import ALL_KINDS
+from verl_df.lab.dry_run.engine import GIB
+from verl_df.lab.dry_run.run import sums_of
 from verl_df.lab.markdown import markdown_table
 from verl_df.settings.config import DFConfig
 from verl_df.settings.objectives import LOSSES, Objective, load_objectives
@@ -153,6 +160,46 @@ def _code(text: str) -> str:
     return f"`{text}`" if text else "nothing"
 
 
+def hardware_table() -> str:
+    """The ledgers of DF's launch scripts on cards of 80 GB."""
+    scripts = sorted((ROOT / "examples").glob("df_*/run_*.sh"))
+    header = (
+        "script",
+        "GPUs",
+        "weights of an engine",
+        "sequences at a time: policy, repairs",
+        "update: states + the rest",
+        "fullest a GPU gets, in",
+        "a node: engines + states + processes",
+    )
+    return markdown_table(header, [_hardware_cells(script) for script in scripts])
+
+
+def _hardware_cells(script: Path) -> Sequence[str]:
+    """Numbers are GiB of a GPU, the last ones of a node."""
+    with tempfile.TemporaryDirectory() as folder:
+        show = Path(folder) / "show"
+        show.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+        show.chmod(0o755)
+        environment = {**os.environ, "PYTHON": str(show), "DRY_RUN": "1"}
+        printed = subprocess.run(["bash", script], env=environment, check=True, capture_output=True, text=True).stdout
+    _, _, _, module, *arguments = printed.splitlines()  # -m verl_df check MODULE ...
+    run, _, sums = sums_of(module, arguments, gpu=80)
+    phase, most = max(sums.phases.items(), key=lambda item: item[1])
+    engines = [(sums.policy, run.policy), (sums.repair, run.repair)]
+    sequences = [int(memory.room / memory.token / engine.wanted) for memory, engine in engines if memory and engine]
+    update = sums.update
+    return (
+        f"`{script.parent.name.removesuffix('_trainer')}/{script.stem.removesuffix('_fsdp')}`",
+        str(run.gpus),
+        f"{sums.policy.weights / GIB:.1f}",
+        ", ".join(map(str, sequences)),
+        f"{update.states / GIB:.1f} + {(update.total - update.states) / GIB:.1f}",
+        f"{most / GIB:.1f}, {phase}",
+        f"{sums.engines / GIB:.0f} + {sums.states / GIB:.0f} + {sums.processes / GIB:.0f} = {sums.host / GIB:.0f}",
+    )
+
+
 def generated() -> dict[str, dict[str, str]]:
     """File -> name of a place in it -> what belongs there."""
     policy, repair = DFConfig(), RepairTrainingConfig()
@@ -160,6 +207,7 @@ def generated() -> dict[str, dict[str, str]]:
         "recipe/df/README.md": {"objectives": objective_table(), "keys": key_table(policy)},
         "docs/repair_model.md": {"keys": key_table(repair)},
         "docs/judge.md": {"kinds": kind_sections()},
+        "docs/models.md": {"hardware": hardware_table()},
         "recipe/df/config/df_trainer.yaml": {"df": yaml_block(policy)},
         "recipe/df/config/repair_trainer.yaml": {"df": yaml_block(repair)},
     }

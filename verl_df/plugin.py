@@ -30,7 +30,7 @@ from wrapt import when_imported
 
 from verl_df import platform
 from verl_df.io.pictures import forbid_programs
-from verl_df.platform import internvl, position_ids, root_logger, video_files, video_positions
+from verl_df.platform import internvl, position_ids, qwen2_vl, root_logger, video_files, video_positions
 
 GROUP, NAME = "verl.plugins", "verl_df"
 
@@ -86,6 +86,7 @@ forbid_programs()
 platform.register()
 position_ids.apply()
 internvl.apply()
+qwen2_vl.apply()
 root_logger.apply()
 video_files.apply()
 video_positions.apply()

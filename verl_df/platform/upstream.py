@@ -46,6 +46,7 @@ NAMES: dict[str, str] = {
     "verl.utils.tensordict_utils:maybe_fix_3d_position_ids": "a fault of batches whose rows have one length",
     "verl.utils.tokenizer.tokenizer:hf_processor": "InternVL's processor",
     "verl.workers.rollout.utils:qwen2_5_vl_dedup_image_tokens": "InternVL's image tokens",
+    "verl.models.transformers.qwen2_vl:_get_input_embeds": "a micro-batch of Qwen2.5-VL without pictures",
     "verl.utils.model:load_valuehead_model": "critics of vision-language models",
     "verl.utils.tracking:FileLogger": "keeps what an interrupted run had logged",
 }

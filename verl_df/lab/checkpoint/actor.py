@@ -124,9 +124,9 @@ def actor_log_probs(engine: BaseEngine, model: HFModelConfig, prompts: list[Prom
                 f"row {prompt.index}: tokenizer, chat template or image processor of the merged folder make other "
                 f"tokens of the prompt ({len(row.input_ids) - row.response}) than the checkpoint's ({len(own)})"
             )
-        batch.append(_verl_row(model, prompt, row))
+        batch.append(verl_row(model, prompt, row))
     masks = [row["loss_mask"] for row in batch]
-    data = _batch(batch)
+    data = verl_batch(batch, use_remove_padding=False, micro_batch_size_per_gpu=1)
     with engine.eval_mode():
         output = engine.infer_batch(data)
     scores = response_from_nested(
@@ -135,7 +135,7 @@ def actor_log_probs(engine: BaseEngine, model: HFModelConfig, prompts: list[Prom
     return [score.float().cpu().numpy() for score in scores.unbind()]
 
 
-def _verl_row(model: HFModelConfig, prompt: Prompt, row: TokenRow) -> dict[str, Any]:
+def verl_row(model: HFModelConfig, prompt: Prompt, row: TokenRow) -> dict[str, Any]:
     """Inputs of a row as verl's agent loop makes them for the trainer."""
     worker: Any = SimpleNamespace(  # what the two functions read of it
         processor=model.processor, tokenizer=model.tokenizer, _get_mm_processor_kwargs=lambda audios: {}
@@ -154,21 +154,15 @@ def _verl_row(model: HFModelConfig, prompt: Prompt, row: TokenRow) -> dict[str, 
     }
 
 
-def _batch(rows: list[dict[str, Any]]) -> TensorDict:
+def verl_batch(rows: list[dict[str, Any]], **settings: Any) -> TensorDict:
+    """Rows in the form that verl's engine takes, with what the trainer tells it beside them."""
     columns = {
         name: tu.nested_tensor_from_tensor_list([row[name] for row in rows])
         for name in ("input_ids", "position_ids", "loss_mask")
     }
     columns["multi_modal_inputs"] = NonTensorStack(*(row["multi_modal_inputs"] for row in rows))
-    settings = {
-        "temperature": 1.0,
-        "use_remove_padding": False,
-        "use_dynamic_bsz": False,
-        "micro_batch_size_per_gpu": 1,
-        "use_fused_kernels": False,
-    }
     data = TensorDict(columns, batch_size=[len(rows)])
-    tu.assign_non_tensor(data, **settings)
+    tu.assign_non_tensor(data, temperature=1.0, use_dynamic_bsz=False, use_fused_kernels=False, **settings)
     return data
 
 

@@ -5,7 +5,8 @@
     GPU_GB=48 verl-df check verl.trainer.main_ppo key=value ...
     DRY_RUN=1 bash examples/df_gspo_trainer/run_qwen2_5_vl_7b_fsdp.sh
 
-MODULE is the entry point of the run. GPU_GB, an environment variable, is the memory of a GPU (default: 80).
+MODULE is the entry point of the run. Environment variables: GPU_GB, the memory of a GPU (default: 80); HOST_GB, that of
+a node, in GiB (default: printed only, not compared).
 """
 
 import argparse
@@ -19,7 +20,9 @@ def run(arguments: argparse.Namespace) -> None:
     """Check and print."""
     from verl_df.lab.dry_run.run import dry_run  # verl takes seconds to import
 
-    lines = dry_run(arguments.module, arguments.settings, float(os.environ.get("GPU_GB", 80)))
+    host = os.environ.get("HOST_GB")
+    gpu = float(os.environ.get("GPU_GB", 80))
+    lines = dry_run(arguments.module, arguments.settings, gpu, float(host) if host else None)
     print(f"dry run of {arguments.module}: passed, nothing was started", *lines, sep="\n  ")
 
 

@@ -1,98 +1,167 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory a run needs, from counting bytes. Estimates: what they leave out is in docs/models.md."""
+"""The ledger of a run: what each phase asks of a GPU, and what a node keeps for its GPUs, from counting bytes.
+
+Estimates where there is nothing to count: what processes and sleeping engines keep on a card, and processes on a host.
+"""
 
 from dataclasses import dataclass
 
+from verl_df.lab.dry_run.engine import (
+    CONTEXT,
+    GIB,
+    GRAPHS,
+    NCCL,
+    EngineMemory,
+    EngineSizes,
+    check_engine,
+    engine_memory,
+)
 from verl_df.lab.dry_run.models import ModelSizes
 from verl_df.lab.dry_run.sizes import RunSizes
+from verl_df.lab.dry_run.update import (
+    PassMemory,
+    PassSizes,
+    log_prob_memory,
+    lora_parameters,
+    offloaded,
+    update_memory,
+)
+from verl_df.lab.dry_run.weights import engine_segments, pinned
 from verl_df.settings.config import ConfigError
 
-GB = 1e9
-_HALF, _FULL = 2, 4  # bytes of a bfloat16 and of a float32
-_ADAM = 2 * _FULL
-# What leaves a GPU lies in pinned memory, whose blocks torch rounds up to powers of two, one weight to a block: of
-# Qwen2.5-VL-7B's weights 1.85 times as much (counted from their shapes, not measured).
-_PINNED = 1.85
+# A card of 80 GB reports 79.2 to 79.6 GiB, one of 40 GB 39.4.
+_REPORTED = 0.985
+_ACTOR = CONTEXT + 2 * NCCL  # what the actor's process keeps on a card when its states are away
+_PROCESS = 1.3 * GIB  # of a host's memory: a process that has imported torch, vLLM and verl
+_A_GPU = 5  # such processes for each GPU: the actor's, and of each engine a server and a worker
 
 
 @dataclass(frozen=True)
-class Memory:
-    """An estimate of memory, in GB.
+class Ledger:
+    """What a run asks for, in bytes.
 
     Attributes:
-        update: weights, gradients and optimiser states on one GPU during the update.
-        update_batch: activations kept for the backward pass and the logits of a full micro-batch, on one GPU.
-        resident: the part of the states that stays on a GPU during rollout.
-        engine: weights of a vLLM replica on one GPU.
-        responses: full-length responses whose keys and values fit beside a replica's weights.
-        host: what one node's GPUs move to its pinned memory: states, and weights of sleeping engines.
+        card: what a GPU reports.
+        policy, repair: the engines, on one GPU; repair is None without a repair model.
+        update, log_prob: the two passes, on one GPU.
+        asleep, actor: what sleeping engines, and the actor between its passes, keep on a GPU.
+        engines, states: pinned memory of a node, rounded: weights of sleeping engines, and states that leave the GPUs.
+        processes: memory of a node's processes.
     """
 
-    update: float
-    update_batch: float
-    resident: float
-    engine: float
-    responses: int
-    host: float
+    card: float
+    policy: EngineMemory
+    repair: EngineMemory | None
+    update: PassMemory
+    log_prob: PassMemory
+    asleep: float
+    actor: float
+    engines: int
+    states: int
+    processes: float
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """What lies on a GPU in each phase of a step."""
+        one_asleep = self.asleep / 2 if self.repair else 0.0
+        phases = {"rollout": self.policy.share + one_asleep + self.actor}
+        if self.repair:
+            phases["repair"] = self.repair.share + one_asleep + self.actor
+        context = _ACTOR + self.asleep
+        return phases | {"log-probabilities": self.log_prob.total + context, "update": self.update.total + context}
+
+    @property
+    def host(self) -> float:
+        """What a node needs in all."""
+        return self.engines + self.states + self.processes
 
 
-def state_bytes(model: ModelSizes, lora: bool) -> float:
-    """Weights, gradients and Adam's moments of a trained model, in bytes over all GPUs; of adapters: the weights."""
-    return model.parameters * (_FULL if lora else 2 * _FULL + _ADAM)
-
-
-def estimate(run: RunSizes, model: ModelSizes, gpu: float) -> Memory:
-    """Estimate for GPUs of `gpu` GB.
-
-    FSDP2 in verl holds weights, gradients and Adam's two moments in float32, sharded over all GPUs, and computes in
-    bfloat16. With LoRA only the adapters have gradients and moments, which are left out. A critic doubles the states.
-    """
-    states = state_bytes(model, run.lora) * (2 if run.critic else 1)
-    tokens = run.update_tokens or run.prompt + run.response
-    checkpoints = tokens * model.layers * model.width * _HALF
-    logits = tokens * model.vocabulary * (_HALF + _FULL)
-    weights = _engine_weights(run, model)
+def ledger(run: RunSizes, model: ModelSizes, gpu: float) -> Ledger:
+    """Count it for GPUs that are sold as `gpu` GB."""
+    card, per_node = gpu * GIB * _REPORTED, run.gpus // run.nodes
+    adapters = lora_parameters(model, run.lora) if run.lora else None
+    pictures = run.prompt / (run.prompt + run.response)
+    states = pinned(offloaded(model, run.gpus, adapters))
+    resident = 0.0 if run.offload else _states(model, run.gpus, adapters)
+    if run.critic:
+        resident += 0.0 if run.critic_offload else _states(model, run.gpus, None)
     # an engine whose adapter alone is sent keeps its base weights while it sleeps, as the repair engine does
-    sleeping = bool(run.repairs) + run.lora
-    engines = run.gpus // run.nodes // run.tensor_parallel or 1
-    asleep = sleeping * engines * run.tensor_parallel * weights
-    moved = states / run.nodes if run.offload else 0.0
-    return Memory(
-        update=states / run.gpus / GB,
-        update_batch=(checkpoints + logits) / GB,
-        resident=0.0 if run.offload else states / run.gpus / GB,
-        engine=weights / GB,
-        responses=max(0, int(_room(run, model, gpu) / (_cache_bytes(run, model) * (run.prompt + run.response)))),
-        host=_PINNED * (asleep + moved) / GB,
+    keeping = [engine for engine in (run.repair, run.policy if run.lora else None) if engine]
+    engines = [engine for engine in (run.policy, run.repair) if engine]
+    update = update_memory(run.update, model, run.gpus, adapters, pictures)
+    if run.critic and not run.critic_offload:
+        update = PassMemory(**{**vars(update), "states": update.states + _states(model, run.gpus, None)})
+    return Ledger(
+        card=card,
+        policy=engine_memory(run.policy, model, card),
+        repair=engine_memory(run.repair, model, card) if run.repair else None,
+        update=update,
+        log_prob=log_prob_memory(run.log_prob, model, run.gpus, pictures),
+        asleep=sum(_residue(engine) for engine in engines),
+        actor=_ACTOR + resident,
+        engines=sum(per_node * pinned(engine_segments(model, engine.tensor_parallel)) for engine in keeping),
+        states=per_node * states * ((1 if run.offload else 0) + (1 if run.critic_offload else 0)),
+        processes=_PROCESS * (run.workers / run.nodes + _A_GPU * per_node),
     )
 
 
-def check_memory(run: RunSizes, model: ModelSizes, gpu: float) -> None:
-    """Refuse what vLLM would refuse after minutes: keys and values of one sequence of the longest length must fit.
+def _states(model: ModelSizes, gpus: int, adapters: int | None) -> float:
+    return sum(offloaded(model, gpus, adapters))
+
+
+def _residue(engine: EngineSizes) -> float:
+    """What a sleeping engine keeps on a card: its context, its graphs, NCCL's buffers."""
+    return CONTEXT + (0 if engine.eager else GRAPHS) + (NCCL if engine.tensor_parallel > 1 else 0)
+
+
+def check_memory(run: RunSizes, model: ModelSizes, gpu: float, host: float | None) -> None:
+    """Refuse what would fail after minutes, or hours.
+
+    Args:
+        run, model: their sizes.
+        gpu: GB of a GPU.
+        host: GiB of a node's memory; None: not compared.
 
     Raises:
-        ConfigError: the length, what it takes, what there is, and the keys to change.
+        ConfigError: what is too large, the number, what there is, and the keys to change.
     """
-    longest = run.longest or model.context
-    wanted, room = _cache_bytes(run, model) * longest, _room(run, model, gpu)
-    if wanted > room:
+    sums = ledger(run, model, gpu)
+    for engine in (run.policy, run.repair) if run.repair else (run.policy,):
+        check_engine(engine, model, sums.card)
+    offload = "or set actor.fsdp_config.param_offload and optimizer_offload"
+    changes = {
+        "rollout": f"actor_rollout_ref.rollout.gpu_memory_utilization, {offload}",
+        "repair": f"df.repair.rollout.gpu_memory_utilization, {offload}",
+        "log-probabilities": f"{run.log_prob.key}={run.log_prob.tokens}",
+        "update": f"{run.update.key}={run.update.tokens}, or take more GPUs (trainer.nnodes), between which the "
+        f"{sums.update.states / GIB:.1f} GiB of states are divided, or a critic's offload",
+    }
+    for phase, wanted in sums.phases.items():
+        if wanted > sums.card:
+            raise ConfigError(
+                f"{phase}: {wanted / GIB:.1f} GiB on a GPU that has {sums.card / GIB:.1f}: lower {changes[phase]}"
+            )
+    if host is not None and sums.host > host * GIB:
         raise ConfigError(
-            f"actor_rollout_ref.rollout.max_model_len={run.longest}: keys and values of one sequence of {longest:,} "
-            f"tokens take {wanted / GB:.1f} GB of each GPU, and {max(0.0, room) / GB:.1f} GB are left beside the "
-            f"weights: set it to data.max_prompt_length + data.max_response_length = {run.prompt + run.response}, or "
-            "raise rollout.gpu_memory_utilization or rollout.tensor_model_parallel_size"
+            f"a node needs {sums.host / GIB:.0f} GiB of memory and has HOST_GB={host:.0f}: {sums.engines / GIB:.0f} "
+            f"pinned for weights of sleeping engines, {sums.states / GIB:.0f} pinned for states that leave the GPUs, "
+            f"{sums.processes / GIB:.0f} of processes: raise tensor_model_parallel_size (fewer copies of the "
+            "weights), or take more nodes (trainer.nnodes)"
         )
 
 
-def _engine_weights(run: RunSizes, model: ModelSizes) -> float:
-    return model.parameters * _HALF / run.tensor_parallel
+def check_sft_memory(one: PassSizes, model: ModelSizes, gpus: int, lora: int, gpu: float) -> PassMemory:
+    """The update of supervised training, on one GPU.
 
-
-def _cache_bytes(run: RunSizes, model: ModelSizes) -> float:
-    """Of a token's keys and values on one GPU."""
-    return 2 * model.layers * model.kv_heads * model.head_dim * _HALF / run.tensor_parallel
-
-
-def _room(run: RunSizes, model: ModelSizes, gpu: float) -> float:
-    """Bytes of a GPU for keys and values, before activations."""
-    return gpu * GB * run.memory_share - _engine_weights(run, model)
+    Raises:
+        ConfigError: it does not fit.
+    """
+    memory = update_memory(one, model, gpus, lora_parameters(model, lora) if lora else None, picture_share=1.0)
+    card = gpu * GIB * _REPORTED
+    if memory.total + _ACTOR > card:
+        raise ConfigError(
+            f"update: {(memory.total + _ACTOR) / GIB:.1f} GiB on a GPU that has {card / GIB:.1f}: lower "
+            f"{one.key}={one.tokens}, or take more GPUs, between which the {memory.states / GIB:.1f} GiB of states are "
+            "divided"
+        )
+    return memory

@@ -19,10 +19,10 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from recipe.df import main_df, main_repair
 from recipe.df.main_df import CONFIG_FOLDER
 from verl_df import plugin
-from verl_df.lab.dry_run.memory import GB, check_memory, state_bytes
-from verl_df.lab.dry_run.models import model_sizes
-from verl_df.lab.dry_run.report import describe
-from verl_df.lab.dry_run.sizes import check_sizes, run_sizes
+from verl_df.lab.dry_run.memory import Ledger, check_memory, check_sft_memory, ledger
+from verl_df.lab.dry_run.models import ModelSizes, model_sizes
+from verl_df.lab.dry_run.report import describe, describe_sft
+from verl_df.lab.dry_run.sizes import RunSizes, check_sizes, run_sizes, sft_pass
 from verl_df.lab.dry_run.stand_ins import replace_data, replace_models
 from verl_df.settings.checks import check_data_files, check_run
 from verl_df.settings.config import ConfigError
@@ -59,13 +59,14 @@ ENTRY_POINTS = {
 SFT = "verl.trainer.sft_trainer"
 
 
-def dry_run(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
+def dry_run(module: str, arguments: Sequence[str], gpu: float, host: float | None = None) -> list[str]:
     """Check a run.
 
     Args:
         module: its entry point.
         arguments: its command line.
         gpu: GB of a GPU.
+        host: GiB of a node's memory; None: not compared.
 
     Returns:
         lines on what was replaced and what a step amounts to.
@@ -75,19 +76,15 @@ def dry_run(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
     """
     disable_progress_bar()
     try:
-        return _checked(module, arguments, gpu)
+        return _checked(module, arguments, gpu, host)
     except (plugin.PluginError, HydraException, OmegaConfBaseException, AssertionError, ValueError) as error:
         raise ConfigError(str(error)) from error
 
 
-def _checked(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
+def _checked(module: str, arguments: Sequence[str], gpu: float, host: float | None) -> list[str]:
     if module == SFT:
-        return _dry_run_sft(arguments)
-    if module not in ENTRY_POINTS:
-        raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, SFT])}")
-    plugin.require_loaded()
-    entry = ENTRY_POINTS[module]
-    config = _composed(entry.folder, entry.name, entry.command_line(arguments))
+        return _dry_run_sft(arguments, gpu)
+    entry, config = _config(module, arguments)
     sizes = model_sizes(_POLICY, config.actor_rollout_ref.model.path)
     critic = need_critic(config)
     models = (_POLICY, "df.repair.model_path", *(["critic.model.path"] if critic else []))
@@ -99,11 +96,27 @@ def _checked(module: str, arguments: Sequence[str], gpu: float) -> list[str]:
         omega_conf_to_dataclass(config.actor_rollout_ref.model)  # loads tokenizer and processor
     run = run_sizes(config, critic)
     check_sizes(run, sizes)
-    check_memory(run, sizes, gpu)
-    return lines + describe(run, sizes, gpu)
+    check_memory(run, sizes, gpu, host)
+    return lines + describe(run, ledger(run, sizes, gpu))
 
 
-def _dry_run_sft(arguments: Sequence[str]) -> list[str]:
+def _config(module: str, arguments: Sequence[str]) -> tuple[EntryPoint, DictConfig]:
+    if module not in ENTRY_POINTS:
+        raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, SFT])}")
+    plugin.require_loaded()
+    entry = ENTRY_POINTS[module]
+    return entry, _composed(entry.folder, entry.name, entry.command_line(arguments))
+
+
+def sums_of(module: str, arguments: Sequence[str], gpu: float) -> tuple[RunSizes, ModelSizes, Ledger]:
+    """Sizes and ledger of a run of reinforcement learning, of which nothing else is checked."""
+    _, config = _config(module, arguments)
+    sizes = model_sizes(_POLICY, config.actor_rollout_ref.model.path)
+    run = run_sizes(config, need_critic(config))
+    return run, sizes, ledger(run, sizes, gpu)
+
+
+def _dry_run_sft(arguments: Sequence[str], gpu: float) -> list[str]:
     config = _composed(_VERL_FOLDER, "sft_trainer_engine", arguments)
     sizes = model_sizes("model.path", config.model.path)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,16 +127,17 @@ def _dry_run_sft(arguments: Sequence[str]) -> list[str]:
     ranks, batch = config.trainer.nnodes * config.trainer.n_gpus_per_node, config.data.train_batch_size
     if batch % ranks:
         raise ConfigError(f"data.train_batch_size = {batch} is not a multiple of the ranks = {ranks}")
-    if config.data.max_length > config.data.max_token_len_per_gpu:
+    one = sft_pass(config)
+    if config.data.max_length > one.tokens:
         raise ConfigError(
-            f"data.max_token_len_per_gpu={config.data.max_token_len_per_gpu}: a row of data.max_length="
-            f"{config.data.max_length} tokens does not fit into a micro-batch"
+            f"{one.key}={one.tokens}: a row of data.max_length={config.data.max_length} tokens does not fit into a "
+            "micro-batch"
         )
-    states = state_bytes(sizes, config.model.lora_rank > 0) / ranks / GB
+    memory = check_sft_memory(one, sizes, ranks, config.model.lora_rank, gpu)
     return [
         *lines,
         f"step: {batch} rows of up to {config.data.max_length:,} tokens, {batch // ranks} on each of {ranks} ranks",
-        f"memory of a GPU (estimate): {states:.1f} GB of states",
+        describe_sft(one, memory),
     ]
 
 
