@@ -45,6 +45,7 @@ RUN = RunSizes(
     lora=False,
     critic=False,
     repairs=2,
+    colocated=True,
     repair_prompt=2256,
     drafts=254,
 )

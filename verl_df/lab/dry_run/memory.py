@@ -53,7 +53,7 @@ def estimate(run: RunSizes, model: ModelSizes, gpu: float) -> Memory:
     logits = tokens * model.vocabulary * (_HALF + _FULL)
     weights = _engine_weights(run, model)
     # an engine whose adapter alone is sent keeps its base weights while it sleeps, as the repair engine does
-    sleeping = bool(run.repairs) + run.lora
+    sleeping = run.colocated + run.lora
     engines = run.gpus // run.nodes // run.tensor_parallel or 1
     asleep = sleeping * engines * run.tensor_parallel * weights
     moved = states / run.nodes if run.offload else 0.0

@@ -13,7 +13,7 @@ def describe(run: RunSizes, model: ModelSizes, gpu: float) -> list[str]:
     steps, ranks = run.prompts // run.mini_batch, run.gpus // run.sequence_parallel
     per_rank = run.mini_batch * run.rollouts // ranks
     replicas = run.gpus // run.tensor_parallel
-    twice = "; as many of the repair model" if run.repairs else ""
+    twice = "; as many of the repair model" if run.colocated else ""
     memory = estimate(run, model, gpu)
     return [
         f"step: {run.prompts} prompts x {run.rollouts} rollouts = {rows:,} responses of up to {run.response:,} tokens"

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_df.lab.dry_run.models import ModelSizes
 from verl_df.settings.config import ConfigError
+from verl_df.settings.placement_checks import repair_prompt_length
 from verl_df.settings.speculation import draft_room
 
 
@@ -27,6 +28,7 @@ class RunSizes:
         offload: whether the states leave the GPU during rollout.
         lora, critic: whether the run has them.
         repairs: samples for each wrong rollout, 0 without a repair model.
+        colocated: whether the repair model's engine sleeps on the run's GPUs.
         repair_prompt: limit of the repair model's prompts, in tokens.
         drafts: tokens for which the repair engine makes room beside prompt and response.
     """
@@ -48,6 +50,7 @@ class RunSizes:
     lora: bool
     critic: bool
     repairs: int
+    colocated: bool
     repair_prompt: int
     drafts: int
 
@@ -59,8 +62,6 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
     repairs = repair.n if repair is not None and config.df.group.mode != "off" else 0
     prompt, response = config.data.max_prompt_length, config.data.max_response_length
     dynamic = actor.use_dynamic_bsz
-    from verl_df.adapters.policy_training.repair_server import repair_prompt_length  # imports verl's rollout: seconds
-
     return RunSizes(
         nodes=config.trainer.nnodes,
         gpus=config.trainer.nnodes * config.trainer.n_gpus_per_node,
@@ -79,6 +80,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
         lora=config.actor_rollout_ref.model.lora_rank > 0,
         critic=critic,
         repairs=repairs,
+        colocated=bool(repairs) and repair.placement == "colocated",
         repair_prompt=repair_prompt_length(repair.max_prompt_length, prompt, response) if repairs else 0,
         drafts=draft_room(response) if repairs and repair.speculation != "off" else 0,
     )
