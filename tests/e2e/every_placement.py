@@ -8,6 +8,7 @@ the repair model, for `policy` repairs with it. The endpoint of `remote` may die
 import asyncio
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,21 +23,23 @@ MODEL = "repair"  # its name there
 
 
 class EveryPlacement:
-    """A `Placement` made of all others. It is tested as they are, and wakes the one that sleeps."""
+    """A `Placement` made of all others, at the hours of the policy's own engine, which holds requests back later."""
 
-    hours, self_test, devices = Hours.PHASE, True, 1
+    hours, self_test, devices = Hours.SAMPLING, True, 1
 
     def __init__(self, site: Site) -> None:
         elsewhere = RemoteConfig(base_url=os.environ[URL], model=MODEL, max_retries=0)
         site = replace(site, repair=replace(site.repair, remote=elsewhere))
         self._places: dict[str, Placement] = {name: kind(site) for name, kind in ALL.items()}
+        self._awake = self._places["colocated"].awake()
+        self._awake.__enter__()  # for good: on a CPU there is room for all
         self.connection = EveryConnection({name: one.connection for name, one in self._places.items()}, site.repair)
 
     def metrics(self) -> dict[str, float]:
         return self._places["colocated"].metrics()
 
     def awake(self) -> Any:
-        return self._places["colocated"].awake()
+        return nullcontext()
 
 
 ALL = dict(registry.PLACEMENTS)
