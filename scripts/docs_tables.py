@@ -60,10 +60,13 @@ class Key:
 
 
 def attribute_notes(cls: type) -> dict[str, str]:
-    """The section `Attributes:` of a docstring: name to text, continuation lines joined."""
-    section = (inspect.getdoc(cls) or "").partition("\nAttributes:\n")[2].split("\n\n")[0]
-    entries = re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]
-    return {name: " ".join(text.split()) for name, _, text in (entry.partition(":") for entry in entries)}
+    """The section `Attributes:` of a docstring and of those of its bases: name to text, continuation lines joined."""
+    notes: dict[str, str] = {}
+    for kind in reversed(cls.__mro__):
+        section = inspect.cleandoc(kind.__doc__ or "").partition("\nAttributes:\n")[2].split("\n\n")[0]
+        entries = re.split(r"^    (?=\w)", section, flags=re.MULTILINE)[1:]
+        notes |= {name: " ".join(text.split()) for name, _, text in (entry.partition(":") for entry in entries)}
+    return notes
 
 
 def keys_of(block: Any, path: str = "df") -> Iterator[Key]:

@@ -19,7 +19,7 @@ E2E_FOLDER = Path(__file__).parent / "e2e"
 E2E_SECONDS = 2400
 
 # Files whose tests share the main job's run: with --dist loadscope they go to one worker, as those of any one file do.
-MAIN_JOB = ("test_df_grpo.py", "test_neutral.py", "test_preferred.py", "test_round_trip.py")
+MAIN_JOB = ("test_df_grpo.py", "test_neutral.py", "test_placements.py", "test_preferred.py", "test_round_trip.py")
 
 # A shell starts its background jobs (`nohup scripts/test.sh &`) with Ctrl-C ignored, and so would be every process that
 # a test starts: those that test how a run ends on Ctrl-C would wait for good.

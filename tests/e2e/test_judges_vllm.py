@@ -8,12 +8,7 @@ concurrency, counting, HTTP errors and time limits. What it can do is answer the
 import asyncio
 import json
 import os
-import signal
-import socket
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.e2e.served import served
 from verl_df.judges.auditor import SCHEMA, Audit, Auditor, AuditorConfig
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge, Verdict
@@ -28,7 +24,6 @@ from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 
 MODEL = "judge"
-START_SECONDS = 400
 # The packaged prompts are longer than what the toy's model is made for; its answers are noise anyway.
 MODEL_LENGTH = 2048
 IMAGE = Image.new("RGB", (84, 84), (200, 30, 30))
@@ -37,40 +32,12 @@ IMAGE = Image.new("RGB", (84, 84), (200, 30, 30))
 @pytest.fixture(scope="module")
 def server(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of a running server; its process group is ended afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "server.log"
     longer = json.dumps({"text_config": {"max_position_embeddings": MODEL_LENGTH}})
-    options = ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL, "--dtype", "float32"]
-    options += ["--enforce-eager", "--max-model-len", str(MODEL_LENGTH), "--hf-overrides", longer]
-    options += ["--kv-cache-memory-bytes", str(128 << 20), "--skip-mm-profiling", "--max-num-seqs", "16"]
     # JSON allows any white space between its words, and a poor model can write nothing else up to its limit.
-    decoding = {"backend": "xgrammar", "disable_any_whitespace": True}
-    options += ["--structured-outputs-config", json.dumps(decoding)]
-    command = [warm.python(), "-m", "vllm.entrypoints.openai.api_server", "--model", str(world / "policy"), *options]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **cpu_environment()}, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        wait_until_up(f"http://127.0.0.1:{port}/health", process, log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(30)
-
-
-def wait_until_up(url: str, process: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, f"the server ended\n{log.read_text(errors='replace')[-4000:]}"
-        try:
-            urllib.request.urlopen(url, timeout=2)
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(1)
-    pytest.fail(f"the server is not up after {START_SECONDS} s\n{log.read_text(errors='replace')[-4000:]}")
+    decoding = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
+    options = ["--max-model-len", str(MODEL_LENGTH), "--hf-overrides", longer, "--structured-outputs-config", decoding]
+    with served(world / "policy", MODEL, tmp_path_factory.mktemp("server"), *options) as running:
+        yield running.url
 
 
 def endpoint(url: str, **settings: Any) -> EndpointConfig:

@@ -6,7 +6,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from httpx2 import Response, create_ssl_context
@@ -29,8 +30,8 @@ _JSON: Any = {"headers": {"Content-Type": "application/json"}}
 
 
 @checked
-class EndpointConfig:
-    """Where the model is and how hard to try.
+class ServerConfig:
+    """Where a model is served and how hard to try.
 
     Attributes:
         base_url: of the API, with its version: `http://host:8000/v1`. It and `model` are needed once an `Endpoint` is
@@ -39,11 +40,8 @@ class EndpointConfig:
         api_key_env: name of the environment variable that holds the key; null: the endpoint wants none.
         timeout_s: seconds for one call with all its retries, the waits between them and the reading of the answer.
             Waiting for a slot (see `max_concurrency`) does not count: it ends when the calls before it end.
-        max_concurrency: calls under way at the same time, in one event loop.
         max_retries: tries after the first one, of the openai package: for lost connections, timeouts and the statuses
             408, 409, 429, 5xx, with growing waits, or the wait that the endpoint asks for.
-        temperature: of the sampling; 0: greedy.
-        max_tokens: longest answer.
         breaker_failures: calls failed in a row (unreachable, timeout, HTTP error) after which calls are skipped.
         breaker_cool_down_s: seconds of skipping before the endpoint is tried again.
     """
@@ -52,12 +50,29 @@ class EndpointConfig:
     model: str = ""
     api_key_env: str | None = None
     timeout_s: PositiveFloat = 60.0
-    max_concurrency: PositiveInt = 16
     max_retries: NonNegativeInt = 2
-    temperature: NonNegativeFloat = 0.0
-    max_tokens: PositiveInt = 512
     breaker_failures: PositiveInt = 16
     breaker_cool_down_s: PositiveFloat = 30.0
+
+
+@checked
+class EndpointConfig(ServerConfig):
+    """A served model, and how it is asked.
+
+    Attributes:
+        max_concurrency: calls under way at the same time, in one event loop.
+        temperature: of the sampling; 0: greedy.
+        max_tokens: longest answer.
+    """
+
+    max_concurrency: PositiveInt = 16
+    temperature: NonNegativeFloat = 0.0
+    max_tokens: PositiveInt = 512
+
+    @classmethod
+    def at(cls, server: ServerConfig, **settings: Any) -> Self:
+        """The model of this server. settings: of this class."""
+        return cls(**{one.name: getattr(server, one.name) for one in fields(ServerConfig)}, **settings)
 
 
 class Endpoint:
@@ -98,7 +113,7 @@ class Endpoint:
         parse: Callable[[str], T],
         schema: Mapping[str, Any] | None = None,
     ) -> T:
-        """One question, images first and then the text, as one user message.
+        """The answer's text to one question, images first and then the text, as one user message.
 
         Args:
             text: the question.
@@ -116,7 +131,7 @@ class Endpoint:
             "max_tokens": self.config.max_tokens,
             **_answer_form(schema),
         }
-        return await self._call(request, lambda reply: parse(reply_text(reply)))
+        return await self.chat(request, lambda reply: parse(reply_text(reply)))
 
     async def check(self) -> None:
         """Ask the endpoint for its models, to be called before a run starts. Not counted.
@@ -146,7 +161,7 @@ class Endpoint:
         """The counts as one line, for the end of a run: "ok 96, timeout 3, retries 5"; "no calls" without any."""
         return ", ".join(f"{name} {count}" for name, count in self.counts.most_common()) or "no calls"
 
-    async def _call(self, request: Mapping[str, Any], read: Callable[[Any], T]) -> T:
+    async def chat(self, request: Mapping[str, Any], read: Callable[[Any], T]) -> T:
         """One chat completion, counted.
 
         Args:

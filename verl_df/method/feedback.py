@@ -33,8 +33,19 @@ from verl_df.method.metrics import GroupOutcome, summarize_group
 from verl_df.method.repair import Candidate, Rejection, Selection, no_candidates, rejected_unscored, select_repair
 
 
-class PromptTooLong(Exception):
+class NoRepair(Exception):
+    """No sample could be had for a rollout. reason: for counting."""
+
+    def __init__(self, reason: Rejection, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class PromptTooLong(NoRepair):
     """The repair prompt of a rollout does not fit into the repair model's context."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Rejection.PROMPT_TOO_LONG, detail)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ class GroupRequest:
         uid: of the prompt, in this batch.
         rollouts: G′ (Eq. 11).
         answer: the annotated answer, or None.
-        seed: of the reference's draw, independent of the order of groups.
+        seed: of the reference's draw and of the repairs' samples. They follow from it and from the order of the
+            rollouts, and from nothing that depends on time.
         preferred: the preferred response, or None.
     """
 
@@ -148,7 +160,7 @@ class Models:
     """What `difference_feedback` asks of the outside.
 
     Attributes:
-        repair: (y as text, a as text) -> n samples of p_phi (Eq. 5); raises PromptTooLong.
+        repair: (y as text, a as text, seed) -> n samples of p_phi (Eq. 5); raises NoRepair.
         judge: token ids of a response -> `Judgement`.
         decode: token ids -> text without special tokens.
         steps: token ids -> int [T] step numbers.
@@ -157,7 +169,7 @@ class Models:
         regate: (members, truths by key) -> the same members with other gates.
     """
 
-    repair: Callable[[str, str], Awaitable[Sequence[RepairSample]]]
+    repair: Callable[[str, str, str], Awaitable[Sequence[RepairSample]]]
     judge: Callable[[Sequence[int]], Awaitable[Judgement]]
     decode: Callable[[Sequence[int]], str]
     steps: Callable[[Sequence[int]], np.ndarray]
@@ -215,7 +227,10 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         rng=random.Random(request.seed),
     )
     reference = _reference_text(plan, models)
-    attempts = await asyncio.gather(*(_attempt(rollout, plan, reference, config, models) for rollout in plan.to_repair))
+    seeds = {rollout.key: f"{request.seed}-{place}" for place, rollout in enumerate(request.rollouts)}
+    attempts = await asyncio.gather(
+        *(_attempt(rollout, plan, reference, seeds[rollout.key], config, models) for rollout in plan.to_repair)
+    )
     repairs, rewards = {}, {}
     for attempt in attempts:
         chosen = attempt.selection.chosen
@@ -243,14 +258,14 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
 
 
 async def _attempt(
-    rollout: Rollout, plan: GroupPlan, reference: str, config: FeedbackConfig, models: Models
+    rollout: Rollout, plan: GroupPlan, reference: str, seed: str, config: FeedbackConfig, models: Models
 ) -> _Attempt:
     samples = models.candidates(rollout, plan)
     if samples is None:
         try:
-            samples = await models.repair(models.decode(rollout.token_ids), reference)
-        except PromptTooLong:
-            return _Attempt(rollout, (), (), no_candidates(Rejection.PROMPT_TOO_LONG), 0.0)
+            samples = await models.repair(models.decode(rollout.token_ids), reference, seed)
+        except NoRepair as failure:
+            return _Attempt(rollout, (), (), no_candidates(failure.reason), 0.0)
     judged = await asyncio.gather(*(_judge(sample, models) for sample in samples))
     candidates = tuple(candidate for candidate, _ in judged)
     start = time.perf_counter()

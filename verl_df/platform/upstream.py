@@ -19,6 +19,9 @@ NAMES: dict[str, str] = {
     # overridden, with a call of verl's own
     f"{_TRAINER}._init_resource_pool_mgr": "our actor worker takes the place of verl's",
     f"{_TRAINER}._setup": "the repair engine starts after it, while the policy's sleeps",
+    f"{_TRAINER}._build_replay_buffer": "groups are seen while the buffer waits for more",
+    f"{_TRAINER}._get_n_gpus_for_throughput": "a dedicated repair engine's devices count",
+    "verl.trainer.ppo.v1.trainer_sync:PPOTrainerSync.on_sample_end": "repairs by the policy end before it sleeps",
     f"{_TRAINER}._step_once": "a batch without a usable prompt ends the step",
     f"{_TRAINER}._balance_batch": "the first call after sampling: the repair phase comes before it",
     f"{_TRAINER}._get_required_batch_multiple": "a number of mini-batches that does not follow the rows",
@@ -33,6 +36,8 @@ NAMES: dict[str, str] = {
     "verl.workers.utils.losses:ppo_loss": "ours calls it and watches repaired rows",
     "verl.workers.rollout.replica:RolloutReplica.init_colocated": "the repair engine on the actor's devices",
     "verl.workers.rollout.llm_server:LLMServerClient.generate": "repairs are sampled through it",
+    "verl.trainer.ppo.v1.replay_buffer:ReplayBuffer._wait_for_next_poll": "followed: groups are complete",
+    "verl.trainer.ppo.v1.replay_buffer:ReplayBuffer.sample": "followed, for the groups of the last look",
     "verl.experimental.reward_loop.reward_loop:RewardLoopWorker.compute_score_batch": "groups travel through it",
     f"{_AGENT_LOOP}.process_multi_modal_info": "media of a repair prompt",
     f"{_AGENT_LOOP}.ct_build_initial_tokens": "taken apart: it cuts the beginning off a long text",

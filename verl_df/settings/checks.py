@@ -23,7 +23,7 @@ from verl_df.rows.files import RowFile
 from verl_df.rows.special_tokens import SPECIAL_TOKENS, special_tokens
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
 from verl_df.settings.control_checks import check_control, check_weight
-from verl_df.settings.endpoint_checks import check_judge
+from verl_df.settings.endpoint_checks import check_judge, check_repair_endpoint
 from verl_df.settings.objectives import (
     ESTIMATORS,
     FIXED_AGGREGATION,
@@ -33,6 +33,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
+from verl_df.settings.placement_checks import WITHOUT_MODEL, check_placement
 from verl_df.settings.speculation import check_speculation
 from verl_df.settings.verl_keys import check_kinds
 from verl_df.settings.videos import check_videos_allowed
@@ -58,9 +59,11 @@ def check_run(config: DictConfig) -> DFConfig:
     policy = check_model_path("actor_rollout_ref.model.path", model.path)
     check_sequence_parallel(config.actor_rollout_ref.actor, policy)
     if df.group.mode != "off":
-        repair = check_repair_model(df.repair)
-        key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
-        check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
+        check_repair_endpoint(df.repair)
+        if df.repair.placement not in WITHOUT_MODEL:
+            repair = check_repair_model(df.repair)
+            key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
+            check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
         check_template("df.repair.prompt_template", df.repair.prompt_template)
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
@@ -110,8 +113,10 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
             "actor_rollout_ref.actor.use_kl_loss=True, which is not gated"
         )
     if df.group.mode != "off":
-        _check_repair_rollout(df.repair, rollout)
-        check_speculation(df.repair, rollout)
+        _check_repair_temperature(df.repair, rollout)
+        check_placement(config, df.repair)
+        if df.repair.placement not in WITHOUT_MODEL:
+            check_speculation(df.repair, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)
 
@@ -240,22 +245,11 @@ def _check_overlong_buffer(config: DictConfig, df: DFConfig) -> None:
         )
 
 
-def _check_repair_rollout(repair: RepairConfig, rollout: DictConfig) -> None:
-    changes = repair.rollout
+def _check_repair_temperature(repair: RepairConfig, rollout: DictConfig) -> None:
     if repair.temperature is None and rollout.temperature == 0 and repair.n > 1:
         raise ConfigError(
             f"actor_rollout_ref.rollout.temperature=0: df.repair.n={repair.n} greedy repairs would all be the same; "
             "set df.repair.temperature, or df.repair.n=1"
-        )
-    for key in changes:
-        if key not in rollout:
-            raise ConfigError(
-                f"unknown key 'df.repair.rollout.{key}': not in actor_rollout_ref.rollout; {nearest(key, rollout)}"
-            )
-    if changes.get("full_determinism", rollout.full_determinism):
-        raise ConfigError(
-            "rollout.full_determinism=True gives all requests of one prompt the same id, and the samples of a repair "
-            "are requests of their own: set df.repair.rollout.full_determinism=False"
         )
 
 

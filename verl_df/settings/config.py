@@ -18,6 +18,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAd
 
 from verl_df.controls.settings import ControlConfig
 from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
+from verl_df.judges.endpoint import ServerConfig
 from verl_df.judges.llm_judge import JudgeConfig
 from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
@@ -41,6 +42,33 @@ class ConfigError(ValueError):
 
 
 @checked
+class DedicatedConfig:
+    """Devices of the repair engine's own, for `placement: dedicated`; they are not among the trainer's.
+
+    Attributes:
+        nnodes: nodes.
+        n_gpus_per_node: GPUs on each of them.
+    """
+
+    nnodes: PositiveInt = 1
+    n_gpus_per_node: PositiveInt = 1
+
+
+@checked
+class RemoteConfig(ServerConfig):
+    """The endpoint that serves the repair model, for `placement: remote`.
+
+    Attributes:
+        token_ids: the endpoint returns token ids, of prompt and response, when asked as vLLM's server is
+            (`return_token_ids`); each reply is held against the policy's tokenizer. false, for other endpoints: the
+            text that comes back is cut into tokens with the policy's tokenizer.
+    """
+
+    timeout_s: PositiveFloat = 300.0
+    token_ids: bool = True
+
+
+@checked
 class RepairConfig:
     """The repair model p_phi and how it is sampled (Eq. 5-7).
 
@@ -57,7 +85,17 @@ class RepairConfig:
         reward_threshold: a repair with r_task of at least this is right (Eq. 6: 1). That of `df.group` is about
             rollouts: which are wrong enough to be repaired, not which repairs are good enough.
         repair_truncated: also repair rollouts cut by the length limit (they have no end token).
-        timeout_s: seconds that the repairs of one batch may take before the run fails.
+        placement: where the repair model runs, see docs/placements.md. `colocated`: on the policy's devices, awake
+            after the rollouts only; `dedicated`: on devices of its own; `policy`: the policy repairs its own rollouts,
+            on the rollout engine; `remote`: behind an OpenAI-compatible endpoint. All but `colocated` repair a prompt
+            as soon as its rollouts are complete, while others are still sampled.
+        dedicated: devices of the repair engine's own, for `placement: dedicated`; they are not among the trainer's.
+        remote: the endpoint that serves the repair model, for `placement: remote`.
+        max_concurrency: samples under way at the same time, of all reward workers together.
+        self_test_tolerance: before training, a dedicated or remote engine is sent one prompt alone and many times at
+            once: by how much the log-probabilities of its answers may differ, in nats.
+        timeout_s: seconds that the samples of one rollout may take, waiting for their turn included, before the run
+            fails; with `placement: remote` they are given up and counted.
         speculation: how the repair engine drafts what is likely to come next (docs/speculation.md): `ngram`, from the
             prompt, which holds the wrong response; `suffix`, from earlier responses too, needs the package
             arctic-inference; `off`. Repairs have the same distribution with all of them.
@@ -75,6 +113,11 @@ class RepairConfig:
     max_prompt_length: PositiveInt | None = None
     reward_threshold: Annotated[float, Field(gt=0, le=1)] = 1.0
     repair_truncated: bool = True
+    placement: Literal["colocated", "dedicated", "policy", "remote"] = "colocated"
+    dedicated: DedicatedConfig = field(default_factory=DedicatedConfig)
+    remote: RemoteConfig = field(default_factory=RemoteConfig)
+    max_concurrency: PositiveInt = 1024
+    self_test_tolerance: PositiveFloat = 0.1
     timeout_s: PositiveFloat = 600.0
     speculation: Literal["ngram", "suffix", "off"] = "ngram"
     rollout: dict[str, Any] = field(default_factory=dict)

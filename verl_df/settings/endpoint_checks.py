@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judge and auditor of a run, asked once before Ray starts: a wrong address found later would cost every sample."""
+"""Judge, auditor and repair endpoint of a run, asked once before Ray starts: a wrong address found later would cost
+every sample.
+"""
 
 import asyncio
 from collections.abc import Callable
 
 from verl_df.judges.auditor import Auditor, AuditorConfig
-from verl_df.judges.endpoint import Endpoint, EndpointFailure
+from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
-from verl_df.settings.config import ConfigError
+from verl_df.settings.config import ConfigError, RepairConfig
 
 JUDGE_MANAGER = "df_judge"
 
@@ -22,6 +24,12 @@ def check_auditor(auditor: AuditorConfig) -> None:
     """The auditor's template and endpoint, where it is enabled. Raises: ConfigError."""
     if auditor.enabled:
         _check("df.auditor", lambda: Auditor(auditor).endpoint)
+
+
+def check_repair_endpoint(repair: RepairConfig) -> None:
+    """The endpoint that serves the repair model, where `df.repair.placement=remote`. Raises: ConfigError."""
+    if repair.placement == "remote":
+        _check("df.repair.remote", lambda: Endpoint(EndpointConfig.at(repair.remote)))
 
 
 def _check(key: str, endpoint: Callable[[], Endpoint]) -> None:

@@ -19,6 +19,7 @@ from verl_df.method.feedback import (
     GroupResult,
     Judgement,
     Models,
+    NoRepair,
     PromptTooLong,
     RepairSample,
     difference_feedback,
@@ -27,6 +28,7 @@ from verl_df.method.gates import GateConfig, GateKind, Level, Segments, Tau, bui
 from verl_df.method.group import GroupConfig, GroupMember, OnInfeasible, OnNoCorrect, OnNoRepair, Rollout
 from verl_df.method.metrics import aggregate
 from verl_df.method.records import PAIRS, PairRecord, pair_record
+from verl_df.method.repair import Rejection
 
 WORDS = Words(["two", "and", "make", "four", "five", "six", "so", "not", "ask", "TOOL", "SAYS"])
 RIGHT = "two and two make four"
@@ -77,6 +79,7 @@ class Fakes:
     def __init__(self, repairs: dict[str, list[RepairSample]], penalty: float = 0.0, wait: float = 0.0) -> None:
         self.repairs, self.penalty, self.wait = repairs, penalty, wait
         self.asked: list[tuple[str, str]] = []
+        self.seeds: list[str] = []
         self.judged: list[tuple[int, ...]] = []
 
     def models(self, truth: np.ndarray | None = None) -> Models:
@@ -88,8 +91,9 @@ class Fakes:
             true_errors=lambda ids: None if truth is None else truth[: len(ids)],
         )
 
-    async def _repair(self, response: str, reference: str) -> list[RepairSample]:
+    async def _repair(self, response: str, reference: str, seed: str) -> list[RepairSample]:
         self.asked.append((response, reference))
+        self.seeds.append(seed)
         await asyncio.sleep(self.wait)
         return self.repairs[response]
 
@@ -544,10 +548,10 @@ def test_groups_served_together_come_out_as_one_after_another() -> None:
 
 def test_a_prompt_that_is_too_long_is_a_counted_rejection_and_the_others_are_repaired() -> None:
     class Short(Fakes):
-        async def _repair(self, response: str, reference: str) -> list[RepairSample]:
+        async def _repair(self, response: str, reference: str, seed: str) -> list[RepairSample]:
             if response == WORSE:
                 raise PromptTooLong("9 tokens, the repair engine takes 8")
-            return await super()._repair(response, reference)
+            return await super()._repair(response, reference, seed)
 
     result = run(request(RIGHT, WORSE, WRONG), Short({WRONG: [sample(RIGHT)]}))
     assert [member.key for member in result.members] == ["u_1_0", "u_2_0", "u_2_0"]
@@ -555,9 +559,33 @@ def test_a_prompt_that_is_too_long_is_a_counted_rejection_and_the_others_are_rep
     assert result.records[0].rejections == ("prompt_too_long",) and result.records[0].repair is None
 
 
+@pytest.mark.parametrize("reason", [Rejection.NO_ANSWER, Rejection.OTHER_TOKENS])
+def test_a_pair_without_samples_costs_its_own_repair_alone(reason: Rejection) -> None:
+    class Unreliable(Fakes):
+        async def _repair(self, response: str, reference: str, seed: str) -> list[RepairSample]:
+            if response == WORSE:
+                raise NoRepair(reason, "the endpoint is gone")
+            return await super()._repair(response, reference, seed)
+
+    result = run(request(RIGHT, WORSE, WRONG), Unreliable({WRONG: [sample(RIGHT)]}))
+    without = run(request(RIGHT, WORSE, WRONG), Fakes({WRONG: [sample(RIGHT)], WORSE: [sample(WORSE + " so")]}))
+    assert content(result)[0] == content(without)[0]  # as where its samples are wrong
+    assert counts(result) == {"infeasible": 1, f"rejected/{reason}": 1, "reference/sibling": 1}
+
+
+def test_each_rollout_has_a_seed_of_its_own_that_follows_from_the_prompts() -> None:
+    def seeds(seed: str) -> dict[str, str]:
+        fakes = Fakes({WRONG: [sample(RIGHT)], WORSE: [sample(RIGHT)]})
+        run(request(WORSE, RIGHT, WRONG, seed=seed), fakes)
+        return dict(zip((response for response, _ in fakes.asked), fakes.seeds, strict=True))
+
+    assert seeds("0-3-7") == seeds("0-3-7") == {WORSE: "0-3-7-0", WRONG: "0-3-7-2"}
+    assert not set(seeds("0-3-7").values()) & set(seeds("0-4-7").values())
+
+
 def test_a_failure_of_the_repair_model_reaches_the_caller() -> None:
     class Broken(Fakes):
-        async def _repair(self, response: str, reference: str) -> list[RepairSample]:
+        async def _repair(self, response: str, reference: str, seed: str) -> list[RepairSample]:
             raise ConnectionError("engine gone")
 
     with pytest.raises(ConnectionError, match="engine gone"):

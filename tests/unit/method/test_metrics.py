@@ -95,6 +95,8 @@ def test_aggregate_by_hand():
             "df/rejected/identical": 0,
             "df/rejected/observation": 0,
             "df/rejected/prompt_too_long": 0,
+            "df/rejected/no_answer": 0,
+            "df/rejected/other_tokens": 0,
             "df/mask_truth/precision": 4 / 6,
             "df/mask_truth/recall": 4 / 6,
             "df/mask_truth/f1": 4 / 6,

@@ -3,12 +3,15 @@
 
 | file | verl's extension point |
 | --- | --- |
-| `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with a repair phase after sampling |
-| `repair_server.py` | an extra colocated rollout replica (`RolloutReplica.init_colocated`) |
+| `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with repairs between sampling and update |
+| `placement.py` | what a place of the repair model is; the four are in `placements/` |
+| `repair_server.py` | rollout replicas for the repair model (`RolloutReplica.init_colocated`) |
+| `self_test.py` | what an engine elsewhere must show before training |
 | `reward_manager.py` | a reward manager (`reward.reward_manager`): verl's reward, with r_task beside it |
+| `group_stream.py` | groups sent to the reward workers as they are complete, and collected in an order of their own |
 | `group_exchange.py` | how a group travels to a reward worker and back |
 | `group_feedback.py` | groups in the reward workers: repairs sampled, judged, aligned, gated |
-| `repair_client.py` | verl's single-turn agent loop, pointed at the repair server |
+| `repair_client.py` | verl's single-turn agent loop, pointed at rollout replicas |
 | `rows.py` | rows of TransferQueue: groups out, repaired rows in |
 | `advantage.py` | `register_adv_est`: verl's estimators times the gate, `df_NAME` |
 | `loss.py` | `register_policy_loss`: verl's losses, `df_NAME`; and the worker's `loss_fn` |

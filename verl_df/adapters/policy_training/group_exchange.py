@@ -6,18 +6,10 @@ which `DFRewardManager` hands to `GroupFeedback`. Only what the trainer does not
 of repairs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import ray
-import torch
-from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError
-from tensordict import TensorDict
-from verl import DataProto
-from verl.workers.rollout.llm_server import LLMServerClient
 
 from verl_df.method.feedback import GroupRequest, GroupResult, RepairAttempt
 from verl_df.method.metrics import GroupOutcome
@@ -37,6 +29,11 @@ class GroupRow:
 
     request: GroupRequest
     columns: dict[str, Any]
+
+    @property
+    def place(self) -> tuple[str, tuple[tuple[int, ...], ...]]:
+        """Where the group stands in a batch, whenever it was complete: by its row of the data, then by its rollouts."""
+        return str(self.columns["index"]), tuple(rollout.token_ids for rollout in self.request.rollouts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,45 +95,3 @@ class GroupAnswer:
             if member.kind == "repair"
         )
         return cls(gates, repairs, result.outcome, result.attempts)
-
-
-def ask_workers(
-    workers: Sequence[ActorHandle], rows: Sequence[GroupRow], client: LLMServerClient, timeout: float
-) -> list[GroupAnswer]:
-    """Send each group to a reward worker.
-
-    Args:
-        workers: verl's `RewardLoopWorker`s.
-        rows: the groups.
-        client: of the repair engine.
-        timeout: seconds for all of them: a repair engine that died must end the run, not hang it.
-
-    Returns:
-        one answer for each row, in the order of `rows`.
-
-    Raises:
-        TimeoutError: they took longer than `timeout`.
-    """
-    column = np.empty(len(rows), dtype=object)
-    column[:] = rows
-    data = DataProto(
-        batch=TensorDict({"dummy": torch.zeros(len(rows), 1)}, batch_size=len(rows)),
-        non_tensor_batch={GROUP: column},
-        meta_info={CLIENT: client},
-    )
-    shares = [list(range(start, len(rows), len(workers))) for start in range(min(len(workers), len(rows)))]
-    calls = [
-        worker.compute_score_batch.remote(data.select_idxs(share))
-        for worker, share in zip(workers, shares, strict=False)
-    ]
-    try:
-        of_workers = ray.get(calls, timeout=timeout)
-    except GetTimeoutError as error:
-        raise TimeoutError(
-            f"the repairs of a batch of {len(rows)} prompts took longer than {timeout:.0f} s, twice "
-            "df.repair.timeout_s: raise it, or look at the repair engine, which may have died"
-        ) from error
-    answers: dict[int, GroupAnswer] = {}
-    for share, answer in zip(shares, of_workers, strict=True):
-        answers.update(zip(share, (item[GROUP] for item in answer), strict=True))
-    return [answers[position] for position in range(len(rows))]

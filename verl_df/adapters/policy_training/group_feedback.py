@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repairs for whole groups, in verl's reward workers, where responses are judged side by side and off the trainer."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 import numpy as np
 from verl import DataProto
 from verl.utils.import_utils import load_extern_object
-from verl.workers.rollout.llm_server import LLMServerClient
 
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
-from verl_df.adapters.policy_training.repair_client import RepairModel
+from verl_df.adapters.policy_training.placement import Connection, RepairModel, sample_seeds
 from verl_df.adapters.reward_request import score_request, task_reward
 from verl_df.controls.gates import control_gates
 from verl_df.controls.repairs import control_candidates
@@ -33,10 +31,18 @@ class GroupFeedback:
         df: the `df:` block.
         tokenizer: the policy's.
         score: verl's reward of one response, `run_single` of a reward manager; the same for rollouts and repairs.
+        workers: reward workers of the run, which share `df.repair.max_concurrency`.
     """
 
-    def __init__(self, df: DFConfig, tokenizer: Any, score: Callable[[DataProto], Awaitable[dict[str, Any]]]):
+    def __init__(
+        self,
+        df: DFConfig,
+        tokenizer: Any,
+        score: Callable[[DataProto], Awaitable[dict[str, Any]]],
+        workers: int,
+    ):
         self._df, self._tokenizer, self._score = df, tokenizer, score
+        self._max_concurrency = max(1, df.repair.max_concurrency // workers)
         truth = df.truth
         self._true_errors = load_extern_object(truth.path, truth.name) if truth.path else None
         uses_exact = df.control.kind in USES_EXACT_REPAIR
@@ -44,14 +50,14 @@ class GroupFeedback:
         self._template = load_template(Path(df.repair.prompt_template)) if df.repair.prompt_template else None
         self._repair_model: RepairModel | None = None
 
-    async def answer(self, row: GroupRow, client: LLMServerClient) -> GroupAnswer:
+    async def answer(self, row: GroupRow, connection: Connection) -> GroupAnswer:
         """The optimised group of a prompt.
 
         Raises:
             TimeoutError: the repairs of a rollout took longer than `df.repair.timeout_s`.
         """
         if self._repair_model is None:
-            self._repair_model = RepairModel(client)
+            self._repair_model = connection.open(self._df.repair, self._max_concurrency)
         models = Models(
             repair=partial(self._repair, row, self._repair_model),
             judge=partial(self._judge, row.columns),
@@ -65,10 +71,11 @@ class GroupFeedback:
         config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated, df.repair.reward_threshold)
         return GroupAnswer.of(await difference_feedback(row.request, config, models))
 
-    async def _repair(self, row: GroupRow, model: RepairModel, response: str, reference: str) -> list[RepairSample]:
+    async def _repair(
+        self, row: GroupRow, model: RepairModel, response: str, reference: str, seed: str
+    ) -> list[RepairSample]:
         prompt = repair_messages(list(row.columns["raw_prompt"]), response, reference, self._template)
-        sampling = model.sample(prompt, self._df.repair.n, session=row.request.uid)
-        return await asyncio.wait_for(sampling, timeout=self._df.repair.timeout_s)
+        return await model.sample(prompt, sample_seeds(seed, self._df.repair.n), session=row.request.uid)
 
     async def _judge(self, columns: dict[str, Any], token_ids: Sequence[int]) -> Judgement:
         result = await self._score(score_request(columns, token_ids))

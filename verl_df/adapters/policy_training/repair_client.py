@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The repair model as verl's own single-turn agent loop, pointed at the repair server.
+"""The repair model as verl's own single-turn agent loop, pointed at rollout replicas.
 
 The agent loop already knows how to turn messages with images into prompt tokens for every model family that verl
 supports, and it returns the generated token ids: nothing is decoded and encoded again.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from omegaconf import DictConfig
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.utils.config import omega_conf_to_dataclass
@@ -17,12 +19,15 @@ from verl.utils.dataset.rl_dataset import get_dataset_class
 from verl.utils.tokenizer import get_processor_token_id
 from verl.workers.config import HFModelConfig
 from verl.workers.rollout.llm_server import LLMServerClient
+from verl.workers.rollout.replica import TokenOutput
 
+from verl_df.adapters.policy_training.placement import Probe
 from verl_df.method.feedback import PromptTooLong, RepairSample
+from verl_df.settings.config import RepairConfig
 
 
 @dataclass(frozen=True)
-class _Prompt:
+class RepairPrompt:
     """A repair prompt as the engine takes it.
 
     Attributes:
@@ -33,11 +38,16 @@ class _Prompt:
     token_ids: list[int]
     media: dict[str, Any]
 
+    @property
+    def has_media(self) -> bool:
+        """Whether it is more than text."""
+        return any(self.media.get(kind) for kind in ("image_data", "video_data", "audio_data"))
+
 
 class _RepairLoop(SingleTurnAgentLoop):
     """verl's single-turn agent loop in two halves, so that one prompt is prepared once for all its samples."""
 
-    async def prepare(self, messages: list[dict[str, Any]]) -> _Prompt:
+    async def prepare(self, messages: list[dict[str, Any]]) -> RepairPrompt:
         """Tokenise and process a prompt. Raises: PromptTooLong for more tokens than the engine's prompt length."""
         media = await self.process_multi_modal_info(messages)
         self._assert_mm_supported(bool(media))
@@ -55,7 +65,7 @@ class _RepairLoop(SingleTurnAgentLoop):
         token_ids = await self.loop.run_in_executor(None, build)
         if len(token_ids) > self.prompt_length:
             raise PromptTooLong(f"{len(token_ids)} tokens, the repair engine takes {self.prompt_length}")
-        return _Prompt(
+        return RepairPrompt(
             token_ids,
             {
                 "image_data": media.get("images"),
@@ -66,35 +76,34 @@ class _RepairLoop(SingleTurnAgentLoop):
             },
         )
 
-    async def sample(self, prompt: _Prompt, sampling: dict[str, Any], session: str) -> tuple[int, ...]:
-        """Token ids of one response, cut to the response length."""
-        output = await self.server_manager.generate(
-            request_id=session, prompt_ids=prompt.token_ids, sampling_params=sampling, **prompt.media
+    async def generate(self, prompt: RepairPrompt, sampling: dict[str, Any], session: str) -> TokenOutput:
+        """One response."""
+        limits = {"max_tokens": self.response_length}  # else the server takes the room that its own prompts leave
+        return await self.server_manager.generate(
+            request_id=session, prompt_ids=prompt.token_ids, sampling_params=sampling | limits, **prompt.media
         )
+
+    async def sample(self, prompt: RepairPrompt, sampling: dict[str, Any], session: str) -> tuple[int, ...]:
+        """Token ids of one response, cut to the response length."""
+        output = await self.generate(prompt, sampling, session)
         merged, mask, _ = await self.ct_merge_assistant_token(prompt.token_ids, output.token_ids, [])
         response = merged.token_ids[-len(mask) :] if mask else []
         return tuple(response[: self.response_length])
 
 
-class RepairModel:
-    """Samples repairs y-hat ~ p_phi(. | x, y, a) (Eq. 5).
+class RepairFormat:
+    """Repair prompts and repairs as token ids of the policy's tokenizer.
 
     Args:
-        client: client of the repair server; its config describes the repair engine (`repair_run_config`).
+        config: as the repair engine sees the run's (`repair_run_config`).
+        client: of rollout replicas; None where the engine is elsewhere.
     """
 
-    def __init__(self, client: LLMServerClient):
-        config = client.config
+    def __init__(self, config: DictConfig, client: LLMServerClient | None = None):
         model: HFModelConfig = omega_conf_to_dataclass(config.actor_rollout_ref.model)
         self.tokenizer, self.processor = model.tokenizer, model.processor
-        rollout = config.actor_rollout_ref.rollout
-        self._sampling = {
-            "temperature": rollout.temperature,
-            "top_p": rollout.top_p,
-            "top_k": -1,
-            "repetition_penalty": 1.0,
-        }
-        self._loop = _RepairLoop(
+        self.response_length: int = config.actor_rollout_ref.rollout.response_length
+        self.loop = _RepairLoop(
             trainer_config=DictConfigWrap(config),
             server_manager=client,
             tokenizer=model.tokenizer,
@@ -104,32 +113,62 @@ class RepairModel:
             hf_model_type=model.hf_config.model_type,
         )
         self._end_ids = end_token_ids(model)
-        self._placeholder_ids = placeholder_ids(model.processor)
+        self.placeholder_ids = placeholder_ids(model.processor)
 
-    async def sample(self, messages: list[dict[str, Any]], n: int, session: str) -> list[RepairSample]:
-        """`n` independent samples for one repair prompt.
+    def sample(self, token_ids: Sequence[int]) -> RepairSample:
+        """A response, judged by its token ids alone."""
+        return RepairSample(
+            token_ids=tuple(token_ids),
+            finished=bool(token_ids) and token_ids[-1] in self._end_ids,
+            contains_placeholder=any(token in self.placeholder_ids for token in token_ids),
+        )
 
-        One request per sample: verl's server returns the first output of a request only.
 
-        Args:
-            messages: the repair prompt.
-            n: samples.
-            session: requests of one session go to one engine, whose cache then holds their common beginning: give the
-                uid of the policy's prompt.
+class EngineRepairModel:
+    """A `RepairModel` behind rollout replicas of verl's.
+
+    Args:
+        client: of the replicas; its config describes the repair engine (`repair_run_config`).
+        repair: the `df.repair` block.
+        max_concurrency: samples under way at the same time.
+    """
+
+    def __init__(self, client: LLMServerClient, repair: RepairConfig, max_concurrency: int):
+        self._format = RepairFormat(client.config, client)
+        self._timeout_s = repair.timeout_s
+        self._slots = asyncio.Semaphore(max_concurrency)
+        rollout = client.config.actor_rollout_ref.rollout
+        self._sampling = {
+            "temperature": rollout.temperature,
+            "top_p": rollout.top_p,
+            "top_k": -1,
+            "repetition_penalty": 1.0,
+        }
+        self._takes_seeds = rollout.name == "vllm"  # SGLang's engine knows no seed of a request
+
+    async def sample(self, messages: list[dict[str, Any]], seeds: Sequence[int], session: str) -> list[RepairSample]:
+        """See `RepairModel`. One request per sample: verl's server returns the first output of a request only.
 
         Raises:
             PromptTooLong: the prompt is longer than the repair engine's prompt length.
+            TimeoutError: the samples took longer than `df.repair.timeout_s`.
         """
-        prompt = await self._loop.prepare(messages)
-        responses = await asyncio.gather(*(self._loop.sample(prompt, self._sampling, session) for _ in range(n)))
-        return [self._repair_sample(token_ids) for token_ids in responses]
+        async with asyncio.timeout(self._timeout_s):
+            prompt = await self._format.loop.prepare(messages)
+            responses = await asyncio.gather(*(self._one(prompt, seed, session) for seed in seeds))
+        return [self._format.sample(token_ids) for token_ids in responses]
 
-    def _repair_sample(self, token_ids: tuple[int, ...]) -> RepairSample:
-        return RepairSample(
-            token_ids=token_ids,
-            finished=bool(token_ids) and token_ids[-1] in self._end_ids,
-            contains_placeholder=any(token in self._placeholder_ids for token in token_ids),
-        )
+    async def _one(self, prompt: RepairPrompt, seed: int, session: str) -> tuple[int, ...]:
+        async with self._slots:
+            seeded = {"seed": seed} if self._takes_seeds else {}
+            return await self._format.loop.sample(prompt, self._sampling | seeded, session)
+
+    async def probe(self, messages: list[dict[str, Any]]) -> Probe:
+        """See `RepairModel`."""
+        prompt = await self._format.loop.prepare(messages)
+        greedy = self._sampling | {"temperature": 0.0, "top_p": 1.0, "logprobs": True}
+        output = await self._format.loop.generate(prompt, greedy, session="df_self_test")
+        return Probe(tuple(output.token_ids), tuple(output.log_probs or ()))
 
 
 def end_token_ids(model: HFModelConfig) -> frozenset[int]:

@@ -1,42 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The repair model's inference engine: rollout replicas of their own, on the actor's devices.
+"""The repair model's inference engine: rollout replicas of its own.
 
-verl's hybrid engine puts the policy's rollout replicas on the actor's devices and lets them sleep while the actor
-trains. The repair replicas share those devices in the same way: asleep during rollout and update, awake only for the
-repair phase. The repair model is frozen while the policy trains, so it never needs a weight sync.
+The repair model is frozen while the policy trains, so it never needs a weight sync.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+import pickle
+from collections.abc import Coroutine
+from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf, open_dict
+from ray.actor import ActorHandle
 from verl.single_controller.ray.base import RayResourcePool, split_resource_pool
 from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import get_rollout_replica_class
 from verl.workers.rollout.router import get_router_handle
 
 from verl_df.adapters.policy_training.engine_counters import EngineCounters
+from verl_df.adapters.policy_training.repair_client import EngineRepairModel
 from verl_df.settings.config import RepairConfig
+from verl_df.settings.placement_checks import repair_prompt_length
 from verl_df.settings.speculation import speculate
 
 # Two engines with one seed would draw the same random numbers.
 SEED_OFFSET = 7919
-# Room for the words of the prompt template around question, response and reference.
-TEMPLATE_TOKENS = 256
-
-
-def repair_prompt_length(wanted: int | None, prompt: int, response: int) -> int:
-    """Limit of a repair prompt, in tokens: `df.repair.max_prompt_length`, or room for the prompt and two responses."""
-    return wanted or prompt + 2 * response + TEMPLATE_TOKENS
 
 
 def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     """The run's config as the repair engine should see it.
 
-    `actor_rollout_ref.model` is reduced to the repair model's path, `actor_rollout_ref.rollout` is the policy's with
-    the lengths of repair prompts, the weights loaded from disk, the overrides of `df.repair.rollout` on top, and the
-    speculation of `df.repair.speculation`.
+    `actor_rollout_ref.model` is reduced to the repair model's path, or the policy's where no repair model is named;
+    `actor_rollout_ref.rollout` is the policy's with the lengths of repair prompts, the weights loaded from disk, the
+    overrides of `df.repair.rollout` on top, and the speculation of `df.repair.speculation`.
 
     Raises:
         omegaconf.errors.ConfigKeyError: `df.repair.rollout` names a key that verl's rollout block does not have.
@@ -59,31 +54,60 @@ def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     OmegaConf.set_struct(rollout.engine_kwargs, False)  # free: the engine knows its own keys
     config.actor_rollout_ref.rollout = OmegaConf.merge(rollout, repair.rollout)
     speculate(config.actor_rollout_ref.rollout, repair.speculation)
+    policy = config.actor_rollout_ref.model
     config.actor_rollout_ref.model = OmegaConf.create(
         {
             "_target_": "verl.workers.config.HFModelConfig",
-            "path": repair.path,
-            "trust_remote_code": config.actor_rollout_ref.model.get("trust_remote_code", False),
-            "override_config": config.actor_rollout_ref.model.get("override_config", {}),
+            "path": repair.path or policy.path,
+            "tokenizer_path": None if repair.path else policy.get("tokenizer_path"),
+            "trust_remote_code": policy.get("trust_remote_code", False),
+            "override_config": policy.get("override_config", {}),
         }
     )
     return config
 
 
+@dataclass(frozen=True)
+class EngineConnection:
+    """A `Connection` to rollout replicas of verl's.
+
+    Attributes:
+        config: as `repair_run_config` makes it, pickled: it goes with every group, and pickling it takes longer than a
+            short repair.
+        router: verl's load balancer of the replicas.
+    """
+
+    config: bytes
+    router: ActorHandle
+
+    @classmethod
+    def to(cls, config: DictConfig, router: ActorHandle) -> "EngineConnection":
+        """The connection to the replicas behind this router."""
+        return cls(pickle.dumps(config), router)
+
+    def open(self, repair: RepairConfig, max_concurrency: int) -> EngineRepairModel:
+        """See `Connection`."""
+        return EngineRepairModel(LLMServerClient(pickle.loads(self.config), self.router), repair, max_concurrency)
+
+
 class RepairServer:
-    """Rollout replicas that serve the repair model on the actor's resource pool.
+    """Rollout replicas that serve the repair model.
 
     Args:
         config: the whole run's config.
         repair: the `df.repair` block.
-        resource_pool: the pool on which the actor's workers run.
+        resource_pool: the pool on which they run, which the actor's workers may share.
+        gpus_per_node: of the pool.
+        name: of the replicas among Ray's actors.
     """
 
-    def __init__(self, config: DictConfig, repair: RepairConfig, resource_pool: RayResourcePool):
+    def __init__(
+        self, config: DictConfig, repair: RepairConfig, resource_pool: RayResourcePool, gpus_per_node: int, name: str
+    ):
         self.config = repair_run_config(config, repair)
         rollout, model = self.config.actor_rollout_ref.rollout, self.config.actor_rollout_ref.model
         with open_dict(rollout):
-            rollout.n_gpus_per_node = config.trainer.n_gpus_per_node
+            rollout.n_gpus_per_node = gpus_per_node
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         pools = split_resource_pool(resource_pool, split_size=size)
         replica_class = get_rollout_replica_class(rollout.name)
@@ -92,8 +116,8 @@ class RepairServer:
                 replica_rank=rank,
                 config=rollout,
                 model_config=model,
-                gpus_per_node=config.trainer.n_gpus_per_node,
-                name_suffix="df_repair",
+                gpus_per_node=gpus_per_node,
+                name_suffix=name,
             )
             for rank in range(len(pools))
         ]
@@ -101,27 +125,22 @@ class RepairServer:
         handles = {replica.server_address: replica.server_handle for replica in self._replicas}
         self._router = get_router_handle(servers=handles, router_config_path=rollout.get("router_config_path"))
         self._counters = EngineCounters(handles) if repair.speculation != "off" else None
-        self._sleep()
 
     def metrics(self) -> dict[str, float]:
         """What the engines counted since the last call, `df/repair/*`; nothing without speculation."""
         return self._counters.metrics() if self._counters else {}
 
     @property
-    def client(self) -> LLMServerClient:
-        """Token-in, token-out client; travels to other Ray processes."""
-        return LLMServerClient(config=self.config, load_balancer_handle=self._router)
+    def connection(self) -> EngineConnection:
+        """The way to the replicas."""
+        return EngineConnection.to(self.config, self._router)
 
-    @contextmanager
-    def awake(self) -> Iterator[None]:
-        """Weights and KV cache on the device inside the block, off it outside (where the engine can sleep)."""
+    def wake_up(self) -> None:
+        """Take weights and KV cache onto the device."""
         _run([replica.wake_up() for replica in self._replicas])
-        try:
-            yield
-        finally:
-            self._sleep()
 
-    def _sleep(self) -> None:
+    def sleep(self) -> None:
+        """Take them off it."""
         _run([replica.sleep() for replica in self._replicas])
 
 

@@ -28,7 +28,7 @@ class DFRewardManager(RewardManagerBase):
         df = load_df_config(config.df)
         base = get_reward_manager_cls(df.reward_manager)
         self.base = base(config=config, tokenizer=tokenizer, compute_score=compute_score, **kwargs)
-        self._groups = GroupFeedback(df, tokenizer, self.base.run_single)
+        self._groups = GroupFeedback(df, tokenizer, self.base.run_single, config.reward.num_workers)
 
     async def run_single(self, data: DataProto) -> dict:
         """The reward of one rollout; a row with a group goes to `GroupFeedback`.

@@ -44,7 +44,8 @@ class PromptRows:
 
 
 def read_prompts(batch: Batch) -> list[PromptRows]:
-    """Group a sampled batch by uid, in order of first appearance.
+    """Group a sampled batch by uid, in order of first appearance; a prompt's rollouts in the order of their sessions,
+    not in the one in which they were finished.
 
     A prompt's own columns, its picture among them, are fetched from its first row alone.
 
@@ -58,6 +59,8 @@ def read_prompts(batch: Batch) -> list[PromptRows]:
     for position, uid in enumerate(rollouts["uid"]):
         positions.setdefault(uid, []).append(position)
     prompts = data_plane.read(batch, [batch.keys[rows[0]] for rows in positions.values()], PROMPT_FIELDS)
+    for rows in positions.values():
+        rows.sort(key=lambda row: int(batch.keys[row].rsplit("_", 2)[1]))
     return [
         PromptRows(
             uid=uid,
@@ -157,6 +160,11 @@ def repair_key(source_key: str) -> str:
     """Key of the repair of a rollout: the same uid, a session that no rollout has, index 0."""
     uid, session, _ = source_key.rsplit("_", 2)
     return f"{uid}_{FIRST_REPAIR_SESSION + int(session)}_0"
+
+
+def uid_of(key: str) -> str:
+    """The prompt of a row, by its key."""
+    return key.rsplit("_", 2)[0]
 
 
 def is_repair_key(key: str) -> bool:

@@ -3,7 +3,7 @@
 
 import logging
 import os
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, open_dict
 from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import register_trainer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.config import omega_conf_to_dataclass
@@ -22,10 +23,12 @@ from verl.utils.debug.metrics import calculate_debug_metrics
 from verl_df.adapters import data_plane
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
-from verl_df.adapters.policy_training.group_exchange import GroupRow, ask_workers
+from verl_df.adapters.policy_training.group_exchange import GroupRow
+from verl_df.adapters.policy_training.group_stream import GroupStream, watch
 from verl_df.adapters.policy_training.pair_log import PairLog
+from verl_df.adapters.policy_training.placement import Placement, Site
+from verl_df.adapters.policy_training.placements.registry import place
 from verl_df.adapters.policy_training.repair_client import end_token_ids
-from verl_df.adapters.policy_training.repair_server import RepairServer
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.rows import (
@@ -35,8 +38,10 @@ from verl_df.adapters.policy_training.rows import (
     read_prompts,
     read_task_rewards,
     refuse_several_outputs,
+    uid_of,
     write_groups,
 )
+from verl_df.adapters.policy_training.self_test import run_self_test
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.method.checks import preferred_response
 from verl_df.method.feedback import GroupRequest
@@ -72,19 +77,20 @@ class _NothingToTrain(Exception):
 class DFTrainer(PPOTrainerSync):
     """Trains with gates from difference feedback, on rebuilt groups (section 3.6) or on the sampled ones (3.7).
 
-    The only differences from `PPOTrainerSync`: a co-located repair server; a repair phase after sampling; the gate
-    handed to the advantage estimator and to the loss; a number of mini-batches that does not follow the number of rows;
-    metrics of repaired rows; a batch without a usable prompt is skipped.
+    The only differences from `PPOTrainerSync`: a repair model; groups are sent to it as they are complete, and take
+    their optimised form after sampling; the gate handed to the advantage estimator and to the loss; a number of
+    mini-batches that does not follow the number of rows; metrics of repaired rows; a batch without a usable prompt is
+    skipped.
     """
 
     def __init__(self, config: DictConfig):
         self.df = load_df_config(config.df)
+        self._uses_repairs = self.df.group.mode != "off"
         with open_dict(config):
             # verl compares the mode with the literal "sync" in six places; any other name would silently get the
             # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        self._uses_repairs = self.df.group.mode != "off"
 
     # ---- set-up ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +101,12 @@ class DFTrainer(PPOTrainerSync):
                 self.role_worker_mapping[role] = ray.remote(DFActorRolloutRefWorker)
                 self._actor_role = role
 
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        if self._uses_repairs:
+            watch(buffer, early=partial(self._send_groups, early=True), full=self._send_groups)
+        return buffer
+
     def _setup(self) -> None:
         super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
         self._pair_log = PairLog.from_config(self.config, self.df)
@@ -102,8 +114,19 @@ class DFTrainer(PPOTrainerSync):
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
-            self._repair_server = RepairServer(self.config, self.df.repair, pool)
-            logger.info("repair engine ready")
+            self._use(place(Site(self.config, self.df.repair, pool, self.llm_server_manager)))
+
+    def _use(self, placement: Placement) -> None:
+        """Send groups to this placement from now on. Raises: SelfTestError."""
+        self._placement = placement
+        workers = self.reward_loop_manager.reward_loop_workers
+        self._stream = GroupStream(workers, placement, timeout_s=2 * self.df.repair.timeout_s)
+        if placement.self_test:
+            run_self_test(placement.connection, self._stream, self.df.repair, self.train_dataset, self.tokenizer)
+        logger.info("repair model ready: %s", self.df.repair.placement)
+
+    def _get_n_gpus_for_throughput(self) -> int:
+        return super()._get_n_gpus_for_throughput() + (self._placement.devices if self._uses_repairs else 0)
 
     # ---- the step ----------------------------------------------------------------------------------------------------
 
@@ -137,19 +160,25 @@ class DFTrainer(PPOTrainerSync):
             batch.reorder(spread_empty_rows(is_padding, ranks, self._mini_batches))
         return batch
 
+    def _send_groups(self, batch: Batch, early: bool = False) -> None:
+        """Send the groups of these rollouts to the repair model, those that it does not have yet."""
+        new = [number for number, key in enumerate(batch.keys) if not self._stream.knows(uid_of(key))]
+        if new:
+            keys, tags = ([column[number] for number in new] for column in (batch.keys, batch.tags))
+            for prompt in read_prompts(data_plane.batch_of(batch, keys, tags)):
+                self._stream.add(self._group_row(prompt), early)
+
+    def on_sample_end(self) -> None:
+        if self._uses_repairs:
+            self._stream.end_sampling()
+        super().on_sample_end()
+
     def _difference_feedback(self, batch: Batch, metrics: dict) -> Batch | None:
         """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
-        rows = [self._group_row(prompt) for prompt in read_prompts(batch)]
-        start = time.perf_counter()
-        with self._repair_server.awake():
-            answers = ask_workers(
-                self.reward_loop_manager.reward_loop_workers,
-                rows,
-                self._repair_server.client,
-                timeout=2 * self.df.repair.timeout_s,
-            )
-        metrics["df/repair_seconds"] = time.perf_counter() - start
-        metrics.update(self._repair_server.metrics())
+        self._send_groups(batch)
+        rows, answers, waited = self._stream.collect(dict.fromkeys(map(uid_of, batch.keys)))
+        metrics.update(waited)
+        metrics.update(self._placement.metrics())
         metrics.update(aggregate(answer.outcome for answer in answers))
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
@@ -269,7 +298,7 @@ class DFTrainer(PPOTrainerSync):
     def _uids(batch: Batch) -> list[str | None]:
         """Of each row's prompt; None for verl's padding rows."""
         return [
-            None if tag.get("is_padding", False) else key.rsplit("_", 2)[0]
+            None if tag.get("is_padding", False) else uid_of(key)
             for key, tag in zip(batch.keys, batch.tags, strict=True)
         ]
 

@@ -25,7 +25,7 @@ class RunSizes:
         prompt, response: limits in tokens.
         update, log_prob: the two passes over a micro-batch.
         dynamic: whether micro-batches are cut by tokens.
-        policy, repair: the engines; repair is None without a repair model.
+        policy, repair: the engines; repair is None unless its engine is on the same GPUs.
         offload, critic_offload: whether the states leave the GPU when they are not at work.
         lora: rank of the adapters, 0 without.
         critic: whether there is one.
@@ -75,7 +75,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
         log_prob=log_prob,
         dynamic=actor.use_dynamic_bsz,
         policy=engine_sizes(rollout, POLICY),
-        repair=_repair_engine(config) if with_repairs else None,
+        repair=_repair_engine(config) if with_repairs and config.df.repair.placement == "colocated" else None,
         offload=_leaves(actor.fsdp_config),
         critic_offload=critic and _leaves(config.critic.fsdp),
         lora=config.actor_rollout_ref.model.lora_rank,

@@ -64,7 +64,7 @@ class ChatServer(Endpoint):
             "max_tokens": decoding.max_tokens,
             "seed": seed,
         }
-        return await self._call(request, _response)
+        return await self.chat(request, _response)
 
 
 def _messages(request: Request) -> list[dict[str, Any]]:

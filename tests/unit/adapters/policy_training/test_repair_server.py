@@ -15,13 +15,15 @@ from verl.workers.config import HFModelConfig, RolloutConfig
 from verl.workers.rollout.replica import TokenOutput
 
 from tests.unit.adapters.support import composed
-from verl_df.adapters.policy_training.repair_client import RepairModel, end_token_ids, placeholder_ids
-from verl_df.adapters.policy_training.repair_server import SEED_OFFSET, TEMPLATE_TOKENS, RepairServer, repair_run_config
+from verl_df.adapters.policy_training.placements.colocated import Colocated
+from verl_df.adapters.policy_training.repair_client import EngineRepairModel, end_token_ids, placeholder_ids
+from verl_df.adapters.policy_training.repair_server import SEED_OFFSET, RepairServer, repair_run_config
 from verl_df.lab.toy.model import save_model
 from verl_df.lab.toy.settings import ModelSettings
 from verl_df.lab.toy.world import CELL, GRID
 from verl_df.method.feedback import PromptTooLong
 from verl_df.settings.config import RepairConfig
+from verl_df.settings.placement_checks import TEMPLATE_TOKENS
 from verl_df.settings.speculation import draft_room
 
 SIDE = CELL * GRID  # pixels of a toy picture; a cell is one visual token
@@ -91,22 +93,23 @@ class Replica:
         self.calls.append(f"sleep {self.name}")
 
 
-def server(calls: list[str]) -> RepairServer:
-    made = RepairServer.__new__(RepairServer)
-    made._replicas = [Replica(calls, "a"), Replica(calls, "b")]
+def colocated(calls: list[str]) -> Colocated:
+    made, server = Colocated.__new__(Colocated), RepairServer.__new__(RepairServer)
+    server._replicas = [Replica(calls, "a"), Replica(calls, "b")]
+    made._server = server
     return made
 
 
 def test_all_replicas_are_awake_inside_the_block_only() -> None:
     calls: list[str] = []
-    with server(calls).awake():
+    with colocated(calls).awake():
         calls.append("repair")
     assert calls == ["wake a", "wake b", "repair", "sleep a", "sleep b"]
 
 
 def test_a_failed_repair_leaves_the_device_free_and_is_not_hidden() -> None:
     calls: list[str] = []
-    with pytest.raises(TimeoutError, match="too long"), server(calls).awake():
+    with pytest.raises(TimeoutError, match="too long"), colocated(calls).awake():
         raise TimeoutError("too long")
     assert calls[-2:] == ["sleep a", "sleep b"]
 
@@ -131,6 +134,8 @@ class Server:
 
     async def generate(self, **request: Any) -> TokenOutput:
         self.requests.append(request)
+        if self.answers == ["never"]:
+            await asyncio.sleep(3600)
         return TokenOutput(token_ids=self.answers[len(self.requests) - 1], stop_reason="completed")
 
 
@@ -143,16 +148,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(
     folder: Path, answers: list[list[int]], n: int, image: bool = True, **repair: Any
-) -> tuple[list, list[dict], RepairModel]:
-    config = repair_run_config(composed(*LENGTHS), RepairConfig(model_path=str(folder), **repair))
+) -> tuple[list, list[dict], EngineRepairModel]:
+    settings = RepairConfig(model_path=str(folder), **repair)
+    config = repair_run_config(composed(*LENGTHS), settings)
     client = Server(config, answers)
     picture = [{"type": "image", "image": Image.new("RGB", (SIDE, SIDE))}] if image else []
     content = [*picture, {"type": "text", "text": "How many? " * (1 if image else 30)}]
     messages = [{"role": "user", "content": content}]
 
-    async def call() -> tuple[list, RepairModel]:
-        model = RepairModel(client)
-        return await model.sample(messages, n, session="u"), model
+    async def call() -> tuple[list, EngineRepairModel]:
+        model = EngineRepairModel(client, settings, max_concurrency=2)
+        return await model.sample(messages, [*range(100, 100 + n)], session="u"), model
 
     samples, model = asyncio.run(call())
     return samples, client.requests, model
@@ -160,8 +166,9 @@ def asked(
 
 def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -> None:
     _, _, model = asked(folder, [[1]], 1)
-    end = model.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    image = model.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    tokenizer = model._format.tokenizer
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
     answers = [[5, 6, end], [5, 6], [5, image, end], [end, *[5] * 40], []]
     samples, requests, _ = asked(folder, answers, 5, temperature=0.3, top_p=0.8)
     # the requests run side by side, so which one gets which answer is open
@@ -174,10 +181,13 @@ def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -
     }
     assert {request["request_id"] for request in requests} == {"u"}  # sticky: one engine serves a prompt
     assert len({id(request["prompt_ids"]) for request in requests}) == 1  # prepared once for all samples
+    assert sorted(request["sampling_params"]["seed"] for request in requests) == [100, 101, 102, 103, 104]
     for request in requests:
+        # the server's own limit would be the room that a rollout's prompt leaves
+        assert request["sampling_params"]["max_tokens"] == 30
         assert (request["sampling_params"]["temperature"], request["sampling_params"]["top_p"]) == (0.3, 0.8)
         assert [picture.size for picture in request["image_data"]] == [(SIDE, SIDE)]
-        text = model.tokenizer.decode(request["prompt_ids"])
+        text = tokenizer.decode(request["prompt_ids"])
         assert "How many?" in text and text.count("<|image_pad|>") == GRID * GRID
 
 
@@ -185,6 +195,11 @@ def test_each_sample_is_a_request_of_its_own_with_its_own_ending(folder: Path) -
 def test_a_repair_prompt_that_does_not_fit_is_refused(folder: Path, image: bool) -> None:
     with pytest.raises(PromptTooLong, match=r"\d+ tokens, the repair engine takes 20"):
         asked(folder, [[1]], 1, image, max_prompt_length=20)
+
+
+def test_samples_that_take_too_long_end_the_run(folder: Path) -> None:
+    with pytest.raises(TimeoutError):
+        asked(folder, ["never"], 1, timeout_s=0.05)
 
 
 def test_placeholders_are_those_of_the_processor(folder: Path) -> None:

@@ -15,11 +15,12 @@ from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls
 from tests.unit.adapters.support import Words, composed
 from verl_df.adapters.policy_training import group_feedback as module
 from verl_df.adapters.policy_training.group_exchange import CLIENT, GROUP, GroupRow
+from verl_df.adapters.policy_training.placement import sample_seeds
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.reward_request import score_request, task_reward
 from verl_df.method.feedback import FeedbackConfig, GroupRequest, RepairSample
 from verl_df.method.group import Rollout
-from verl_df.settings.config import load_df_config
+from verl_df.settings.config import RepairConfig, load_df_config
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
 RIGHT, WRONG = "two and two make four", "two and two make five"
@@ -137,26 +138,27 @@ class FakeRepairModel:
 
     prompts: list[list[dict]] = []
     samples: list[RepairSample] = []
-    seconds = 0.0
+    max_concurrency = 0
 
-    def __init__(self, client: str) -> None:
-        assert client == "client"
+    @classmethod
+    def open(cls, repair: RepairConfig, max_concurrency: int) -> "FakeRepairModel":
+        cls.max_concurrency = max_concurrency
+        return cls()
 
-    async def sample(self, messages: list[dict], n: int, session: str) -> list[RepairSample]:
+    async def sample(self, messages: list[dict], seeds: list[int], session: str) -> list[RepairSample]:
         assert session == "u"  # the prompt's uid: its repairs go to one engine
+        assert seeds == sample_seeds("seed-1", len(seeds))
         self.prompts.append(messages)
-        await asyncio.sleep(self.seconds)
-        return self.samples[:n]
+        return self.samples[: len(seeds)]
 
 
 @pytest.fixture
-def repair_model(monkeypatch: pytest.MonkeyPatch) -> type[FakeRepairModel]:
-    fresh = type("Fresh", (FakeRepairModel,), {"prompts": [], "samples": [], "seconds": 0.0})
-    monkeypatch.setattr(module, "RepairModel", fresh)
-    return fresh
+def repair_model() -> type[FakeRepairModel]:
+    """A model of which each test has its own."""
+    return type("Fresh", (FakeRepairModel,), {"prompts": [], "samples": []})
 
 
-def group_data(*texts: str) -> DataProto:
+def group_data(connection: type[FakeRepairModel], *texts: str) -> DataProto:
     rollouts = tuple(
         Rollout(f"u_{number}_0", WORDS.ids(text), float(text == RIGHT), (True,) * len(WORDS.ids(text)), True)
         for number, text in enumerate(texts)
@@ -165,7 +167,7 @@ def group_data(*texts: str) -> DataProto:
     rows = np.empty(1, dtype=object)
     rows[0] = GroupRow(request, COLUMNS)
     dummy = TensorDict({"dummy": torch.zeros(1, 1)}, batch_size=1)
-    return DataProto(batch=dummy, non_tensor_batch={GROUP: rows}, meta_info={CLIENT: "client"})
+    return DataProto(batch=dummy, non_tensor_batch={GROUP: rows}, meta_info={CLIENT: connection})
 
 
 def sample(text: str) -> RepairSample:
@@ -174,7 +176,7 @@ def sample(text: str) -> RepairSample:
 
 def test_a_group_row_comes_back_as_an_optimised_group(config: DictConfig, repair_model) -> None:
     repair_model.samples = [sample(WRONG + " so"), sample(RIGHT), sample("four")]
-    result = run(manager(config, repair__n=2), group_data(RIGHT, WRONG))[GROUP]
+    result = run(manager(config, repair__n=2), group_data(repair_model, RIGHT, WRONG))[GROUP]
     assert {key: gate.tolist() for key, gate in result.gates.items()} == {"u_1_0": [0, 0, 0, 0, 1, 0]}
     (repair,) = result.repairs
     assert (repair.source, tuple(repair.token_ids)) == ("u_1_0", WORDS.ids(RIGHT))
@@ -196,24 +198,25 @@ def test_repairs_are_judged_by_the_wrapped_manager(config: DictConfig, repair_mo
         return as_dict(data_source, solution_str, ground_truth, extra_info)
 
     made = manager(config, compute_score, reward_manager="dapo", repair__n=1)
-    result = run(made, group_data(RIGHT, WRONG))[GROUP]
+    result = run(made, group_data(repair_model, RIGHT, WRONG))[GROUP]
     assert seen == [("test", RIGHT, "four", 0)]
     (repair,) = result.repairs
     assert (repair.reward, repair.r_task) == (pytest.approx(1.0 - 5 / 4), 1.0)
     assert COLUMNS["extra_info"] == {"index": 0}  # the row's own columns are not written into
 
 
-def test_repairs_that_take_too_long_fail_the_run(config: DictConfig, repair_model) -> None:
-    repair_model.samples, repair_model.seconds = [sample(RIGHT)], 3600.0
-    with pytest.raises(asyncio.TimeoutError):
-        run(manager(config, repair__timeout_s=0.05), group_data(RIGHT, WRONG))
+def test_reward_workers_share_the_concurrency(config: DictConfig, repair_model) -> None:
+    repair_model.samples = [sample(RIGHT)]
+    for total, own in ((100, 100 // config.reward.num_workers), (1, 1)):
+        run(manager(config, repair__max_concurrency=total), group_data(repair_model, RIGHT, WRONG))
+        assert repair_model.max_concurrency == own
 
 
 def test_another_template(config: DictConfig, repair_model, tmp_path) -> None:
     template = tmp_path / "t.txt"
     template.write_text("fix {response} like {reference} for {question}")
     repair_model.samples = [sample(RIGHT)]
-    run(manager(config, repair__prompt_template=str(template)), group_data(RIGHT, WRONG))
+    run(manager(config, repair__prompt_template=str(template)), group_data(repair_model, RIGHT, WRONG))
     first = repair_model.prompts[0][0]["content"][0]
     assert first == {"type": "text", "text": f"fix {WRONG} like {RIGHT} for "}
 
@@ -227,15 +230,15 @@ def test_masks_are_scored_where_the_truth_is_known(config: DictConfig, repair_mo
     )
     repair_model.samples = [sample(RIGHT)]
     made = manager(config, truth__path=str(source), truth__name="wrong")
-    outcome = run(made, group_data(RIGHT, WRONG))[GROUP].outcome
+    outcome = run(made, group_data(repair_model, RIGHT, WRONG))[GROUP].outcome
     assert (outcome.truth.tp, outcome.truth.fp, outcome.truth.fn) == (1, 0, 0)
-    assert run(manager(config), group_data(RIGHT, WRONG))[GROUP].outcome.truth is None
+    assert run(manager(config), group_data(repair_model, RIGHT, WRONG))[GROUP].outcome.truth is None
 
 
 def test_steps_follow_the_separator(config: DictConfig, repair_model) -> None:
     made = manager(config, gate__level="step", gate__step_separator="sentence")
     repair_model.samples = [sample(RIGHT)]
-    result = run(made, group_data(RIGHT, WRONG))[GROUP]
+    result = run(made, group_data(repair_model, RIGHT, WRONG))[GROUP]
     gates = [*result.gates.values(), *(repair.gate for repair in result.repairs)]
     assert [gate.tolist() for gate in gates] == [[1.0] * 6] * 2  # no sentence ends: one step
 
@@ -256,7 +259,7 @@ def test_the_method_gets_the_blocks_of_the_configuration(config: DictConfig, rep
         repair__repair_truncated=False,
         repair__reward_threshold=0.75,
     )
-    run(made, group_data(RIGHT, WRONG))
+    run(made, group_data(repair_model, RIGHT, WRONG))
     df = load_df_config({"group": {"mode": "gate_only"}, "alignment": {"method": "lcs"}})
     assert seen == [FeedbackConfig(df.group, df.alignment, df.gate, repair_truncated=False, repair_threshold=0.75)]
 

@@ -22,14 +22,16 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from tests.unit.adapters.support import MemoryQueue, Words, composed
 from verl_df.adapters import data_plane
-from verl_df.adapters.policy_training import group_exchange, group_feedback, rows
+from verl_df.adapters.policy_training import group_stream, rows
 from verl_df.adapters.policy_training.pair_log import PairLog
+from verl_df.adapters.policy_training.placement import Hours
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.method.feedback import RepairSample
 from verl_df.method.records import PAIRS
+from verl_df.settings.config import RepairConfig
 from verl_df.settings.objectives import ESTIMATORS, gated
 from verl_df.token_weights.settings import WeightKind
 
@@ -44,13 +46,13 @@ def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_
 
 
 class FakeRepairModel:
-    """Every repair is the right text."""
+    """Every repair is the right text; it is a connection to itself."""
 
-    def __init__(self, client: str) -> None:
-        assert client == "client"
+    def open(self, repair: RepairConfig, max_concurrency: int) -> "FakeRepairModel":
+        return self
 
-    async def sample(self, messages: list[dict], n: int, session: str) -> list[RepairSample]:
-        return [RepairSample(WORDS.ids(RIGHT), True, False)] * n
+    async def sample(self, messages: list[dict], seeds: Sequence[int], session: str) -> list[RepairSample]:
+        return [RepairSample(WORDS.ids(RIGHT), True, False)] * len(seeds)
 
 
 class Worker:
@@ -71,13 +73,17 @@ class Worker:
         return asyncio.run(score())
 
 
-class Server:
-    """Stands for the repair server; notes when it is awake."""
+class Place:
+    """A placement that notes when it is awake."""
 
-    client = "client"
+    self_test, devices = False, 3
 
-    def __init__(self) -> None:
+    def __init__(self, hours: Hours) -> None:
+        self.hours, self.connection = hours, FakeRepairModel()
         self.history: list[str] = []
+
+    def metrics(self) -> dict[str, float]:
+        return {}
 
     @contextmanager
     def awake(self) -> Iterator[None]:
@@ -94,16 +100,18 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
     return memory
 
 
-def made(config: DictConfig, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, dp_size: int = 1) -> DFTrainer:
+def made(
+    config: DictConfig, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, dp_size: int = 1, hours: Hours = Hours.PHASE
+) -> DFTrainer:
     """A DF trainer as after `_setup`, with two reward workers and `dp_size` actor ranks."""
-    monkeypatch.setattr(group_feedback, "RepairModel", FakeRepairModel)
-    monkeypatch.setattr(group_exchange.ray, "get", lambda calls, timeout: calls)
+    monkeypatch.setattr(group_stream.ray, "get", lambda calls, timeout: calls)
     one = DFTrainer(config)
     workers = [Worker(config), Worker(config)]
     one.reward_loop_manager = SimpleNamespace(reward_loop_workers=workers, reward_loop_worker_handles=workers)
     one.actor_rollout_wg = SimpleNamespace(_dispatch_info={"actor": list(range(dp_size))})
     one.tokenizer = WORDS
-    one._repair_server, one._end_ids = Server(), frozenset([WORDS.eos_token_id])
+    one._end_ids = frozenset([WORDS.eos_token_id])
+    one._use(Place(hours))
     one._pair_log = PairLog(tmp_path, -1)
     one.global_steps, one.timing_raw, one.curr_step_profile = 1, {}, False
     return one
@@ -200,8 +208,8 @@ def test_sampled_groups_become_optimised_groups(queue, tmp_path, monkeypatch) ->
         "w_1000000_0": True,
     }
     assert (metrics["df/prompts"], metrics["df/repaired"], metrics["df/skipped/all_correct"]) == (3, 2, 1)
-    assert one._repair_server.history == ["wake", "sleep"]
-    assert [worker.served for worker in one.reward_loop_manager.reward_loop_workers] == [[2], [1]]
+    assert one._placement.history == ["wake", "sleep"]
+    assert [worker.served for worker in one.reward_loop_manager.reward_loop_workers] == [[1, 1], [1]]
     pairs = list(PAIRS.read(tmp_path / "pairs.jsonl"))
     assert [pair.uid for pair in pairs] == ["u", "w"]
     assert all(len(pair.images) == 1 and pair.prompt == "<image>2+2?" and pair.step == 1 for pair in pairs)
@@ -247,7 +255,7 @@ def test_without_repairs_the_batch_is_verls_with_gates_of_ones(queue, tmp_path, 
     real = [key for key in batch.keys if not key.startswith("pad")]
     assert sorted(real) == sorted(sample.keys)
     assert all(set(gate) == {1.0} for gate in column(queue, real, GATE))
-    assert one._repair_server.history == []
+    assert one._placement.history == []
 
 
 @pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
@@ -540,7 +548,7 @@ def test_gating_works_with_the_engines_log_probabilities(queue, tmp_path, monkey
 def test_the_answer_of_the_reward_workers_has_a_time_limit(queue, tmp_path, monkeypatch) -> None:
     one = made(composed(*BASE, "df.repair.timeout_s=30"), tmp_path, monkeypatch)
     limits = []
-    monkeypatch.setattr(group_exchange.ray, "get", lambda calls, timeout: limits.append(timeout) or calls)
+    monkeypatch.setattr(group_stream.ray, "get", lambda calls, timeout: limits.append(timeout) or calls)
     one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
     assert limits == [60.0]
 
@@ -551,7 +559,7 @@ def test_repairs_that_take_too_long_name_the_key(queue, tmp_path, monkeypatch) -
     def late(calls: list, timeout: float) -> list:
         raise GetTimeoutError("Get timed out")
 
-    monkeypatch.setattr(group_exchange.ray, "get", late)
+    monkeypatch.setattr(group_stream.ray, "get", late)
     with pytest.raises(TimeoutError, match="of 1 prompts took longer than 60 s, twice df.repair.timeout_s: raise it"):
         one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
 
