@@ -137,12 +137,12 @@ def test_another_module_is_refused() -> None:
         (
             "df_gspo_trainer/run_qwen2_5_vl_7b",
             "df.repair.max_prompt_length=150000",
-            ["a repair can have 152048 tokens, and the model reads 128000"],
+            ["a repair with its drafts can have 152302 tokens, and the model reads 128000"],
         ),
         (
             "df_gspo_trainer/run_qwen3_vl_8b",
             "df.repair.max_prompt_length=250000",
-            ["df.repair.rollout.max_model_len=252048", "take 34.6 GiB", "df.repair.rollout.gpu_memory_utilization"],
+            ["df.repair.rollout.max_model_len=252302", "take 34.6 GiB", "df.repair.rollout.gpu_memory_utilization"],
         ),
         (
             "df_gspo_trainer/run_qwen2_5_vl_32b",
