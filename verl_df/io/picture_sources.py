@@ -92,5 +92,7 @@ def _unreadable(detail: str) -> PictureError:
 
 
 def _shown(path: Path) -> str:
-    """A name in a message: short, and without half surrogate pairs, which no file can hold."""
-    return str(path)[:80].encode("utf-8", "backslashreplace").decode()
+    """A name in a message: its last 120 characters, and without half surrogate pairs, which no file can hold."""
+    name = str(path)
+    shown = name if len(name) <= 120 else f"...{name[-117:]}"
+    return shown.encode("utf-8", "backslashreplace").decode()

@@ -63,7 +63,7 @@ def _rows(path: Path) -> Iterator[tuple[int, str, Any, dict[str, Any]]]:
     names = [name for name in _COLUMNS if name in file.schema_arrow.names]
     if missing := [name for name in _COLUMNS[:2] if name not in names]:
         raise ValueError(f"{path}: no column {missing[0]!r} (it has {', '.join(file.schema_arrow.names)})")
-    for number, row in parquet_rows(file, range(file.metadata.num_rows), names):
+    for number, row in parquet_rows(path, range(file.metadata.num_rows), names):
         model = row["reward_model"]
         if not isinstance(model, dict) or model.get("ground_truth") is None:
             raise ValueError(f"{path}: row {number}: no reward_model.ground_truth")

@@ -101,7 +101,12 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> MemoryQueue:
 
 
 def made(
-    config: DictConfig, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, dp_size: int = 1, hours: Hours = Hours.PHASE
+    config: DictConfig,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    dp_size: int = 1,
+    hours: Hours = Hours.PHASE,
+    folder: str = "",
 ) -> DFTrainer:
     """A DF trainer as after `_setup`, with two reward workers and `dp_size` actor ranks."""
     monkeypatch.setattr(group_stream.ray, "get", lambda calls, timeout: calls)
@@ -112,7 +117,7 @@ def made(
     one.tokenizer = WORDS
     one._end_ids = frozenset([WORDS.eos_token_id])
     one._use(Place(hours))
-    one._pair_log = PairLog(tmp_path, -1)
+    one._pair_log = PairLog(tmp_path / folder, -1)  # one writer for each
     one.global_steps, one.timing_raw, one.curr_step_profile = 1, {}, False
     return one
 
@@ -372,7 +377,7 @@ def test_no_mini_batch_is_empty(queue, tmp_path, monkeypatch) -> None:
     batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
     assert (len(batch.keys), one._mini_batches) == (2, 2)
 
-    two = made(composed(*BASE, *overrides), tmp_path, monkeypatch, dp_size=2)
+    two = made(composed(*BASE, *overrides), tmp_path, monkeypatch, dp_size=2, folder="two")
     batch = two._balance_batch(sampled(queue, {"v": (RIGHT, WRONG), "w": (WRONG, RIGHT, WRONG)}), {})
     assert (len(batch.keys), two._rows, two._mini_batches) == (8, 6, 4)
     real = [not tag.get("is_padding", False) for tag in batch.tags]
@@ -508,7 +513,8 @@ NEUTRAL = {
 @pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
 def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monkeypatch, kind, mode) -> None:
     def advantages(*overrides: str) -> list[list[float]]:
-        one = made(composed(*BASE, f"df.group.mode={mode}", *overrides), tmp_path, monkeypatch, dp_size=3)
+        config = composed(*BASE, f"df.group.mode={mode}", *overrides)
+        one = made(config, tmp_path, monkeypatch, dp_size=3, folder=str(len(overrides)))
         batch = one._balance_batch(sampled(queue, UNEQUAL), {})
         with_log_probs(queue, batch.keys)
         one._compute_advantage(batch, {})

@@ -65,7 +65,7 @@ def test_a_validation_that_sampled_is_refused(tmp_path: Path) -> None:
 
 def test_no_json(tmp_path: Path) -> None:
     (tmp_path / "m.jsonl").write_text('{"step": 1, "data": {}}\n{"step":')
-    with pytest.raises(ValueError, match="m.jsonl, line 2: Expecting value"):
+    with pytest.raises(ValueError, match="m.jsonl, line 2: not JSON .Expecting value"):
         trainer_accuracy(tmp_path / "m.jsonl", 1)
 
 
