@@ -60,7 +60,7 @@ def explain(arguments: argparse.Namespace) -> None:
         metrics = aggregate(result.outcome for result in results)
         pairs: list[tuple[int, PairRecord]] = []
         for group, result in zip(groups, results, strict=True):
-            images = ()
+            images: tuple[str, ...] = ()
             if arguments.out and result.attempts:
                 images = keep_pictures(group, arguments.rows.parent, arguments.out / "images")
             pairs += records_of(group, result, units, images)
