@@ -161,7 +161,8 @@ class Echo:
     patch_size = 14
 
     def __init__(self, units: Pieces) -> None:
-        self.units, self.asked = units, [Request([], [])][:0]
+        self.units = units
+        self.asked: list[Request] = []
 
     def __enter__(self) -> "Echo":
         return self
