@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """`verl-df explain`."""
 
+import io
 import json
+import tempfile
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests import ROOT
 from verl_df.cli import main
 from verl_df.lab.explain.feedback import plan_groups
-from verl_df.lab.explain.rows import make_groups, read_rows
+from verl_df.lab.explain.rows import RolloutRow, make_groups, read_rows
 from verl_df.lab.explain.sampling import Sampling, sample_repairs
 from verl_df.lab.explain.summary import summary_lines
 from verl_df.lab.explain.units import Pieces, open_units
@@ -153,6 +158,27 @@ def test_bad_input_is_one_line(rows, options, said, capsys, tmp_path: Path) -> N
     assert main(["explain", written(tmp_path / "rows.jsonl", *rows), *options]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and said in line
+
+
+VALUES = st.sampled_from(
+    [None, True, 1, -1, 0.5, float("nan"), 10**30, "", "x = 2", "\ud83d", "\u202e", [], [1], [-1], ["a"], {"a": 1}]
+)
+
+
+@given(
+    changes=st.dictionaries(st.sampled_from([*RolloutRow.__dataclass_fields__, "zz"]), VALUES, min_size=1, max_size=3),
+    options=st.sampled_from([[], ["--repairs", "sibling"], ["--level", "step", "--kind", "soft"]]),
+)
+def test_any_row_is_explained_or_refused_in_one_line(changes: dict[str, Any], options: list[str]) -> None:
+    said, told = io.StringIO(), io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(said), redirect_stdout(told):
+        path = written(Path(folder) / "rows.jsonl", RIGHT, REPAIRED | changes)
+        code = main(["explain", path, "--out", f"{folder}/out", *options])
+    if code:
+        (line,) = said.getvalue().splitlines()
+        assert code == 1 and line.startswith("error: ") and not told.getvalue()
+    else:
+        assert told.getvalue().encode() and not said.getvalue()  # no half of a surrogate pair
 
 
 class Echo:
