@@ -33,6 +33,8 @@ COMMANDS = {
     "data": Command("verl_df.lab.data.__main__", "public data sets, or your own, as verl's parquet"),
     "repair-data": Command("verl_df.lab.repair_data.__main__", "data for the repair model from your own policy"),
     "judge": Command("verl_df.lab.judge", "how the rules judge a response, and why"),
+    "align": Command("verl_df.lab.explain.align", "which tokens of two responses differ, with masks and gates"),
+    "explain": Command("verl_df.lab.explain.__main__", "masks on your own rollouts, without training"),
     "eval": Command("verl_df.lab.eval.__main__", "benchmarks: accuracy, pass@k, tables, paired tests; repairs"),
     "repair-eval": Command("verl_df.lab.eval.repairs.__main__", "how good repair models are; the same as eval repairs"),
     "checkpoint": Command("verl_df.lab.checkpoint.__main__", "merge and check checkpoints, repeat a validation"),

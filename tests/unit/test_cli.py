@@ -58,6 +58,8 @@ def test_an_unknown_option_is_a_usage_error(name: str, capsys: pytest.CaptureFix
         ["data", "convert", "jsonl", "--out", "out"],
         ["repair-data", "export", "nowhere"],
         ["eval", "run", "--data", "a=b", "--out", "out"],
+        ["align", "nowhere", "nowhere"],
+        ["explain", "nowhere"],
         ["repair-eval"],
         ["checkpoint", "merge", "nowhere", "--out", "out"],
         ["audit", "report", "nowhere"],

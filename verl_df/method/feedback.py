@@ -210,14 +210,9 @@ class _Attempt:
     alignment_seconds: float
 
 
-async def difference_feedback(request: GroupRequest, config: FeedbackConfig, models: Models) -> GroupResult:
-    """Eq. 5 to 8 and 11 to 20 for one prompt.
-
-    Raises:
-        ValueError: as `plan_group`.
-    """
-    start = time.perf_counter()
-    plan = plan_group(
+def plan_request(request: GroupRequest, config: FeedbackConfig) -> GroupPlan:
+    """What will be asked of the repair model for a prompt. Raises: ValueError as `plan_group`."""
+    return plan_group(
         request.rollouts,
         config.group,
         uid=request.uid,
@@ -226,7 +221,23 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         repair_truncated=config.repair_truncated,
         rng=random.Random(request.seed),
     )
-    reference = _reference_text(plan, models)
+
+
+def reference_text(plan: GroupPlan, decode: Callable[[Sequence[int]], str]) -> str:
+    """a as text, empty in a plan that asks for nothing. decode: token ids -> text without special tokens."""
+    given = "" if plan.reference is None else plan.reference.given
+    return decode(given.token_ids) if isinstance(given, Rollout) else given
+
+
+async def difference_feedback(request: GroupRequest, config: FeedbackConfig, models: Models) -> GroupResult:
+    """Eq. 5 to 8 and 11 to 20 for one prompt.
+
+    Raises:
+        ValueError: as `plan_group`.
+    """
+    start = time.perf_counter()
+    plan = plan_request(request, config)
+    reference = reference_text(plan, models.decode)
     seeds = {rollout.key: f"{request.seed}-{place}" for place, rollout in enumerate(request.rollouts)}
     attempts = await asyncio.gather(
         *(_attempt(rollout, plan, reference, seeds[rollout.key], config, models) for rollout in plan.to_repair)
@@ -297,11 +308,6 @@ def _is_group_of_one(members: Sequence[GroupMember], request: GroupRequest, mode
     """
     sampled_alone = mode is GroupMode.GATE_ONLY and len(request.rollouts) == 1
     return len(members) == 1 and not sampled_alone
-
-
-def _reference_text(plan: GroupPlan, models: Models) -> str:
-    given = "" if plan.reference is None else plan.reference.given
-    return models.decode(given.token_ids) if isinstance(given, Rollout) else given
 
 
 def _repair(attempt: _Attempt, chosen: int) -> Repair:

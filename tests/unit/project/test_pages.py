@@ -4,6 +4,7 @@
 import contextlib
 import io
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
 import verl_df
 from tests import ROOT
+from verl_df.cli import main
 from verl_df.settings.objectives import ESTIMATORS, LOSSES, load_objectives
 
 EXTENDING = ROOT / "docs/extending.md"
@@ -35,6 +37,18 @@ def test_the_readme_s_python_prints_what_it_shows() -> None:
     with contextlib.redirect_stdout(printed):
         exec(code, {})
     assert printed.getvalue() == shown
+
+
+def test_the_page_on_masks_shows_what_its_commands_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (ROOT / "docs/explain.md").read_text()
+    (rows,), commands, shown = (blocks(page, language) for language in ("json", "bash", "text"))
+    (tmp_path / "rollouts.jsonl").write_text(rows)
+    monkeypatch.chdir(tmp_path)
+    for command, printed in zip(commands, shown, strict=True):
+        assert main(shlex.split(command)[1:]) == 0
+        assert capsys.readouterr().out == printed
 
 
 def test_the_readme_is_short() -> None:
