@@ -69,7 +69,7 @@ def _models(group: Group, candidates: Candidates, config: FeedbackConfig, units:
         reward = candidates.rewards[tuple(token_ids)]
         return Judgement(reward, reward)
 
-    async def not_asked(response: str, reference: str) -> NoReturn:
+    async def not_asked(response: str, reference: str, seed: str) -> NoReturn:
         raise RuntimeError("every rollout has its candidates, so that no repair model is asked")
 
     def true_errors(token_ids: Sequence[int]) -> np.ndarray | None:
