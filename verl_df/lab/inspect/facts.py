@@ -83,7 +83,7 @@ def picture(run: Path, name: str) -> bytes:
     try:
         return as_png(read_limited(inside(run / IMAGES_DIR, name)))
     except PictureError as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{IMAGES_DIR}/{name}: {error}") from error
 
 
 def asset(name: str) -> str:

@@ -18,7 +18,7 @@ from verl_df.lab.inspect.index import PairIndex
 from verl_df.lab.report.loading import METRICS_FILE, PAIRS_FILE
 
 LOOPBACK = "127.0.0.1"
-FIRST_LINES, LINES_PER_REQUEST = 200, 2000  # few at first: a list is shown at once
+FIRST_LINES, LINES_PER_REQUEST = 200, 5000  # few at first: a list is shown at once
 MAX_RANGE = 64 << 20  # bytes
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

@@ -11,7 +11,7 @@ import { redFlags } from "./flags.js";
 import { unusedView } from "./unused.js";
 
 const VIEWS = { pairs: "Pairs", curves: "Curves", unused: "Not used", flags: "Red flags" };
-const POLL_MS = 5000;
+const [POLL_MS, REDRAW_MS] = [5000, 2000];
 const main = document.getElementById("main");
 
 const app = { run: new Run(), state: readHash(location.hash), lens: { ...LENS_DEFAULTS }, home: DEFAULTS, drawn: 0 };
@@ -50,6 +50,7 @@ async function current() {
 }
 
 app.draw = async () => {
+  if (!app.run.facts) return; // drawn when they have come
   navigationBar();
   const turn = ++app.drawn; // a later call overtakes a slow one
   let content;
@@ -110,9 +111,12 @@ async function refresh() {
     const changed = await app.run.readFacts();
     document.getElementById("title").textContent = document.title = app.run.facts.title;
     if (first) await app.draw();
+    let drawn = 0; // sorting the list again after each part would cost more than reading it
     const fresh = await app.run.readIndex(() => {
       navigationBar();
-      if (app.state.view === "pairs" && waiting()) app.draw();
+      if (app.state.view !== "pairs" || !waiting() || Date.now() - drawn < REDRAW_MS) return;
+      drawn = Date.now();
+      app.draw();
     });
     app.problem = "";
     navigationBar();
