@@ -55,6 +55,7 @@ examples:
   verl-df check recipe.df.main_df objective=df_grpo ...     before a GPU is paid for
   verl-df data convert mathvista --out data
   verl-df report --run outputs/toy/df_grpo
+  verl-df inspect outputs/toy/df_grpo                       pairs token by token, also while it trains
 
 `verl-df COMMAND --help` says more."""
 

@@ -128,19 +128,20 @@ def test_texts_of_a_run_are_no_markup(page: Page, address: str):
 
 def test_a_click_on_a_curve_shows_the_pairs_of_the_step(page: Page):
     page.get_by_role("link", name="Curves").click()
-    drawing = page.locator("figure", has_text="Repairs").locator("svg")
-    drawing.focus()
+    figure = page.locator("figure", has=page.get_by_role("heading", name="Repairs", exact=True))
+    figure.locator("svg").focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("figure", has_text="Repairs").locator(".reading")).to_contain_text("step 2:")
+    expect(figure.locator(".reading")).to_contain_text("step 2:")
     page.keyboard.press("Enter")
     expect(page.locator("#step")).to_have_value("2")
     assert lines(page) == ["5", "6", "7", "8"]
     page.go_back()
     page.get_by_text("own (1 metrics)").click()
-    box = page.locator("figure", has_text="own/metric").locator("svg").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.98, box["y"] + box["height"] / 2)
+    drawing = page.locator("figure", has_text="own/metric").locator("svg")
+    box = drawing.bounding_box()
+    drawing.click(position={"x": box["width"] * 0.98, "y": box["height"] / 2})
     expect(page.locator("#step")).to_have_value("11")
 
 

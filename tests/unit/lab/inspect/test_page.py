@@ -126,25 +126,13 @@ def test_precision_and_recall(js: Js, tokens: list):
 @pytest.mark.parametrize("number", range(1, 12))
 def test_lenses_of_a_record(js: Js, number: int):
     one = record(number)
-    known = {
-        "token_ids": one.error.token_ids,
-        "tokens": one.error.tokens,
-        "mask": one.error.mask,
-        "gate": one.error.gate,
-    }
-    content: dict[str, Any] = {"error": known, "repair": None}
+    content = dataclasses.asdict(one)
     options = js("(() => LENS_DEFAULTS)")
     if one.repair is None:
         assert js("lensGates", content, "run", options) == {"error": list(one.error.gate), "repair": []}
         assert js("lensGates", content, "soft", options) is None
         return
     repair = one.repair
-    content["repair"] = {
-        "token_ids": repair.token_ids,
-        "tokens": repair.tokens,
-        "mask": repair.mask,
-        "gate": repair.gate,
-    }
     configs = {
         "binary": GateConfig(),
         "soft": GateConfig(kind=GateKind.SOFT),
