@@ -63,7 +63,7 @@ def exported_page(script: str, style: str) -> tuple[str, str]:
     )
     page = asset("page.html")
     head, end_of_head, body = page.partition("</head>")
-    head = re.sub(r"<(link rel=\"stylesheet\"|script ).*\n", "", head)
+    head = re.sub(r"<(meta http-equiv|link rel=\"stylesheet\"|script ).*\n", "", head)
     head += f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<style>{style}</style>\n'
     before, end_of_body, after = body.partition("</body>")
     return head + end_of_head + before, f'<script type="module">{script}</script>\n{end_of_body}{after}'

@@ -20,12 +20,8 @@ from verl_df.lab.report.loading import METRICS_FILE, PAIRS_FILE
 LOOPBACK = "127.0.0.1"
 FIRST_LINES, LINES_PER_REQUEST = 200, 5000  # few at first: a list is shown at once
 MAX_RANGE = 64 << 20  # bytes
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-)
 _HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": "frame-ancestors 'none'",  # which a page cannot say itself; page.html has the rest
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",

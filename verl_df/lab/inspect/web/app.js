@@ -120,7 +120,7 @@ async function refresh() {
     });
     app.problem = "";
     navigationBar();
-    if (first || ((fresh || changed) && waiting())) await app.draw();
+    if ((fresh || changed) && waiting()) await app.draw();
   } catch (error) {
     app.problem = `The run cannot be read: ${error.message}`;
     if (app.run.facts) navigationBar();
