@@ -62,7 +62,8 @@ setup(
         "gpu": pinned("verl[vllm,fsdp]"),
         "docs": pinned("mkdocs", "mkdocstrings-python"),
         "test": pinned("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "import-linter", "mypy")
-        + pinned("mkdocs", "mkdocstrings-python", "python-Levenshtein", "matplotlib"),
+        + pinned("mkdocs", "mkdocstrings-python", "python-Levenshtein", "matplotlib")
+        + pinned("mini-racer", "playwright"),
         "plots": pinned("matplotlib"),
         "levenshtein": pinned("python-Levenshtein"),
     },

@@ -40,6 +40,7 @@ COMMANDS = {
     "checkpoint": Command("verl_df.lab.checkpoint.__main__", "merge and check checkpoints, repeat a validation"),
     "audit": Command("verl_df.lab.audit.__main__", "what the repair model's auditor found"),
     "report": Command("verl_df.lab.report.__main__", "the page of a run"),
+    "inspect": Command("verl_df.lab.inspect.__main__", "look into a run in a browser, also while it trains"),
     "study": Command("verl_df.lab.study.__main__", "arms x seeds x worlds of training runs, with tables and tests"),
     "toy": Command("verl_df.lab.toy.__main__", "the toy world: data, base policy, repair model"),
     "tiny": Command("verl_df.lab.tiny.__main__", "tiny models of each architecture, for a CPU"),
@@ -56,6 +57,7 @@ examples:
   verl-df check recipe.df.main_df objective=df_grpo ...     before a GPU is paid for
   verl-df data convert mathvista --out data
   verl-df report --run outputs/toy/df_grpo
+  verl-df inspect outputs/toy/df_grpo                       pairs token by token, also while it trains
 
 `verl-df COMMAND --help` says more."""
 

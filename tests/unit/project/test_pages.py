@@ -112,11 +112,11 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
 def test_every_page_that_we_write_has_a_policy() -> None:
     pages = {path.name: path.read_text() for path in (ROOT / "verl_df").rglob("*.html")}
     whole = {name: text for name, text in pages.items() if "<html" in text}
-    assert {"report.html", "form.html"} <= whole.keys()
+    assert {"report.html", "form.html", "page.html"} <= whole.keys()
     for text in whole.values():
         (policy,) = re.findall(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"', text)
         rules = policy.split("; ")
         assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(rules)
         allowed = {source for rule in rules for source in rule.split()[1:]}
-        assert allowed <= {"'none'", "data:", "'unsafe-inline'", "'sha256-{script_hash}'"}
+        assert allowed <= {"'none'", "'self'", "data:", "'unsafe-inline'", "'sha256-{script_hash}'"}
         assert not any("unsafe-inline" in rule for rule in rules if rule.startswith("script-src"))

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small run folder, with texts that would be markup where they were not kept as texts."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from verl_df.method.alignment import align
+from verl_df.method.records import PAIRS, PairRecord, TokenSide
+
+HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> \u202e & 'q'"
+WORDS = ["a", " b", " c.", "\n", " 7", "\n\n", "é", HOSTILE]
+
+
+def side(ids: list[int], mask: np.ndarray, reward: float) -> TokenSide:
+    return TokenSide.from_arrays(ids, [WORDS[token] for token in ids], mask, mask.astype(float), reward)
+
+
+def record(number: int) -> PairRecord:
+    """Every third is not feasible; every second has a known truth; pairs of a prompt have following numbers."""
+    rng = random.Random(number)
+    y = [rng.randrange(len(WORDS)) for _ in range(12)]
+    repair = [*y[:3], (y[3] + 1) % len(WORDS), *y[4:], 0]
+    feasible = number % 3 > 0
+    found = align(y, repair)
+    return PairRecord(
+        step=1 + number // 4,
+        uid=f"prompt-{number // 2}",
+        prompt=f"How many are {number}? {HOSTILE}",
+        images=("cat.png",),
+        ground_truth=str(number),
+        reference="It is 7.",
+        reference_kind="sibling",
+        error=side(y, found.error_mask if feasible else np.ones(12, dtype=bool), 0.0),
+        repair=side(repair, found.repair_mask, 1.0) if feasible else None,
+        edit_distance=found.distance if feasible else None,
+        edit_ratio=found.edit_ratio if feasible else None,
+        truth_mask=tuple(int(t in (2, 3)) for t in range(12)) if number % 2 else None,
+        rejections=("wrong", None) if feasible else ("wrong", "unfinished"),
+    )
+
+
+def write_run(folder: Path, pairs: int = 12) -> Path:
+    (folder / "images").mkdir(parents=True)
+    Image.new("RGB", (5, 4), (200, 10, 10)).save(folder / "images" / "cat.png")
+    PAIRS.write(folder / "pairs.jsonl", map(record, range(pairs)))
+    lines = []
+    for step in range(12):
+        values = {"df/repair_feasible_rate": 0.9 - 0.05 * step, "df/rejected/wrong": 2.0, "df/skipped/all_correct": 1.0}
+        lines.append(json.dumps({"step": step, "data": values | {"actor/entropy": 0.5, "own/metric": step}}) + "\n")
+    (folder / "metrics.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
