@@ -24,7 +24,7 @@ FIRST_REPAIR_SESSION = 1_000_000
 PER_TOKEN_INPUTS = ("mm_token_type_ids", "token_type_ids")
 
 PROMPT_FIELDS = ("raw_prompt", "data_source", "reward_model", "extra_info", "index")
-ROLLOUT_FIELDS = ("uid", "responses", "response_mask", "extra_fields")
+ROLLOUT_FIELDS = ("responses", "response_mask", "extra_fields")
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class PromptRows:
 
 
 def read_prompts(batch: Batch) -> list[PromptRows]:
-    """Group a sampled batch by uid, in order of first appearance; a prompt's rollouts in the order of their sessions,
-    not in the one in which they were finished.
+    """Group a sampled batch by the uid in its keys, in order of first appearance; a prompt's rollouts in the order of
+    their sessions, not in the one in which they were finished. (The column `uid` of replayed rollouts is the recorded
+    run's.)
 
     A prompt's own columns, its picture among them, are fetched from its first row alone.
 
@@ -56,8 +57,8 @@ def read_prompts(batch: Batch) -> list[PromptRows]:
     refuse_several_outputs(batch.keys)
     rollouts = data_plane.read(batch, batch.keys, ROLLOUT_FIELDS)
     positions: dict[str, list[int]] = {}
-    for position, uid in enumerate(rollouts["uid"]):
-        positions.setdefault(uid, []).append(position)
+    for position, key in enumerate(batch.keys):
+        positions.setdefault(uid_of(key), []).append(position)
     prompts = data_plane.read(batch, [batch.keys[rows[0]] for rows in positions.values()], PROMPT_FIELDS)
     for rows in positions.values():
         rows.sort(key=lambda row: int(batch.keys[row].rsplit("_", 2)[1]))

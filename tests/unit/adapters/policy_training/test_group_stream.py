@@ -102,7 +102,8 @@ def test_what_comes_out_does_not_depend_on_the_order_in_which_prompts_finish(mem
     seen = []
     for hours in Hours:
         for seed, order in enumerate(permutations("uvw")):
-            trained = step(memory, tmp_path, monkeypatch, order, seed, hours)[-1]
+            folder = tmp_path / f"{hours}{seed}"  # one writer for each log
+            trained = step(memory, folder, monkeypatch, order, seed, hours)[-1]
             seen.append(list(trained.items()))  # in the batch's order
     assert all(one == seen[0] for one in seen)
     assert len({tuple(tokens) for key, (_, tokens) in seen[0] if "_1000" in key}) > 1
