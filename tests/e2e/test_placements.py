@@ -41,6 +41,7 @@ def run_in_every_place(world: Path, folder: Path, rollouts: Path) -> Run:
         variables = {
             **SIZES,
             "POLICY": str(world / "repair"),
+            "LR": "0",  # and it has to stay the repair model
             "MAIN": "tests.e2e.run_every_placement",
             every_placement.URL: server.url,
         }

@@ -5,6 +5,7 @@ run was told of, and it answers alike however busy it is.
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -20,6 +21,7 @@ from verl_df.prompts.messages import repair_messages
 from verl_df.settings.config import RepairConfig
 
 logger = logging.getLogger(__name__)
+logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
 
 COPIES = 16  # of one prompt, sent at once
 ERRORS = 8  # made up; one repair is enough
