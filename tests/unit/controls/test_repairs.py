@@ -20,7 +20,7 @@ def feedback(kind, exact=lambda token_ids: None):
     async def judge(token_ids):
         return Judgement(float(token_ids[-1] == RIGHT), float(token_ids[-1] == RIGHT))
 
-    async def repair(response, reference):
+    async def repair(response, reference, seed):
         raise AssertionError("the repair model was asked")
 
     rollouts = tuple(

@@ -132,6 +132,10 @@ def test_deep_replies_are_unparsable(reply: str) -> None:
         assert asyncio.run(judge.judge("?", [], "4", "4")) == Verdict(0.0, "unparsable")
 
 
+# Of processor time: 0.03 s, where reading in the loop took seconds. A slow machine may take longer.
+LONGEST_STOP = 0.5
+
+
 def longest_stop(work: Callable[[Endpoint], object], url: str, tries: int = 3) -> float:
     """The longest time in seconds for which the event loop did nothing else."""
 
@@ -156,7 +160,7 @@ def test_a_long_answer_does_not_hold_the_event_loop(text: str) -> None:
         async def work(endpoint: Endpoint) -> None:
             await endpoint.ask("?", [], parse_verdict)
 
-        assert longest_stop(work, server.url) < 0.05
+        assert longest_stop(work, server.url) < LONGEST_STOP
 
 
 def test_a_large_picture_does_not_hold_the_event_loop() -> None:
@@ -166,7 +170,7 @@ def test_a_large_picture_does_not_hold_the_event_loop() -> None:
         async def work(endpoint: Endpoint) -> None:
             await endpoint.ask("?", [noise], str)
 
-        assert longest_stop(work, server.url, tries=1) < 0.05
+        assert longest_stop(work, server.url) < LONGEST_STOP
 
 
 def test_half_a_surrogate_pair_is_no_trouble() -> None:
