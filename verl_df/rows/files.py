@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of a parquet file, checked."""
 
-import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from verl_df.io.streams import ROWS_AT_ONCE, batches, open_parquet, parquet_rows
 from verl_df.rows.check import RowRules, check_row
 from verl_df.rows.columns import COLUMNS, MEDIA
 from verl_df.rows.faults import RowError
-from verl_df.rows.videos import holds_pictures
+from verl_df.rows.features import decodes_images, holds_images
 
 
 class RowFile:
@@ -35,8 +32,8 @@ class RowFile:
         self.rules = replace(
             rules,
             folder=path.parent,
-            by_datasets=_are_of_datasets(self.schema, rules.image_key),
-            frames_by_datasets=holds_pictures(self.schema, rules.video_key),
+            by_datasets=decodes_images(self.schema, rules.image_key),
+            frames_by_datasets=holds_images(self.schema, rules.video_key),
         )
         has_videos = rules.videos and rules.video_key in self.schema.names
         others = [column.name for column in COLUMNS if column.needed]
@@ -78,13 +75,3 @@ def _problem(rules: RowRules, row: tuple[int, dict[str, Any]]) -> str | None:
     except RowError as error:
         return error.detail or str(error)
     return None
-
-
-def _are_of_datasets(schema: pa.Schema, column: str) -> bool:
-    """Whether `datasets` wrote the file and decodes the images of this column before verl sees them."""
-    try:
-        kind = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
-        kind = kind[0] if isinstance(kind, Sequence) else kind.get("feature", kind)
-        return kind["_type"] == "Image" and kind.get("decode", True)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return False

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Videos of a row: what they must be so that verl can read them."""
 
-import json
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 
 import av
-import pyarrow as pa
 from PIL import Image
 
 from verl_df.platform.video_files import check_video
@@ -17,18 +15,12 @@ _FORMS = "give a file's path, a list of frames, or a struct with either under `v
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, av.FFmpegError)
 
 
-def holds_pictures(schema: pa.Schema, column: str) -> bool:
-    """Whether the library `datasets` wrote this column as pictures: it then decodes them before verl sees them."""
-    features = json.loads((schema.metadata or {}).get(b"huggingface", "{}")).get("info", {}).get("features", {})
-    return '"_type": "Image"' in json.dumps(features.get(column))
-
-
 def video_problem(videos: Iterable[Any] | None, pictures: bool) -> str | None:
     """What is wrong with the videos of one row, as verl's data set reads them, or None.
 
     Args:
         videos: the row's; of a file only the first frame is decoded, and what has a web address is left to verl.
-        pictures: as `holds_pictures`.
+        pictures: whether frames are pictures by then, see `features.holds_images`.
     """
     for number, video in enumerate(videos or ()):
         problem = _problem(video, pictures)

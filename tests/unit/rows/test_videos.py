@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.unit.clips import write_video
-from verl_df.rows.videos import holds_pictures, video_problem
+from verl_df.rows.features import decodes_images, holds_images
+from verl_df.rows.videos import video_problem
 from verl_df.settings.checks import check_data_file
 from verl_df.settings.config import ConfigError
 
@@ -92,9 +93,16 @@ def test_frames_that_datasets_decodes_are_pictures(tmp_path: Path) -> None:
     features = {"videos": {"feature": {"feature": {"_type": "Image"}, "_type": "List"}, "_type": "List"}}
     frame = {"bytes": png(), "path": None}
     table = pa.table({"videos": [[[frame, frame]]]})
-    assert not holds_pictures(table.schema, "videos")
+    assert not holds_images(table.schema, "videos")
     table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     pq.write_table(table, tmp_path / "a.parquet")
-    assert holds_pictures(pq.read_schema(tmp_path / "a.parquet"), "videos")
+    assert holds_images(pq.read_schema(tmp_path / "a.parquet"), "videos")
     assert video_problem([[frame]], pictures=True) is None
     assert "cannot be read" in str(video_problem([[frame | {"bytes": b"x"}]], pictures=True))
+
+
+@pytest.mark.parametrize("noted", ["{", "[]", '{"info": null}', '{"info": {"features": []}}', "[" * 5000])
+def test_what_is_noted_of_a_file_and_cannot_be_read_is_nothing(noted: str) -> None:
+    schema = pa.schema([("videos", pa.string())], metadata={"huggingface": noted})
+    assert not holds_images(schema, "videos")
+    assert not decodes_images(schema, "videos")

@@ -22,6 +22,7 @@ from verl import DataProto
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training.group_exchange import CLIENT, GROUP, GroupAnswer, GroupRow
 from verl_df.adapters.policy_training.placement import Hours, Placement
+from verl_df.adapters.policy_training.rows import uid_of
 
 if TYPE_CHECKING:  # verl's trainers import our trainer, which imports this module
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -140,5 +141,5 @@ def watch(buffer: "ReplayBuffer", early: Callable[[Batch], object], full: Callab
 
 def _finished(buffer: "ReplayBuffer") -> Batch:
     done, rows = buffer.finished_keys[TRAIN], buffer.partitions[TRAIN]
-    keys = [key for key in rows if key.split("_")[0] in done]
+    keys = [key for key in rows if uid_of(key) in done]
     return Batch(partition_id=TRAIN, keys=keys, tags=[rows[key] for key in keys])

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept of a finished run: which problems it solved at each validation, and how long it took."""
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from verl_df.io.json_lines import read_lines
+from verl_df.io.json_text import json_object
 from verl_df.io.lines import Lines
 from verl_df.io.validation import Listed, checked
+from verl_df.lab.report.charts import STEP_TIMER
+from verl_df.lab.report.loading import METRICS_FILE, read_curves
 from verl_df.lab.study.settings import Run
 
 VALIDATION = "validation"
@@ -69,7 +72,8 @@ def read_result(run: Run, folder: Path) -> Result:
         folder: its OUT, with `metrics.jsonl` and the validations.
 
     Raises:
-        ValueError: no validation, rows without the name of their problem, or validations of other problems.
+        ValueError: no validation or no timed step, rows without the name of their problem, or validations of other
+            problems.
     """
     files = sorted((folder / VALIDATION).glob("*.jsonl"), key=lambda path: int(path.stem))
     validations = {int(path.stem): _verdicts(path) for path in files}
@@ -79,11 +83,9 @@ def read_result(run: Run, folder: Path) -> Result:
     for step, verdicts in validations.items():
         if sorted(verdicts) != problems:
             raise ValueError(f"{folder}: the validation of step {step} has other problems than the first")
-    seconds = [
-        entry["data"]["timing_s/step"]
-        for _, entry in read_lines(folder / "metrics.jsonl", json.loads)
-        if "timing_s/step" in entry["data"]
-    ]
+    seconds = [value for _, value in read_curves(folder / METRICS_FILE).get(STEP_TIMER, ())]
+    if not seconds:
+        raise ValueError(f"{folder / METRICS_FILE}: no {STEP_TIMER}: the run ended before its first step")
     return Result(
         world=run.world,
         arm=run.arm,
@@ -101,7 +103,7 @@ def read_result(run: Run, folder: Path) -> Result:
 def _verdicts(path: Path) -> dict[str, bool]:
     """Whether the answer was right, by problem, of one validation as verl dumps it."""
     found: dict[str, bool] = {}
-    for number, row in read_lines(path, json.loads):
+    for number, row in read_lines(path, partial(json_object, what="a sample of a validation")):
         if "problem" not in row or "acc" not in row:
             raise ValueError(f"{path}, line {number}: the reward function must return 'acc' and 'problem', a text")
         if row["problem"] in found:

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs what a study still lacks, one after the other; several processes may share a study's folder."""
 
-import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from verl_df.io.lock import InUse, only_writer
 from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result
 from verl_df.lab.study.settings import Run
 
 RESULT = "result.jsonl"
+CLAIM = "study"  # a lock beside the run's own, which the launch script takes
 
 
 def run_study(runs: list[Run], script: str, out: Path) -> list[str]:
@@ -32,16 +31,18 @@ def run_study(runs: list[Run], script: str, out: Path) -> list[str]:
     failed = []
     for number, run in enumerate(runs, start=1):
         folder = out / run.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with _claimed(folder) as mine:
-            if not mine or kept_result(run, folder) is not None:
-                continue
-            print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
-            if _train(run, script, folder) != 0:
-                print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
-                failed.append(run.name)
-                continue
-            RESULTS.write(folder / RESULT, [read_result(run, folder)])
+        try:
+            with only_writer(folder, CLAIM):
+                if kept_result(run, folder) is not None:
+                    continue
+                print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
+                if _train(run, script, folder) != 0:
+                    print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
+                    failed.append(run.name)
+                    continue
+                RESULTS.write(folder / RESULT, [read_result(run, folder)])
+        except InUse:
+            continue
     return failed
 
 
@@ -67,15 +68,3 @@ def _train(run: Run, script: str, folder: Path) -> int:
     overrides = [*run.overrides, f"trainer.validation_data_dir={folder / VALIDATION}"]
     environment = {**os.environ, **run.env, "OUT": str(folder), "BRIEF": "1"}
     return subprocess.run(["bash", script, *overrides], env=environment, check=False).returncode
-
-
-@contextmanager
-def _claimed(folder: Path) -> Iterator[bool]:
-    """Whether no other process is at this run. The system lets go of the lock when the process ends."""
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A study through its command, with a launch script that trains nothing."""
 
-import fcntl
 import json
 from pathlib import Path
 
@@ -9,8 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
+from tests import ROOT
 from verl_df.cli import main
+from verl_df.io.lock import only_writer
 from verl_df.lab.study.results import RESULTS
+from verl_df.lab.study.runner import CLAIM
 from verl_df.lab.study.settings import read_study, runs_of
 
 # Writes what verl leaves: two validations of four problems, and the metrics. BROKEN makes it fail.
@@ -28,7 +30,7 @@ for step in 0 5; do
         echo "{\\"problem\\": \\"p/$problem\\", \\"acc\\": $right}"
     done >"$folder/$step.jsonl"
 done
-printf '{"step": 1, "data": {"timing_s/step": %s}}\\n' 2.0 4.0 9.0 >"$OUT/metrics.jsonl"
+printf '{"step": %s, "data": {"timing_s/step": %s}}\\n' 1 2.0 2 4.0 3 9.0 >"$OUT/metrics.jsonl"
 """
 
 
@@ -100,10 +102,7 @@ def test_a_run_that_fails_is_named_and_tried_again_and_the_others_go_on(study: P
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it(study: Path) -> None:
-    folder = study.parent / "out/toy/df.1"
-    folder.mkdir(parents=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with only_writer(study.parent / "out/toy/df.1", CLAIM):
         assert run(study, "--world", "toy") == 0
     assert not any("df.1" in line.split()[0] for line in started(study)) and len(started(study)) == 3
 
@@ -147,9 +146,9 @@ def test_rows_without_a_problem_are_an_error_with_their_place(study: Path, capsy
     assert "0.jsonl, line 1: the reward function must return 'acc' and 'problem', a text" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", sorted(Path("examples/studies").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_repository_can_be_read(path: Path) -> None:
     runs = runs_of(read_study(path))
     assert len({one.name for one in runs}) == len(runs) > 0
-    assert json.dumps([one.env for one in runs]) and Path(read_study(path).script).is_file()
+    assert json.dumps([one.env for one in runs]) and (ROOT / read_study(path).script).is_file()
     assert np.unique([one.seed for one in runs]).size >= 1
