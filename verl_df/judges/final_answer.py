@@ -64,11 +64,6 @@ def judge(response: str, ground_truth: Any, extra_info: Mapping[str, Any] | None
     return next((verdict for verdict in found if verdict.doubtful), found[0])
 
 
-def same_answer(truth: str, answer: str) -> bool:
-    """Whether two texts in our spelling mean the same by the kind of the first, without regard to choices."""
-    return kinds.same(truth, answer).right
-
-
 def truth_text(text: str) -> str:
     """A ground truth in our spelling, without the box, the tag or the words that announce it."""
     text = encodable(text)

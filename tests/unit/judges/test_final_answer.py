@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from verl.utils.import_utils import load_extern_object
 
-from verl_df.judges import expressions
-from verl_df.judges.final_answer import compute_score, same_answer
+from verl_df.judges import expressions, kinds
+from verl_df.judges.final_answer import compute_score
 from verl_df.judges.kinds.quantities import read_quantities
 from verl_df.judges.kinds.units import read_unit
 from verl_df.judges.reading import MAX_BARE_CHARACTERS, final_answers, marked_answer
@@ -191,7 +191,7 @@ def test_no_text_makes_the_score_fail(answer: str, truth: str) -> None:
 
 @given(st.text(min_size=1).filter(lambda text: bool(spelled(text))))
 def test_an_answer_equals_itself(text: str) -> None:
-    assert same_answer(spelled(text), spelled(text))
+    assert kinds.same(spelled(text), spelled(text)).right
 
 
 def test_long_nonsense_takes_no_time() -> None:

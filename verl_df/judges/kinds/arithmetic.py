@@ -24,7 +24,6 @@ _FACTOR = re.compile(r" ?(?:\\sqrt|\\pi|\()")  # that may follow without a sign
 _POWER = re.compile(r"\s*\^\s*")
 _PI = re.compile(r"\\pi(?![A-Za-z])")
 _ROOT = re.compile(r"\\sqrt(?:\[([2-9])\])?")
-_SLASHED = re.compile(r"\d+ ?/ ?\d+")
 _PLUS = re.compile(r"\s*(?P<sign>[+-])\s*")
 _PLAIN_DIFFERENCE = re.compile(r"\d[\d,.]*(?:\s*-\s*\d[\d,.]*)+(?!\s*[+\^!*/\\(\d])")
 

@@ -78,10 +78,6 @@ class RolloutRow:
         return self.repair is not None or self.repair_token_ids is not None
 
     @property
-    def has_ids(self) -> bool:
-        return self.token_ids is not None or self.repair_token_ids is not None
-
-    @property
     def has_text(self) -> bool:
         return self.response is not None or self.repair is not None
 

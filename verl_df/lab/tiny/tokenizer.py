@@ -9,8 +9,6 @@ from transformers import PreTrainedTokenizerFast
 
 from verl_df.lab.toy.tokenizer import train_bpe, training_texts
 
-CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-
 
 def save_tokenizer(
     folder: Path, seed: int, special_tokens: Sequence[str], template: str, named: Mapping[str, str] | None = None
