@@ -2,24 +2,69 @@
 """From the `df.weight:` block and a batch to the weights of its tokens."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.entropy import entropy
+from verl_df.token_weights.pgpo import pgpo
 from verl_df.token_weights.probability import high_probability, low_probability
 from verl_df.token_weights.settings import Mass, WeightConfig, WeightKind
 from verl_df.token_weights.top_entropy import top_entropy
+from verl_df.token_weights.tor import tor
+from verl_df.token_weights.vppo import vppo
 
 LARGEST_FACTOR = 10.0
 
+Weigh = Callable[[TokenColumns, WeightConfig, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of weighing tokens.
+
+    Attributes:
+        weigh: columns, settings and a generator for draws -> weights, float [rows, T], of any value outside the mask.
+        columns: those of `TokenColumns` that it reads besides mask, right and uids.
+        neutral: keys of `df.weight` under which every weight is 1.
+        hidden: the share of the picture's patches that is black in the pass that leaves `blind_log_probs`; None: no
+            such pass is made.
+    """
+
+    weigh: Weigh
+    columns: tuple[str, ...]
+    neutral: Mapping[str, float] = field(default_factory=lambda: {"strength": 0.0})
+    hidden: float | None = None
+
+
 # A new method is a file beside this one, a kind in settings.py and a row here.
-_METHODS: Mapping[WeightKind, Callable[[TokenColumns, WeightConfig, np.random.Generator], np.ndarray]] = {
-    WeightKind.LOW_PROBABILITY: lambda columns, config, rng: low_probability(columns, config.value),
-    WeightKind.HIGH_PROBABILITY: lambda columns, config, rng: high_probability(columns, config.value),
-    WeightKind.TOP_ENTROPY: lambda columns, config, rng: top_entropy(columns, config.share, config.scope, rng),
-    WeightKind.ENTROPY: lambda columns, config, rng: entropy(columns, config.value),
+METHODS: Mapping[WeightKind, Method] = {
+    WeightKind.LOW_PROBABILITY: Method(lambda c, config, rng: low_probability(c, config.value), ("log_probs",)),
+    WeightKind.HIGH_PROBABILITY: Method(lambda c, config, rng: high_probability(c, config.value), ("log_probs",)),
+    WeightKind.TOP_ENTROPY: Method(
+        lambda c, config, rng: top_entropy(c, config.kept, config.over, rng), ("entropy",), {"share": 1.0}
+    ),
+    WeightKind.ENTROPY: Method(lambda c, config, rng: entropy(c, config.value), ("entropy",)),
+    WeightKind.VPPO: Method(
+        lambda c, config, rng: vppo(c, config.value, config.kept, config.over, rng),
+        ("log_probs", "blind_log_probs"),
+        {"strength": 0.0, "share": 1.0},
+        hidden=0.5,
+    ),
+    WeightKind.PGPO: Method(lambda c, config, rng: pgpo(c, config.value), ("log_probs", "blind_log_probs"), hidden=1.0),
+    WeightKind.TOR: Method(
+        lambda c, config, rng: tor(c, config.kept, config.over, rng),
+        ("log_probs", "entropy", "blind_log_probs"),
+        {"share": 1.0},
+        hidden=1.0,
+    ),
 }
+
+
+def hidden_share(kind: WeightKind) -> float | None:
+    """Of the picture's patches, in the pass that these weights need; None: they need none."""
+    return METHODS[kind].hidden if kind in METHODS else None
 
 
 def token_weights(columns: TokenColumns, config: WeightConfig, *, step: int) -> np.ndarray:
@@ -31,12 +76,17 @@ def token_weights(columns: TokenColumns, config: WeightConfig, *, step: int) -> 
         step: of training, for the draw among equals.
 
     Raises:
-        ValueError: a weight below 0 or not finite, because a column is not.
+        ValueError: a column that the method reads is missing, or a weight is below 0 or not finite, because a column
+            is not.
     """
     ones = columns.mask.astype(np.float32)
     if config.kind is WeightKind.OFF:
         return ones
-    weights = _METHODS[config.kind](columns, config, np.random.default_rng([config.seed, step])).astype(np.float32)
+    method = METHODS[config.kind]
+    missing = [name for name in method.columns if getattr(columns, name) is None]
+    if missing:
+        raise ValueError(f"df.weight.kind={config.kind} is computed from {', '.join(missing)}, which the batch lacks")
+    weights = method.weigh(columns, config, np.random.default_rng([config.seed, step])).astype(np.float32)
     weights = np.where(columns.mask, weights, np.float32(0))
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError(

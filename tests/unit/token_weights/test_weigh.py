@@ -11,8 +11,9 @@ from hypothesis.extra import numpy as arrays
 
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.entropy import LEAST_ENTROPY
-from verl_df.token_weights.settings import STRENGTHS, WeightConfig, WeightKind
-from verl_df.token_weights.weigh import LARGEST_FACTOR, token_weights, weight_metrics
+from verl_df.token_weights.pgpo import BETA, THRESHOLD
+from verl_df.token_weights.settings import WeightConfig, WeightKind
+from verl_df.token_weights.weigh import LARGEST_FACTOR, METHODS, hidden_share, token_weights, weight_metrics
 
 KINDS = [kind for kind in WeightKind if kind is not WeightKind.OFF]
 
@@ -31,6 +32,7 @@ def batches(draw):
         mask=mask & np.array([uid is not None for uid in uids])[:, None],
         right=np.array(draw(st.lists(st.booleans(), min_size=rows, max_size=rows))),
         uids=uids,
+        blind_log_probs=-draw(arrays.arrays(np.float32, shape, elements=st.floats(0, 100, width=32))),
     )
 
 
@@ -48,8 +50,7 @@ def test_weights_are_finite_not_negative_and_zero_on_padding(columns, kind, mass
 
 @given(batches(), st.sampled_from(KINDS))
 def test_the_neutral_setting_is_one_to_the_bit(columns, kind):
-    neutral = {"strength": 0.0} if kind in STRENGTHS else {"share": 1.0}
-    assert (weights(columns, kind=kind, **neutral) == columns.mask).all()
+    assert (weights(columns, kind=kind, **METHODS[kind].neutral) == columns.mask).all()
     assert (weights(columns) == columns.mask).all()
 
 
@@ -109,6 +110,79 @@ def test_entropy_weights_follow_the_formula(columns):
         assert drawn[row, at] == pytest.approx((1 + kappa * len(peers) * share) / (1 + kappa), rel=1e-4)
 
 
+def dependence(columns, row, at):
+    difference = float(columns.blind_log_probs[row, at]) - float(columns.log_probs[row, at])
+    difference = min(max(difference, -20), 20)
+    return math.exp(difference) - difference - 1
+
+
+@given(batches(), st.floats(0.01, 1), st.floats(0, 1))
+def test_vppo_follows_the_formula(columns, share, spread):
+    drawn = weights(columns, kind="vppo", share=share, strength=spread)
+    rows = [row for row in range(len(columns.mask)) if columns.mask[row].any()]
+    scores = {row: [min(dependence(columns, row, at), 10) for at in np.flatnonzero(columns.mask[row])] for row in rows}
+    means = {row: sum(scores[row]) / len(scores[row]) for row in rows}
+    width = max(means.values(), default=0) - min(means.values(), default=0)
+    for row in rows:
+        kept = drawn[row, columns.mask[row]]
+        if width > 1e-6:
+            scaled = [(means[one] - min(means.values())) / width for one in rows]
+            factor = 1 - spread + scaled[rows.index(row)] * spread / (sum(scaled) / len(rows))
+        elif width == 0:
+            factor = 1
+        else:
+            continue
+        if factor > 1e-6:
+            assert np.count_nonzero(kept) == math.ceil(share * len(kept))
+            np.testing.assert_allclose(kept[kept > 0], factor, rtol=1e-3)
+            left = [score for score, weight in zip(scores[row], kept, strict=True) if weight == 0]
+            taken = [score for score, weight in zip(scores[row], kept, strict=True) if weight > 0]
+            assert min(taken) >= max(left, default=0) - 1e-6
+
+
+@given(batches())
+def test_pgpo_follows_the_formula(columns):
+    drawn = weights(columns, kind="pgpo")
+    for row, mask in enumerate(columns.mask):
+        scores = [math.log(1 + dependence(columns, row, at)) for at in np.flatnonzero(mask)]
+        if not scores or 0 < max(scores) - min(scores) < 1e-3:
+            continue
+        if max(scores) == min(scores):
+            expected = [1.0] * len(scores)
+        else:
+            places = [(score - min(scores)) / (max(scores) - min(scores)) for score in scores]
+            raw = [
+                place / THRESHOLD if place < THRESHOLD else 1 + BETA * (place - THRESHOLD) / (1 - THRESHOLD)
+                for place in places
+            ]
+            expected = [weight * len(raw) / sum(raw) for weight in raw]
+        np.testing.assert_allclose(drawn[row, mask], expected, rtol=1e-3, atol=1e-4)
+
+
+@given(batches(), st.floats(0.01, 1), st.sampled_from(["batch", "response"]))
+def test_tor_is_one_for_reasoning_and_a_half_for_perception_alone(columns, share, scope):
+    drawn = weights(columns, kind="tor", share=share, scope=scope)
+    assert set(np.unique(drawn)) <= {0, 0.5, 1}
+    sizes = columns.mask.sum(axis=1) if scope == "response" else np.array([columns.mask.sum()])
+    size = sum(math.ceil(share * tokens) for tokens in sizes)
+    assert (drawn == 1).sum() == size and (drawn == 0.5).sum() <= size
+    if scope == "batch" and (drawn == 0.5).any() and (columns.mask & (drawn == 0)).any():
+        change = np.abs(columns.log_probs.astype(np.float64) - columns.blind_log_probs)
+        assert change[drawn == 0.5].min() >= change[columns.mask & (drawn == 0)].max()
+
+
+def test_a_missing_column_is_named():
+    ones = np.ones((1, 2), dtype=np.float32)
+    columns = TokenColumns(-ones, ones, ones.astype(bool), np.ones(1, dtype=bool), ["a"])
+    for kind in KINDS:
+        assert (hidden_share(kind) is not None) == ("blind_log_probs" in METHODS[kind].columns)
+        if hidden_share(kind) is not None:
+            with pytest.raises(ValueError, match=f"kind={kind} is computed from blind_log_probs, which"):
+                weights(columns, kind=kind)
+    with pytest.raises(ValueError, match="these weights need blind_log_probs"):
+        _ = columns.log_ratio
+
+
 def test_a_column_that_is_not_finite_is_named():
     ones = np.ones((1, 2), dtype=np.float32)
     columns = TokenColumns(ones * np.nan, ones, ones.astype(bool), np.ones(1, dtype=bool), ["a"])
@@ -121,7 +195,12 @@ def test_a_column_that_is_not_finite_is_named():
     [
         ({"strength": 0.5}, "df.weight.strength=0.5 has no effect with kind=off"),
         ({"kind": "top_entropy", "strength": 0.5}, "has no effect with kind=top_entropy"),
-        ({"kind": "high_probability", "strength": 1.5}, "at most 1, no weight below 0"),
+        ({"kind": "entropy", "share": 0.5}, "df.weight.share=0.5 has no effect with kind=entropy"),
+        ({"kind": "pgpo", "scope": "batch"}, "df.weight.scope=batch has no effect with kind=pgpo"),
+        *(
+            ({"kind": kind, "strength": 1.5}, f"with {kind} at most 1, no weight below 0")
+            for kind in ("high_probability", "vppo", "pgpo")
+        ),
     ],
 )
 def test_settings_without_effect_or_with_negative_weights_are_refused(given_, message):

@@ -23,6 +23,7 @@ from verl.utils.debug.metrics import calculate_debug_metrics
 from verl_df.adapters import data_plane
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
+from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, add_blind_log_probs, hiding_of
 from verl_df.adapters.policy_training.group_exchange import GroupRow
 from verl_df.adapters.policy_training.group_stream import GroupStream, watch
 from verl_df.adapters.policy_training.pair_log import PairLog
@@ -53,7 +54,7 @@ from verl_df.method.weights import prompt_weights
 from verl_df.settings.config import load_df_config
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.settings import WeightKind
-from verl_df.token_weights.weigh import token_weights, weight_metrics
+from verl_df.token_weights.weigh import hidden_share, token_weights, weight_metrics
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
@@ -234,6 +235,12 @@ class DFTrainer(PPOTrainerSync):
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             self._replace_rollout_log_probs(batch, metrics)
+        hidden = hidden_share(self.df.weight.kind)
+        if hidden is not None:
+            with marked_timer("df_blind_log_prob", self.timing_raw, color="blue"):
+                hiding = hiding_of(self.processor, hidden, (self.df.weight.seed, self.global_steps))
+                temperature = self.config.actor_rollout_ref.rollout.temperature
+                add_blind_log_probs(self.actor_rollout_wg, batch, hiding, temperature)
         return batch
 
     def _replace_rollout_log_probs(self, batch: Batch, metrics: dict) -> None:
@@ -254,6 +261,8 @@ class DFTrainer(PPOTrainerSync):
             fields.append("ref_log_prob")
         if self.use_critic:
             fields.append("values")
+        if hidden_share(self.df.weight.kind) is not None:
+            fields.append(BLIND_LOG_PROBS)
         data = data_plane.read_padded(batch, fields)
         metrics.update(log_prob_metrics(data))
         weights = gate_weights(
@@ -286,6 +295,7 @@ class DFTrainer(PPOTrainerSync):
             mask=data["response_mask"].bool().numpy() & trained[:, None],
             right=r_task >= self.df.group.reward_threshold,
             uids=uids,
+            blind_log_probs=data[BLIND_LOG_PROBS].float().numpy() if BLIND_LOG_PROBS in data.keys() else None,
         )
 
     @property

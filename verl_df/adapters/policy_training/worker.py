@@ -9,6 +9,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
+from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, hide_pictures
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 
 # Rows of a mini-batch over all ranks, verl's empty ones included, and the mean number of those that are trained on.
@@ -25,6 +26,20 @@ class DFActorRolloutRefWorker(ActorRolloutRefWorker):
         if "actor" in self.role:
             # as verl builds its own: one ActorConfig, kept by the loss across calls
             self.actor.set_loss_fn(partial(df_ppo_loss, config=omega_conf_to_dataclass(self.config.actor)))
+
+    @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
+    def compute_blind_log_prob(self, data: TensorDict) -> TensorDict | None:
+        """verl's `compute_log_prob` with the pictures hidden, in a column of its own (see `blind_pass`).
+
+        A router's choices are those of this pass, and are not recorded for the update.
+        """
+        if self.enable_routing_replay:
+            tu.assign_non_tensor(data, enable_routing_replay=False)
+        output = self.actor.infer_batch(hide_pictures(data))
+        if output is None:
+            return None
+        output[BLIND_LOG_PROBS] = output.pop("log_probs")
+        return output.cpu()
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
     def update_actor(self, data: TensorDict) -> TensorDict:

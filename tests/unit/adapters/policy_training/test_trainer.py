@@ -23,6 +23,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 from tests.unit.adapters.support import MemoryQueue, Words, composed
 from verl_df.adapters import data_plane
 from verl_df.adapters.policy_training import group_stream, rows
+from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, Hiding
 from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.placement import Hours
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
@@ -34,6 +35,7 @@ from verl_df.method.records import PAIRS
 from verl_df.settings.config import RepairConfig
 from verl_df.settings.objectives import ESTIMATORS, gated
 from verl_df.token_weights.settings import WeightKind
+from verl_df.token_weights.weigh import METHODS, hidden_share
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
 RIGHT, WRONG = "two and two make four", "two and two make five"
@@ -428,6 +430,31 @@ def test_repairs_take_the_policys_log_probabilities_for_the_engines(queue, tmp_p
     assert metrics["training/rollout_probs_diff_mean"] == pytest.approx(float(difference), rel=1e-4)
 
 
+def test_the_blind_pass_leaves_the_responses_log_probabilities(queue, tmp_path, monkeypatch) -> None:
+    """The worker answers for whole sequences, shifted by one token."""
+    one = made(composed(*BASE, "df.weight.kind=vppo"), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, "so " + WRONG)}), {})
+    images = SimpleNamespace(image_mean=[0.5, 0.25, 0.0], image_std=[0.5, 0.5, 1.0])
+    one.processor = SimpleNamespace(image_processor=images)
+    asked: list[Hiding] = []
+
+    def compute_blind_log_prob(batch: KVBatchMeta) -> None:
+        asked.append(batch.extra_info["df_hiding"])
+        data_plane.write(
+            batch, {key: {BLIND_LOG_PROBS: -queue.rows[key]["position_ids"].float()} for key in batch.keys}
+        )
+
+    one.actor_rollout_wg.compute_blind_log_prob = compute_blind_log_prob
+    monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda _, batch, metrics: batch)
+    one.config.actor_rollout_ref.rollout.calculate_log_probs = False
+    one._compute_old_log_prob(batch, {})
+    assert batch.extra_info["temperature"] == 1.0
+    assert asked == [Hiding(0.5, (-1.0, -0.5, 0.0), (0, 1))]
+    for key, values in zip(batch.keys, column(queue, batch.keys, BLIND_LOG_PROBS), strict=True):
+        assert values == [-2.0 - place for place in range(len(queue.rows[key]["responses"]))]
+    assert "df_hiding" not in batch.extra_info and one.timing_raw["df_blind_log_prob"] > 0
+
+
 def test_without_repairs_the_engines_log_probabilities_stay(queue, tmp_path, monkeypatch) -> None:
     one = made(composed(*BASE, "df.group.mode=gate_only"), tmp_path, monkeypatch)
     batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
@@ -501,14 +528,6 @@ def test_prompts_weigh_the_same_under_a_mean_over_sequences(queue, tmp_path, mon
     assert largest == pytest.approx([factors[0] * of_pair, factors[1] * of_three], rel=1e-4)
 
 
-NEUTRAL = {
-    WeightKind.LOW_PROBABILITY: "df.weight.strength=0",
-    WeightKind.HIGH_PROBABILITY: "df.weight.strength=0",
-    WeightKind.ENTROPY: "df.weight.strength=0",
-    WeightKind.TOP_ENTROPY: "df.weight.share=1",
-}
-
-
 @pytest.mark.parametrize("kind", [kind for kind in WeightKind if kind is not WeightKind.OFF])
 @pytest.mark.parametrize("mode", ["repair_pairs", "gate_only", "off"])
 def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monkeypatch, kind, mode) -> None:
@@ -516,14 +535,18 @@ def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monke
         config = composed(*BASE, f"df.group.mode={mode}", *overrides)
         one = made(config, tmp_path, monkeypatch, dp_size=3, folder=str(len(overrides)))
         batch = one._balance_batch(sampled(queue, UNEQUAL), {})
-        with_log_probs(queue, batch.keys)
+        with_log_probs(
+            queue, batch.keys, **({} if hidden_share(one.df.weight.kind) is None else {BLIND_LOG_PROBS: -3.0})
+        )
         one._compute_advantage(batch, {})
         return column(queue, batch.keys, "advantages")
 
-    plain, neutral = advantages(), advantages(f"df.weight.kind={kind}", NEUTRAL[kind])
+    neutral_keys = [f"df.weight.{name}={value}" for name, value in METHODS[kind].neutral.items()]
+    plain, neutral = advantages(), advantages(f"df.weight.kind={kind}", *neutral_keys)
     assert neutral == plain
     weighted = advantages(f"df.weight.kind={kind}")
-    assert weighted != plain or kind is WeightKind.ENTROPY  # all tokens of this batch are equally uncertain
+    # all tokens of this batch are equally uncertain and see as much
+    assert weighted != plain or kind in (WeightKind.ENTROPY, WeightKind.PGPO)
 
 
 @pytest.mark.parametrize("clamp", [False, True])
