@@ -19,6 +19,8 @@ class Control(Choice):
     COMPLEMENT_RANDOM = "complement_random"  # C3d
     ORACLE_MASK = "oracle_mask"  # C4
     ORACLE_REPAIR = "oracle_repair"  # C5
+    ANSWER_AFTER_REFERENCE = "answer_after_reference"  # C6a
+    ANSWER_AGAIN = "answer_again"  # C6b
     SIBLING = "sibling"  # C7
     ERRORS_ONLY = "errors_only"  # C9
     REPAIRS_ONLY = "repairs_only"  # C10
@@ -31,6 +33,10 @@ class Control(Choice):
 
 
 USES_EXACT_REPAIR = frozenset({Control.ORACLE_REPAIR, Control.DEGRADED_ORACLE})
+# Their repairs come from elsewhere: no repair model is loaded.
+NEVER_ASKS = USES_EXACT_REPAIR | {Control.SIBLING}
+# Repairs are answers of the policy that do not see y.
+ANSWERS_AGAIN = frozenset({Control.ANSWER_AFTER_REFERENCE, Control.ANSWER_AGAIN})
 USES_TRUTH = USES_EXACT_REPAIR | {Control.ORACLE_MASK, Control.FIRST_ERROR, Control.FROM_FIRST_ERROR}
 
 
@@ -43,7 +49,9 @@ class ControlConfig:
             anywhere; `random_spans` the same segments, anywhere; `complement` the tokens that are not marked;
             `complement_random` as many of these as are marked; `errors_only` and `repairs_only` g = 0 on the other
             side; `gate_on_errors` and `gate_on_repairs` g = 1 on the other side; `shifted` the mask moved by `shift`.
-            Other repairs: `sibling` the nearest right rollout of the group. With a known truth (`df.truth`):
+            Other repairs: `sibling` the nearest right rollout of the group; with `df.repair.placement=policy`,
+            `answer_again` fresh answers of the policy to the question alone, `answer_after_reference` to the question
+            with the reference, neither sees the wrong response. With a known truth (`df.truth`):
             `oracle_mask` the wrong tokens of y; `first_error` their first segment; `from_first_error` every token from
             there on; `oracle_repair` the exact repair; `degraded_oracle` that repair with a mask of `recall` and
             `precision`.

@@ -15,6 +15,9 @@ from pathlib import Path
 
 TEMPLATE_FILE = Path(__file__).with_name("repair.txt")
 PLACEHOLDERS = ("question", "response", "reference")
+# Of the control that answers again after the reference, without seeing the wrong response.
+ANSWER_AGAIN_FILE = Path(__file__).with_name("answer_again.txt")
+ANSWER_AGAIN_PLACEHOLDERS = ("question", "reference")
 JUDGE_FILE = Path(__file__).with_name("judge.txt")
 JUDGE_PLACEHOLDERS = ("question", "ground_truth", "response")
 AUDITOR_FILE = Path(__file__).with_name("auditor.txt")

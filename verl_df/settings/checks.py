@@ -33,7 +33,7 @@ from verl_df.settings.objectives import (
     base_of,
     gated,
 )
-from verl_df.settings.placement_checks import WITHOUT_MODEL, check_placement
+from verl_df.settings.placement_checks import asks_model, check_placement, loads_model
 from verl_df.settings.speculation import check_speculation
 from verl_df.settings.verl_keys import check_kinds
 from verl_df.settings.videos import check_videos_allowed
@@ -58,9 +58,9 @@ def check_run(config: DictConfig) -> DFConfig:
     model = config.actor_rollout_ref.model
     policy = check_model_path("actor_rollout_ref.model.path", model.path)
     check_sequence_parallel(config.actor_rollout_ref.actor, policy)
-    if df.group.mode != "off":
+    if asks_model(df):
         check_repair_endpoint(df.repair)
-        if df.repair.placement not in WITHOUT_MODEL:
+        if loads_model(df):
             repair = check_repair_model(df.repair)
             key = "df.repair.models_dir" if df.repair.models_dir else "df.repair.model_path"
             check_same_tokenizer(model.tokenizer_path or policy, repair, key, model.trust_remote_code)
@@ -112,10 +112,10 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
             "algorithm.use_kl_in_reward=True: the gate would take the KL penalty off the tokens that it closes; use "
             "actor_rollout_ref.actor.use_kl_loss=True, which is not gated"
         )
-    if df.group.mode != "off":
+    if asks_model(df):
         _check_repair_temperature(df.repair, rollout)
         check_placement(config, df.repair)
-        if df.repair.placement not in WITHOUT_MODEL:
+        if loads_model(df):
             check_speculation(df.repair, rollout)
     if df.group.mode == "repair_pairs":
         _check_repaired_rows(config)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a control of the experiment, or another method's weights, need."""
 
-from verl_df.controls.settings import USES_TRUTH, Control
+from verl_df.controls.settings import ANSWERS_AGAIN, USES_TRUTH, Control
 from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
 from verl_df.token_weights.settings import WeightKind
@@ -18,6 +18,12 @@ def check_control(df: DFConfig) -> None:
         raise ConfigError(f"df.control.kind={kind} replaces a part of DF, which df.group.mode=off switches off")
     if kind in USES_TRUTH and not df.truth.path:
         raise ConfigError(f"df.control.kind={kind} needs to know which tokens are wrong: set df.truth.path")
+    if kind in ANSWERS_AGAIN and df.repair.placement != "policy":
+        raise ConfigError(
+            f"df.control.kind={kind} takes answers of the policy for repairs, and df.repair.placement="
+            f"{df.repair.placement} asks another model: set df.repair.placement=policy and leave df.repair.model_path "
+            "out"
+        )
 
 
 def check_weight(df: DFConfig, bypass: bool) -> None:

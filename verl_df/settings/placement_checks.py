@@ -6,13 +6,25 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_df.controls.settings import NEVER_ASKS
 from verl_df.io.validation import nearest
-from verl_df.settings.config import ConfigError, RepairConfig
+from verl_df.method.group import GroupMode
+from verl_df.settings.config import ConfigError, DFConfig, RepairConfig
 
 # Room for the words of the prompt template around question, response and reference.
 TEMPLATE_TOKENS = 256
 # Placements that load no repair model of the run's.
 WITHOUT_MODEL = ("policy", "remote")
+
+
+def asks_model(df: DFConfig) -> bool:
+    """Whether a run asks a repair model at all, wherever it is."""
+    return df.group.mode is not GroupMode.OFF and df.control.kind not in NEVER_ASKS
+
+
+def loads_model(df: DFConfig) -> bool:
+    """Whether a run loads a repair model of its own."""
+    return asks_model(df) and df.repair.placement not in WITHOUT_MODEL
 
 
 def repair_prompt_length(wanted: int | None, prompt: int, response: int) -> int:

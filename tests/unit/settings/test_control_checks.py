@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A control that could change nothing is refused."""
 
+from itertools import product
+
 import pytest
 
-from verl_df.controls.settings import USES_TRUTH, Control
+from verl_df.controls.settings import ANSWERS_AGAIN, NEVER_ASKS, USES_TRUTH, Control
 from verl_df.settings.config import ConfigError, load_df_config
 from verl_df.settings.control_checks import check_control, check_weight
+from verl_df.settings.placement_checks import asks_model, loads_model
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Control if kind is not Control.OFF])
@@ -16,13 +19,30 @@ def test_a_control_without_df_is_refused(kind: Control) -> None:
 
 @pytest.mark.parametrize("kind", list(Control))
 def test_only_controls_with_a_truth_need_one(kind: Control) -> None:
-    df = load_df_config({"control": {"kind": kind}})
+    policy = {"repair": {"placement": "policy"}}
+    df = load_df_config({"control": {"kind": kind}, **policy})
     if kind in USES_TRUTH:
         with pytest.raises(ConfigError, match="set df.truth.path"):
             check_control(df)
     else:
         check_control(df)
-    check_control(load_df_config({"control": {"kind": kind}, "truth": {"path": "pkg://verl_df.lab.toy.truth"}}))
+    check_control(
+        load_df_config({"control": {"kind": kind}, "truth": {"path": "pkg://verl_df.lab.toy.truth"}, **policy})
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(ANSWERS_AGAIN))
+def test_answers_again_are_the_policys(kind: Control) -> None:
+    with pytest.raises(ConfigError, match="set df.repair.placement=policy and leave df.repair.model_path out"):
+        check_control(load_df_config({"control": {"kind": kind}}))
+
+
+@pytest.mark.parametrize("kind", list(Control))
+def test_a_model_is_loaded_where_it_is_asked(kind: Control) -> None:
+    for mode, placement in product(["off", "gate_only"], ["colocated", "policy"]):
+        df = load_df_config({"control": {"kind": kind}, "group": {"mode": mode}, "repair": {"placement": placement}})
+        assert asks_model(df) == (mode != "off" and kind not in NEVER_ASKS)
+        assert loads_model(df) == (asks_model(df) and placement == "colocated")
 
 
 def test_weights_need_a_pass_of_the_policy() -> None:

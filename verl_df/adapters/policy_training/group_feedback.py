@@ -15,11 +15,11 @@ from verl_df.adapters.policy_training.placement import Connection, RepairModel, 
 from verl_df.adapters.reward_request import score_request, task_reward
 from verl_df.controls.gates import control_gates
 from verl_df.controls.repairs import control_candidates
-from verl_df.controls.settings import USES_EXACT_REPAIR
+from verl_df.controls.settings import USES_EXACT_REPAIR, Control
 from verl_df.method.feedback import FeedbackConfig, Judgement, Models, RepairSample, difference_feedback
 from verl_df.method.gates import split_steps
 from verl_df.method.group import GroupMember, GroupPlan, Rollout
-from verl_df.prompts import load_template
+from verl_df.prompts import ANSWER_AGAIN_FILE, ANSWER_AGAIN_PLACEHOLDERS, load_template, read_template
 from verl_df.prompts.messages import repair_messages
 from verl_df.settings.config import DFConfig
 
@@ -48,6 +48,8 @@ class GroupFeedback:
         uses_exact = df.control.kind in USES_EXACT_REPAIR
         self._exact_repair: Any = load_extern_object(truth.path, truth.repair_name) if uses_exact else None
         self._template = load_template(Path(df.repair.prompt_template)) if df.repair.prompt_template else None
+        if df.control.kind is Control.ANSWER_AFTER_REFERENCE:
+            self._template = read_template(ANSWER_AGAIN_FILE, ANSWER_AGAIN_PLACEHOLDERS)
         self._repair_model: RepairModel | None = None
 
     async def answer(self, row: GroupRow, connection: Connection) -> GroupAnswer:
@@ -74,7 +76,9 @@ class GroupFeedback:
     async def _repair(
         self, row: GroupRow, model: RepairModel, response: str, reference: str, seed: str
     ) -> list[RepairSample]:
-        prompt = repair_messages(list(row.columns["raw_prompt"]), response, reference, self._template)
+        prompt = list(row.columns["raw_prompt"])
+        if self._df.control.kind is not Control.ANSWER_AGAIN:
+            prompt = repair_messages(prompt, response, reference, self._template)
         return await model.sample(prompt, sample_seeds(seed, self._df.repair.n), session=row.request.uid)
 
     async def _judge(self, columns: dict[str, Any], token_ids: Sequence[int]) -> Judgement:

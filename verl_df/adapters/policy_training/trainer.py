@@ -115,7 +115,7 @@ class DFTrainer(PPOTrainerSync):
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
-            self._use(place(Site(self.config, self.df.repair, pool, self.llm_server_manager)))
+            self._use(place(Site(self.config, self.df.repair, pool, self.llm_server_manager), self.df.control.kind))
 
     def _use(self, placement: Placement) -> None:
         """Send groups to this placement from now on. Raises: SelfTestError."""
@@ -124,7 +124,7 @@ class DFTrainer(PPOTrainerSync):
         self._stream = GroupStream(workers, placement, timeout_s=2 * self.df.repair.timeout_s)
         if placement.self_test:
             run_self_test(placement.connection, self._stream, self.df.repair, self.train_dataset, self.tokenizer)
-        logger.info("repair model ready: %s", self.df.repair.placement)
+        logger.info("repair model ready: %s", type(placement).__name__)
 
     def _get_n_gpus_for_throughput(self) -> int:
         return super()._get_n_gpus_for_throughput() + (self._placement.devices if self._uses_repairs else 0)

@@ -10,6 +10,7 @@ from verl_df.lab.dry_run.engine import EngineSizes, engine_sizes
 from verl_df.lab.dry_run.models import ModelSizes
 from verl_df.lab.dry_run.update import PassSizes
 from verl_df.settings.config import ConfigError, load_df_config
+from verl_df.settings.placement_checks import asks_model
 from verl_df.settings.speculation import draft_room
 
 
@@ -61,7 +62,7 @@ def run_sizes(config: DictConfig, critic: bool) -> RunSizes:
     """Read them from a composed config of reinforcement learning; critic: whether there is one."""
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     update, log_prob = _passes(config)
-    with_repairs = OmegaConf.select(config, "df.repair") is not None and config.df.group.mode != "off"
+    with_repairs = OmegaConf.select(config, "df.repair") is not None and asks_model(load_df_config(config.df))
     return RunSizes(
         nodes=config.trainer.nnodes,
         gpus=config.trainer.nnodes * config.trainer.n_gpus_per_node,

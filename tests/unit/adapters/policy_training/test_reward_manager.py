@@ -188,6 +188,21 @@ def test_a_group_row_comes_back_as_an_optimised_group(config: DictConfig, repair
     assert all(text in words for text in ("2+2?", WRONG, RIGHT))
 
 
+@pytest.mark.parametrize("kind", ["answer_again", "answer_after_reference"])
+def test_answers_again_do_not_see_the_wrong_response(config: DictConfig, repair_model, kind: str) -> None:
+    repair_model.samples = [sample("so four"), sample(RIGHT)]
+    placed = {"control__kind": kind, "repair__placement": "policy"}
+    result = run(manager(config, repair__n=2, **placed), group_data(repair_model, RIGHT, WRONG))[GROUP]
+    (repair,) = result.repairs
+    assert tuple(repair.token_ids) == WORDS.ids(RIGHT)  # of right ones the one with the fewest edits
+    (prompt,) = repair_model.prompts
+    assert COLUMNS["raw_prompt"][0]["content"][0] in prompt[0]["content"]
+    words = "".join(item.get("text", "") for item in prompt[0]["content"])
+    assert "2+2?" in words and WRONG not in words
+    assert (RIGHT in words) == (kind == "answer_after_reference")
+    assert (prompt == COLUMNS["raw_prompt"]) == (kind == "answer_again")
+
+
 def test_repairs_are_judged_by_the_wrapped_manager(config: DictConfig, repair_model) -> None:
     repair_model.samples = [sample(RIGHT)]
     seen = []

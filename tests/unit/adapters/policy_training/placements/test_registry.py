@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each place of the repair model starts, and when it answers."""
 
+import asyncio
 import pickle
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 
 from tests.unit.adapters.support import composed
 from verl_df.adapters.policy_training.placement import Hours, Site
-from verl_df.adapters.policy_training.placements import colocated, dedicated
+from verl_df.adapters.policy_training.placements import colocated, dedicated, nowhere
 from verl_df.adapters.policy_training.placements.registry import PLACEMENTS, place
+from verl_df.controls.settings import NEVER_ASKS, Control
+from verl_df.method.feedback import NoRepair
+from verl_df.method.repair import Rejection
 from verl_df.settings.config import RepairConfig
 
 CONFIG = ("actor_rollout_ref.model.path=policy", "data.max_prompt_length=100", "data.max_response_length=30")
@@ -61,10 +65,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Server]:
     return Server.made
 
 
-def placed(name: str) -> Any:
+def placed(name: str, control: Control = Control.OFF) -> Any:
     rollout = SimpleNamespace(global_load_balancer="rollout servers")
     config = composed(*CONFIG, "trainer.n_gpus_per_node=8")
-    return place(Site(config, RepairConfig(placement=name, **OWN[name]), "actor's pool", rollout))
+    return place(Site(config, RepairConfig(placement=name, **OWN[name]), "actor's pool", rollout), control)
 
 
 @pytest.mark.parametrize("name", list(PLACEMENTS))
@@ -77,6 +81,23 @@ def test_hours_and_self_test(made: list[Server], name: str) -> None:
         "remote": (Hours.ALWAYS, True, 0),
     }
     assert (found.hours, found.self_test, found.devices) == expected[name]
+
+
+@pytest.mark.parametrize("control", list(Control))
+def test_controls_that_never_ask_load_nothing(made: list[Server], control: Control) -> None:
+    found = placed("colocated", control)
+    assert isinstance(found, nowhere.Nowhere) == (not made) == (control in NEVER_ASKS)
+
+
+def test_nowhere_has_no_repair_and_says_so_by_a_count() -> None:
+    found = nowhere.Nowhere()
+    assert (found.hours, found.self_test, found.devices, found.metrics()) == (Hours.ALWAYS, False, 0, {})
+    model = pickle.loads(pickle.dumps(found.connection)).open(RepairConfig(), 1)
+    with found.awake(), pytest.raises(NoRepair) as no_repair:
+        asyncio.run(model.sample([], [1], "u"))
+    assert no_repair.value.reason is Rejection.NO_ANSWER
+    with pytest.raises(ValueError, match="this control has no repair model"):
+        asyncio.run(model.probe([]))
 
 
 def test_colocated_sleeps_on_the_actors_devices(made: list[Server]) -> None:
