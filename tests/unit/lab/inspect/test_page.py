@@ -231,6 +231,10 @@ ROWS = {"df/rows/error": line(10, 10), "df/rows/repair": line(10, 10)}
         ({ACCURACY: line(0.3, 0.6), "df/mask_truth/precision": line(0.9, 0.5)}, ["df/mask_truth/precision"]),
         ({ACCURACY: line(0.6, 0.3), "df/mask_truth/precision": line(0.9, 0.5)}, []),
         ({ACCURACY: line(0.3, 0.6), "df/mask_truth/precision": line(0.5, 0.9)}, []),
+        ({"training/rollout_probs_diff_mean": line(0.001, 0.02)}, ["training/rollout_probs_diff_mean"]),
+        ({"training/rollout_probs_diff_mean": line(0.05, 0.001)}, []),
+        ({"repair/g_vis": line(0.9, 0.3)}, ["repair/g_vis"]),
+        ({"repair/g_vis": line(0.3, 0.9)}, []),
     ],
 )
 def test_red_flags(js: Js, curves: dict[str, Any], metrics: list[str]):

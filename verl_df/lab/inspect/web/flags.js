@@ -87,6 +87,28 @@ function misplaced(curves) {
   });
 }
 
+function differingPictures(curves) {
+  const found = quarters(curves["training/rollout_probs_diff_mean"]);
+  if (!found || found.last < 0.01) return [];
+  return [{
+    title: "Rollout and training do not see the same",
+    what: `The probabilities of sampled tokens differ by ${found.last.toPrecision(2)} on average between rollout engine and actor: pictures or prompts are prepared in two ways, or weights are not taken over.`,
+    todo: "Check that both read pictures alike: min_pixels and max_pixels in the data, the processor of the model's folder, the versions of requirements/pins.txt. python -m verl_df.lab.smoke compares the two on this machine.",
+    metric: "training/rollout_probs_diff_mean", step: found.step, link: {},
+  }];
+}
+
+function blind(curves) {
+  const found = quarters(curves["repair/g_vis"]);
+  if (!found || found.last >= 0.5) return [];
+  return [{
+    title: "Repairs do not depend on the picture",
+    what: `${share(1 - found.last)} of the repairs of the last quarter were right without the picture too (g_vis of Eq. 3).`,
+    todo: "Look whether the reference gives the answer away, or the question needs no picture: leave such rows out, or let fewer references be bare answers.",
+    metric: "repair/g_vis", step: found.step, link: {},
+  }];
+}
+
 export function redFlags(curves) {
-  return [dense, infeasible, emptyMasks, drifting, misplaced].flatMap((rule) => rule(curves));
+  return [dense, infeasible, emptyMasks, drifting, misplaced, differingPictures, blind].flatMap((rule) => rule(curves));
 }
