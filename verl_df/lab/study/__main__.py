@@ -5,7 +5,8 @@
     verl-df study table examples/studies/controls.yaml --out outputs/controls
 
 `run` trains what has no result yet and may be stopped anywhere; several processes may share the folder. `table` writes
-the tables of what is finished.
+the tables of what is finished. With `--results FILE.jsonl` results are kept in that file too, and what is in it is not
+trained again: it is what a repository keeps of a study.
 """
 
 import argparse
@@ -13,7 +14,8 @@ import sys
 from pathlib import Path
 
 from verl_df import cli
-from verl_df.lab.study.runner import kept_result, run_study
+from verl_df.lab.study.kept import kept_results
+from verl_df.lab.study.runner import finished, run_study
 from verl_df.lab.study.settings import read_study, runs_of
 
 
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for one in (run_, table):
         one.add_argument("study", type=Path, metavar="FILE.yaml", help="the study")
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
+        one.add_argument("--results", type=Path, metavar="FILE.jsonl", help="results that are kept beside the folder")
     for name in ("arm", "world", "seed"):
         kind = int if name == "seed" else str
         run_.add_argument(f"--{name}", action="append", type=kind, help=f"this {name} only; may be repeated")
@@ -38,13 +41,14 @@ def run(arguments: argparse.Namespace) -> None:
         wanted = [run for run in runs if all(_wanted(arguments, run, name) for name in ("arm", "world", "seed"))]
         if not wanted:
             raise ValueError(f"{arguments.study} has no such run: arms {list(study.arms)}, worlds {list(study.worlds)}")
-        failed = run_study(wanted, study.script, arguments.out.resolve())
+        done = {} if arguments.results is None else kept_results(runs, arguments.results)
+        wanted = [run for run in wanted if run.name not in done]
+        failed = run_study(wanted, study.script, arguments.out.resolve(), arguments.results)
         if failed:
             raise ValueError(f"{len(failed)} runs failed: {', '.join(failed)}; the same command tries them again")
     from verl_df.lab.study.tables import write_tables
 
-    kept = [kept_result(run, arguments.out / run.name) for run in runs]
-    print(write_tables(study, [one for one in kept if one is not None], arguments.out))
+    print(write_tables(study, finished(runs, arguments.out, arguments.results), arguments.out))
 
 
 def _wanted(arguments: argparse.Namespace, run: object, name: str) -> bool:

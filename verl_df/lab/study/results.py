@@ -52,6 +52,11 @@ class Result:
                 raise ValueError(f"{len(bits)} verdicts at step {step} for {len(self.problems)} problems")
 
     @property
+    def name(self) -> str:
+        """Of its run."""
+        return f"{self.world}/{self.arm}.{self.seed}"
+
+    @property
     def steps(self) -> list[int]:
         """With a validation, in order."""
         return sorted(map(int, self.right))
@@ -62,6 +67,11 @@ class Result:
 
 
 RESULTS = Lines(Result, version=1)
+
+
+def same_settings(result: Result, run: Run) -> bool:
+    """Whether a result is of the settings that the run has now."""
+    return (result.env, result.overrides) == (run.env, run.overrides)
 
 
 def read_result(run: Run, folder: Path) -> Result:

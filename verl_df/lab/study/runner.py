@@ -7,20 +7,22 @@ import sys
 from pathlib import Path
 
 from verl_df.io.lock import InUse, only_writer
-from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result
+from verl_df.lab.study.kept import keep, kept_results
+from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result, same_settings
 from verl_df.lab.study.settings import Run
 
 RESULT = "result.jsonl"
 CLAIM = "study"  # a lock beside the run's own, which the launch script takes
 
 
-def run_study(runs: list[Run], script: str, out: Path) -> list[str]:
+def run_study(runs: list[Run], script: str, out: Path, results: Path | None = None) -> list[str]:
     """Run every run that has no result yet.
 
     Args:
         runs: of the study.
         script: the launch script.
         out: folder of the study. A run's own folder holds its log and its result.
+        results: a file of results, to which what is finished here is added.
 
     Returns:
         names of the runs that failed; the others are done, or another process is at them.
@@ -33,14 +35,17 @@ def run_study(runs: list[Run], script: str, out: Path) -> list[str]:
         folder = out / run.name
         try:
             with only_writer(folder, CLAIM):
-                if kept_result(run, folder) is not None:
-                    continue
-                print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
-                if _train(run, script, folder) != 0:
-                    print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
-                    failed.append(run.name)
-                    continue
-                RESULTS.write(folder / RESULT, [read_result(run, folder)])
+                result = kept_result(run, folder)
+                if result is None:
+                    print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
+                    if _train(run, script, folder) != 0:
+                        print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
+                        failed.append(run.name)
+                        continue
+                    result = read_result(run, folder)
+                    RESULTS.write(folder / RESULT, [result])
+                if results is not None:
+                    keep(result, results)
         except InUse:
             continue
     return failed
@@ -55,12 +60,30 @@ def kept_result(run: Run, folder: Path) -> Result | None:
     if not (folder / RESULT).exists():
         return None
     (result,) = RESULTS.read(folder / RESULT)
-    if (result.env, result.overrides) != (run.env, run.overrides):
+    if not same_settings(result, run):
         raise ValueError(
             f"{folder}: finished with other settings than the study's file has now; move the folder away, or take "
             "another --out"
         )
     return result
+
+
+def finished(runs: list[Run], out: Path | None, results: Path | None) -> list[Result]:
+    """What is finished of a study, in the order of its runs.
+
+    Args:
+        runs: of the study.
+        out: its folder, or None.
+        results: a file of results, or None; it comes before the folder.
+
+    Raises:
+        ValueError: one has other settings than the study's file.
+    """
+    found = {} if results is None else kept_results(runs, results)
+    for run in runs:
+        if out is not None and run.name not in found and (one := kept_result(run, out / run.name)) is not None:
+            found[run.name] = one
+    return [found[run.name] for run in runs if run.name in found]
 
 
 def _train(run: Run, script: str, folder: Path) -> int:

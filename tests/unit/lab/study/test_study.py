@@ -2,6 +2,8 @@
 """A study through its command, with a launch script that trains nothing."""
 
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import yaml
 from tests import ROOT
 from verl_df.cli import main
 from verl_df.io.lock import only_writer
+from verl_df.lab.study.kept import keep, kept_results
 from verl_df.lab.study.results import RESULTS
 from verl_df.lab.study.runner import CLAIM
 from verl_df.lab.study.settings import read_study, runs_of
@@ -113,6 +116,60 @@ def test_results_of_other_settings_are_not_mixed(study: Path, capsys) -> None:
     write(study, content | {"overrides": ["a=2"]})
     assert run(study) == 1
     assert "finished with other settings than the study's file has now" in capsys.readouterr().err
+
+
+def test_results_outlive_the_folder_of_the_runs(study: Path, capsys) -> None:
+    kept = study.parent / "kept/results.jsonl"
+    assert run(study, "--seed", "1", "--results", str(kept)) == 0
+    assert len(started(study)) == 4 and len(list(RESULTS.read(kept))) == 4
+    shutil.rmtree(study.parent / "out")
+    assert run(study, "--results", str(kept)) == 0
+    assert len(started(study)) == 8 and [one.name for one in RESULTS.read(kept)] == sorted(
+        one.name for one in runs_of(read_study(study))
+    )
+    page = (study.parent / "out/study.md").read_text()
+    shutil.rmtree(study.parent / "out")
+    assert run(study, "--results", str(kept), command="table") == 0
+    assert len(started(study)) == 8 and (study.parent / "out/study.md").read_text() == page
+
+
+def test_a_folder_of_before_joins_the_kept_results(study: Path) -> None:
+    kept = study.parent / "results.jsonl"
+    assert run(study) == 0 and run(study, "--results", str(kept)) == 0
+    assert len(started(study)) == 8 and len(list(RESULTS.read(kept))) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda lines: [*lines, lines[0]], "other/base.1 is there twice"),
+        (lambda lines: [lines[0].replace('"seed":1', '"seed":7')], "other/base.7 is no run of the study"),
+        (lambda lines: [lines[0].replace("a=1", "a=2")], "other/base.1 was trained with other settings"),
+    ],
+)
+def test_kept_results_that_are_not_the_studys_are_refused(study: Path, capsys, change, said: str) -> None:
+    kept = study.parent / "results.jsonl"
+    assert run(study, "--seed", "1", "--results", str(kept)) == 0
+    kept.write_text("\n".join(change(kept.read_text().splitlines())) + "\n")
+    assert run(study, "--results", str(kept)) == 1
+    assert f"error: {kept}: {said}" in capsys.readouterr().err and len(started(study)) == 4
+
+
+def test_processes_that_finish_at_once_lose_no_result(study: Path) -> None:
+    assert run(study) == 0
+    results = list(RESULTS.read(study.parent / "out/results.jsonl"))
+    kept = study.parent / "results.jsonl"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda result: keep(result, kept), results))
+    assert len(list(RESULTS.read(kept))) == 8
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples/studies/results").glob("*.jsonl")), ids=lambda path: path.stem
+)
+def test_the_results_of_the_repository_are_of_its_studies(path: Path) -> None:
+    study = ROOT / "examples/studies" / f"{path.stem}.yaml"
+    assert kept_results(runs_of(read_study(study)), path)
 
 
 @pytest.mark.parametrize(
