@@ -4,7 +4,7 @@
 On two cores Ray and two vLLM engines take minutes to start, an objective's step seconds. So a run goes through a list
 of objectives, one name per step: their files of `recipe/df/config/objective` are laid over its config, in the trainer
 and in the actor's workers. The reward manager and the group mode stay those that the run was started with. NAME@KIND
-is an objective under the weights `df.weight.kind=KIND`.
+is an objective under the weights `df.weight.kind=KIND`, or with `df.loss.kind=KIND`.
 """
 
 from dataclasses import replace
@@ -22,6 +22,7 @@ import recipe.df.main_df as main_df
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 from verl_df.adapters.policy_training.trainer import DFTrainer
 from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
+from verl_df.settings.loss_config import LossConfig, LossKind
 from verl_df.token_weights.settings import WeightConfig
 
 OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
@@ -51,7 +52,9 @@ class SweepTrainer(DFTrainer):
         (before, _), (name, kind) = (self._due(max(1, self.global_steps - 1)), self._due(self.global_steps))
         if name != before:
             self._switch_to(name)
-        self.df = replace(self.df, weight=WeightConfig(kind=kind or "off"))
+        in_loss = kind in list(LossKind)
+        weight, loss = WeightConfig(kind="off" if in_loss else kind or "off"), LossConfig(kind if in_loss else "off")
+        self.df = replace(self.df, weight=weight, loss=loss)
         return super().step(metrics, timing_raw)
 
     def _due(self, step: int) -> tuple[str, str]:

@@ -137,6 +137,8 @@ GATE_ONLY = (
 
 
 WEIGHTED = tuple(f"grpo_gate_only@{kind}" for kind in WeightKind if kind is not WeightKind.OFF)
+CHANGED = ("grpo_gate_only@fipo",)
+NAMES = GATE_ONLY + WEIGHTED + CHANGED
 
 
 @pytest.fixture(scope="module")
@@ -145,16 +147,16 @@ def gate_only(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     The first is PPO: its critic goes on learning beside the others.
     """
-    names = [name for name in GATE_ONLY + WEIGHTED for _ in range(STEPS_EACH)]
+    names = [name for name in NAMES for _ in range(STEPS_EACH)]
     return swept(world, tmp_path_factory.mktemp("gate_only"), names, "df.control.kind=random")
 
 
 def steps_of(name: str) -> range:
-    first = STEPS_EACH * (GATE_ONLY + WEIGHTED).index(name) + 1
+    first = STEPS_EACH * NAMES.index(name) + 1
     return range(first, first + STEPS_EACH)
 
 
-@pytest.mark.parametrize("objective", GATE_ONLY + WEIGHTED)
+@pytest.mark.parametrize("objective", NAMES)
 def test_gate_only_objectives(gate_only: Run, objective: str) -> None:
     for step in steps_of(objective):
         values = gate_only.metrics[step]
@@ -176,6 +178,12 @@ def test_weights_besides_the_gate(gate_only: Run) -> None:
             blind = hidden_share(WeightKind(name.partition("@")[2])) is not None
             assert blind == ("timing_s/df_blind_log_prob" in gate_only.metrics[step])
     assert all("df/weight/mean" not in gate_only.metrics[step] for name in GATE_ONLY for step in steps_of(name))
+
+
+def test_fipo_looks_at_what_the_first_optimiser_step_has_moved(gate_only: Run) -> None:
+    for step in steps_of("grpo_gate_only@fipo"):
+        assert 1 < gate_only.metrics[step]["actor/fipo/mean"] < gate_only.metrics[step]["actor/fipo/max"] <= 1.2
+    assert "actor/fipo/mean" not in gate_only.metrics[1]
 
 
 def test_a_random_gate_has_the_size_of_the_mask_in_another_place(gate_only: Run) -> None:
@@ -206,7 +214,7 @@ def test_the_critic_learns_returns_that_no_gate_touches(gate_only: Run) -> None:
 
 
 def test_the_critics_checkpoint_is_merged_by_verls_tool(gate_only: Run, tmp_path: Path) -> None:
-    merge(gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(GATE_ONLY + WEIGHTED)}/critic", tmp_path)
+    merge(gate_only.folder / f"checkpoints/global_step_{STEPS_EACH * len(NAMES)}/critic", tmp_path)
     merged = load_file(tmp_path / "model.safetensors")
     assert "score.weight" in merged and merged["score.weight"].any()  # it started at zero
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["Qwen2_5_VLForTokenClassification"]

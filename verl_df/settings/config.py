@@ -23,6 +23,7 @@ from verl_df.judges.llm_judge import JudgeConfig
 from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
 from verl_df.method.group import GroupConfig
+from verl_df.settings.loss_config import LossConfig
 from verl_df.token_weights.settings import WeightConfig
 
 T = TypeVar("T")
@@ -204,6 +205,7 @@ class DFConfig:
         judge: the LLM judge, for `reward_manager: df_judge`.
         truth: optional ground truth of which tokens are wrong.
         weight: weights of another method, besides the gate.
+        loss: what another method changes inside the policy loss.
         control: replaces one part of the method, for an experiment.
         log: what a run leaves on disk.
         check: checks of the data before Ray starts.
@@ -218,6 +220,7 @@ class DFConfig:
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     truth: TruthConfig = field(default_factory=TruthConfig)
     weight: WeightConfig = field(default_factory=WeightConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     check: CheckConfig = field(default_factory=CheckConfig)

@@ -4,6 +4,7 @@
 from verl_df.controls.settings import ANSWERS_AGAIN, USES_TRUTH, Control
 from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
+from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.settings import WeightKind
 
 
@@ -40,4 +41,22 @@ def check_weight(df: DFConfig, bypass: bool) -> None:
         raise ConfigError(
             f"df.weight.kind={df.weight.kind} needs the policy's own log-probabilities and entropies: set "
             "algorithm.rollout_correction.bypass_mode=False"
+        )
+
+
+def check_loss(df: DFConfig, steps: int) -> None:
+    """Refuse a change of the loss that could change nothing.
+
+    Args:
+        df: the `df:` block.
+        steps: optimiser steps of a batch, all epochs.
+
+    Raises:
+        ConfigError: there is one, at which the policy is still the one that sampled.
+    """
+    if df.loss.kind is LossKind.FIPO and steps < 2:
+        raise ConfigError(
+            "df.loss.kind=fipo looks at how the policy has moved since the batch was sampled, and with one optimiser "
+            "step a batch it has not: set actor_rollout_ref.actor.ppo_mini_batch_size to a half of "
+            "data.train_batch_size or less (the authors take 8 steps), or ppo_epochs to 2"
         )

@@ -12,11 +12,17 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 from verl.trainer.ppo.core_algos import get_policy_loss_fn, register_policy_loss
+from verl.utils import tensordict_utils as tu
 from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 
+from verl_df.adapters.policy_training.fipo import fipo_factors
 from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, current_row_fields, use_row_fields
+from verl_df.settings.loss_config import LossConfig, LossKind
 from verl_df.settings.objectives import LOSSES, SEQUENCE_RATIO, gated
+
+# Rides with the batch to the workers: the `df.loss` block.
+LOSS = "df_loss"
 
 # Sums, not means: a micro-batch may hold no repaired row. The trainer divides after verl has added them up.
 RATIO_SUMS = ("tokens", "ratio_sum", "log_ratio_sum", "clipped_sum")
@@ -37,6 +43,7 @@ class WatchedLoss:
         *,
         old_log_prob: torch.Tensor,
         log_prob: torch.Tensor,
+        advantages: torch.Tensor,
         response_mask: torch.Tensor,
         config: Any,
         **others: Any,
@@ -45,6 +52,7 @@ class WatchedLoss:
 
         Args:
             old_log_prob, log_prob: float [rows, response_length].
+            advantages: float [rows, response_length], gated.
             response_mask: bool [rows, response_length].
             config: the actor's `ActorConfig`.
             others: what else verl gives, handed on.
@@ -52,19 +60,36 @@ class WatchedLoss:
         Raises:
             RuntimeError: outside a DF trainer.
         """
-        loss, metrics = get_policy_loss_fn(self.base)(
-            old_log_prob=old_log_prob, log_prob=log_prob, response_mask=response_mask, config=config, **others
-        )
         mask = response_mask.bool()
         log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
+        asked = current_row_fields(gated(self.base), mask.shape).loss
+        more: dict[str, Any] = {}
+        if asked.kind is LossKind.FIPO:
+            factors = fipo_factors(log_ratio, advantages, mask, asked)
+            advantages = advantages * factors.to(advantages.dtype)
+            more = _factor_metrics(factors[mask])
+        loss, metrics = get_policy_loss_fn(self.base)(
+            old_log_prob=old_log_prob,
+            log_prob=log_prob,
+            advantages=advantages,
+            response_mask=response_mask,
+            config=config,
+            **others,
+        )
         if self.base in SEQUENCE_RATIO:
             mean = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
             log_ratio = mean.expand_as(log_ratio)
-        return loss, metrics | _ratio_sums(gated(self.base), log_ratio, mask, config)
+        return loss, metrics | more | _ratio_sums(gated(self.base), log_ratio, mask, config)
 
 
 for _base in LOSSES:
     register_policy_loss(gated(_base))(WatchedLoss(_base))
+
+
+def _factor_metrics(factors: torch.Tensor) -> dict[str, float]:
+    """Of a micro-batch, which verl averages; 1 without a token, for all of them must have the same names."""
+    mean, largest = (factors.mean(), factors.max()) if factors.numel() else (1.0, 1.0)
+    return {"fipo/mean": float(mean), "fipo/max": float(largest)}
 
 
 def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config: Any) -> dict[str, Any]:
@@ -92,7 +117,8 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
     Args:
         config: the actor's `ActorConfig`.
         model_output: nested `log_probs` (and `entropy`) of one micro-batch.
-        data: the micro-batch, with the nested column `df_is_repair` [rows, 1].
+        data: the micro-batch, with the nested column `df_is_repair` [rows, 1], and `df_loss` where a method changes the
+            loss.
 
     Returns:
         the scalar loss and its metrics.
@@ -101,7 +127,8 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
         KeyError: `df_is_repair` is missing (rows that did not pass through the DF trainer).
     """
     is_repair = data.select(IS_REPAIR, strict=True).to_padded_tensor()[IS_REPAIR]
-    with use_row_fields(RowFields(is_repair=is_repair)):
+    asked = tu.get(data, key=LOSS, default=LossConfig())
+    with use_row_fields(RowFields(is_repair=is_repair, loss=asked)):
         loss, metrics = ppo_loss(config, model_output, data, dp_group)
     for key in [key for key in metrics if key.startswith("df/")]:
         # verl labels every metric of a registered loss a mean over micro-batches; ours are sums

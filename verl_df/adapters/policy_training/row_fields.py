@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from verl_df.settings.loss_config import LossConfig
+
 GATE = "df_gate"
 IS_REPAIR = "df_is_repair"
 
@@ -27,11 +29,13 @@ class RowFields:
             or more than 1 where `df.gate.normalizer` makes up for tokens without a gate. None in the actor's workers,
             whose advantages are gated already.
         values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
+        loss: what another method changes in the loss; the trainer's estimators do not look at it.
     """
 
     is_repair: torch.Tensor
     gate: torch.Tensor | None = None
     values: torch.Tensor | None = None
+    loss: LossConfig = LossConfig()
 
 
 _CURRENT: ContextVar[RowFields | None] = ContextVar("verl_df_row_fields", default=None)

@@ -26,6 +26,7 @@ from verl_df.adapters.policy_training import advantage  # noqa: F401  registers 
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, add_blind_log_probs, hiding_of
 from verl_df.adapters.policy_training.group_exchange import GroupRow
 from verl_df.adapters.policy_training.group_stream import GroupStream, watch
+from verl_df.adapters.policy_training.loss import LOSS
 from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.placement import Placement, Site
 from verl_df.adapters.policy_training.placements.registry import place
@@ -52,6 +53,7 @@ from verl_df.method.metrics import aggregate
 from verl_df.method.mini_batches import count_mini_batches, spread_empty_rows
 from verl_df.method.weights import prompt_weights
 from verl_df.settings.config import load_df_config
+from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.settings import WeightKind
 from verl_df.token_weights.weigh import hidden_share, token_weights, weight_metrics
@@ -329,6 +331,8 @@ class DFTrainer(PPOTrainerSync):
             batch.extra_info[MINI_BATCH_ROWS] = len(batch.keys) // self._mini_batches
             batch.extra_info[MEAN_ROWS] = self._rows / self._mini_batches
             metrics["df/mini_batches"] = self._mini_batches
+        if self.df.loss.kind is not LossKind.OFF:
+            batch.extra_info[LOSS] = self.df.loss
         batch = super()._update_actor(batch, metrics)
         metrics.update(ratio_metrics(metrics))
         return batch
