@@ -24,6 +24,7 @@ Listed = Annotated[tuple[T, ...], Strict(False)]
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _SHOWN = 3
+_LONGEST_FINDING = 600  # characters
 _TYPES = {
     "int_type": "int",
     "float_type": "float",
@@ -87,8 +88,14 @@ def described(error: ValidationError, kind: type, place: str = "", moved: Mappin
         place: of `kind`, which stands before each key: `df` makes `df.repair.n` of its `repair.n`.
         moved: keys that have another name now.
     """
-    found = [_finding(dict(detail), kind, place, moved or {}) for detail in error.errors(include_url=False)]
+    found = [_shortened(_finding(dict(one), kind, place, moved or {})) for one in error.errors(include_url=False)]
     return "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+
+
+def _shortened(finding: str) -> str:
+    """A finding that quotes a value of thousands of characters, without its middle."""
+    half = _LONGEST_FINDING // 2
+    return finding if len(finding) <= _LONGEST_FINDING else f"{finding[:half]} ... {finding[-half:]}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
