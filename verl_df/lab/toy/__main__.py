@@ -17,10 +17,13 @@
 | `kept` | the models and repair tasks of examples/toy/world, instead of training them; `data` is still to be made |
 | `keep` | examples/toy/world, from what was built in the folder |
 
+There are two worlds (docs/worlds.md): `--world chain` is the second, kept in examples/toy/world_chain.
+
 A stage whose outputs are there, built with the same settings and code, is skipped.
 
     verl-df toy data kept --out outputs/toy
     verl-df toy all
+    verl-df toy data kept --world chain
 """
 
 import argparse
@@ -31,25 +34,28 @@ from pathlib import Path
 from verl_df import cli
 from verl_df.io.lock import only_writer
 from verl_df.lab.toy.build import STAGES, WORLD, build_stage
-from verl_df.lab.toy.kept import keep, place
-from verl_df.lab.toy.settings import ToySettings
+from verl_df.lab.toy.kept import FOLDERS, keep, place
+from verl_df.lab.toy.settings import WORLDS
 
 KEPT = {"kept": place, "keep": keep}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the stages that are named."""
+    settings, folder = WORLDS[arguments.world], FOLDERS[arguments.world]
+    out = arguments.out or Path("outputs") / folder.name.replace("world", "toy")
     for name in (one for stage in arguments.stages for one in (WORLD if stage == "all" else [stage])):
         started = time.monotonic()
-        with only_writer(arguments.out):
-            result = KEPT[name](arguments.out) if name in KEPT else build_stage(name, arguments.out, ToySettings())
+        with only_writer(out):
+            result = KEPT[name](out, folder) if name in KEPT else build_stage(name, out, settings)
         print(f"[toy] {name}: {result} ({time.monotonic() - started:.0f} s)", flush=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("stages", nargs="+", choices=[*STAGES, "all", *KEPT], metavar="STAGE")
-    parser.add_argument("--out", type=Path, default=Path("outputs/toy"), help="folder of the toy world (%(default)s)")
+    parser.add_argument("--world", choices=WORLDS, default="count", help="which of the two worlds (%(default)s)")
+    parser.add_argument("--out", type=Path, help="folder of the world (outputs/toy, or outputs/toy_chain)")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Stage:
 _WEIGHTS = "model.safetensors"
 _INIT, _POLICY, _REPAIR = (f"{name}/{_WEIGHTS}" for name in ("init", "policy", "repair"))
 _SFT = ("lab/toy/sft.py",)
-_WORLD = ("lab/toy/world.py", "lab/toy/text.py")
+_WORLD = tuple(f"lab/toy/{name}.py" for name in ("world", "text", "chain", "questions"))
 _PROMPT = ("prompts/__init__.py", "prompts/repair.txt")
 _ROWS = (*_WORLD, "lab/toy/data.py")
 _SAMPLING = (
@@ -40,28 +40,30 @@ _SAMPLING = (
     *(f"lab/toy/{name}.py" for name in ("sampling", "truth", "verdict", "repair_data")),
 )
 STAGES = {
-    "model": Stage((), (_INIT,), ("seed", "model"), (*_WORLD, *_PROMPT, "lab/toy/tokenizer.py", "lab/toy/model.py")),
+    "model": Stage(
+        (), (_INIT,), ("seed", "kind", "model"), (*_WORLD, *_PROMPT, "lab/toy/tokenizer.py", "lab/toy/model.py")
+    ),
     "data": Stage(
         (),
         ("data/train.parquet", "data/val.parquet"),
-        ("seed", "picture", "rl_train_rows", "rl_val_rows"),
+        ("seed", "kind", "picture", "rl_train_rows", "rl_val_rows"),
         _ROWS,
     ),
     "clips": Stage(
         (),
         ("clips/train.parquet", "clips/val.parquet"),
-        ("seed", "picture", "clip", "rl_train_rows", "rl_val_rows"),
+        ("seed", "kind", "picture", "clip", "rl_train_rows", "rl_val_rows"),
         (*_ROWS, "lab/toy/clips.py"),
     ),
-    "policy-data": Stage((), ("sft/policy.parquet",), ("seed", "picture", "annotator", "policy.rows"), _ROWS),
+    "policy-data": Stage((), ("sft/policy.parquet",), ("seed", "kind", "picture", "annotator", "policy.rows"), _ROWS),
     "policy": Stage((_INIT, "sft/policy.parquet"), (_POLICY,), ("policy",), _SFT),
     "repair-data": Stage(
-        (_POLICY,), ("sft/repair.parquet",), ("seed", "picture", "repair_set", "repair.rows"), _SAMPLING
+        (_POLICY,), ("sft/repair.parquet",), ("seed", "kind", "picture", "repair_set", "repair.rows"), _SAMPLING
     ),
     "repair-tasks": Stage(
         (_POLICY,),
         ("repair_tasks/train.parquet", "repair_tasks/val.parquet"),
-        ("seed", "picture", "repair_tasks"),
+        ("seed", "kind", "picture", "repair_tasks"),
         _SAMPLING,
     ),
     "repair": Stage((_POLICY, "sft/repair.parquet"), (_REPAIR,), ("repair",), _SFT),
@@ -74,7 +76,7 @@ STAGES = {
     "evaluate": Stage(
         (_POLICY, _REPAIR),
         ("evaluation.json",),
-        ("seed", "picture", "repair_set", "rl_val_rows"),
+        ("seed", "kind", "picture", "repair_set", "rl_val_rows"),
         (*_SAMPLING, "lab/toy/evaluate.py"),
     ),
 }
@@ -92,7 +94,8 @@ def build_stage(name: str, out: Path, settings: ToySettings) -> str:
     stage = STAGES[name]
     for path in stage.inputs:
         if not (out / path).is_file():
-            raise FileNotFoundError(f"{out / path} is missing: run `verl-df toy {_writer(path)} --out {out}`")
+            world = "" if settings.kind == "count" else f" --world {settings.kind}"
+            raise FileNotFoundError(f"{out / path} is missing: run `verl-df toy {_writer(path)}{world} --out {out}`")
     stamp, expected = out / ".stamps" / name, _stamp(stage, out, settings)
     if all((out / path).is_file() for path in stage.outputs) and stamp.is_file() and stamp.read_text() == expected:
         return "up to date"

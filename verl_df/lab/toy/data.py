@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from verl_df.lab.toy.questions import Asked, sample
 from verl_df.lab.toy.settings import AnnotatorSettings, ToySettings
-from verl_df.lab.toy.text import ORDERS, Question, answer, sample_question, words_of, write_response
 from verl_df.lab.toy.world import EMPTY, Grid, grid_to_lists, render, sample_grid, to_png
 from verl_df.method.checks import PREFERRED
 
@@ -27,7 +27,7 @@ class Example:
     split: str
     index: int
     grid: Grid
-    question: Question
+    question: Asked
     png: bytes
 
     def prompt(self) -> list[dict[str, str]]:
@@ -40,7 +40,7 @@ class Example:
 
     def answer(self) -> str:
         """The right answer, one digit."""
-        return str(answer(self.grid, self.question))
+        return str(self.question.answer(self.grid))
 
     def extra_info(self) -> dict[str, object]:
         """What the truth of any response can be computed from, plain types only."""
@@ -63,14 +63,19 @@ def examples(split: str, count: int, settings: ToySettings) -> Iterator[Example]
     stream = SPLITS[split]
     for index in range(count):
         rng = np.random.default_rng([settings.seed, stream, index])
-        grid, question = sample_grid(rng, settings.picture), sample_question(rng)
+        grid, question = sample_grid(rng, settings.picture), sample(settings.kind, rng)
         yield Example(split, index, grid, question, to_png(render(rng, grid, settings.picture)))
 
 
 def preferred(example: Example) -> str:
-    """A right response, as from preference data: downwards in every other example, upwards in the others."""
-    order = list(ORDERS)[example.index % len(ORDERS)]
-    return write_response(words_of(example.grid, example.question), example.question, order)
+    """A right response, as from preference data: in one order in every other example, in the other in the others."""
+    orders = example.question.orders
+    return right_text(example, orders[example.index % len(orders)])
+
+
+def right_text(example: Example, order: str) -> str:
+    """The right response in one of the question's orders."""
+    return example.question.write(example.question.words(example.grid), order)
 
 
 def rl_row(example: Example) -> dict[str, object]:
@@ -87,12 +92,15 @@ def rl_row(example: Example) -> dict[str, object]:
 
 def annotated_words(rng: np.random.Generator, example: Example, settings: AnnotatorSettings) -> list[list[str]]:
     """Cell words a careless annotator writes: a faint figure goes by its look-alike's name with probability `slip`."""
-    words = words_of(example.grid, example.question)
-    for row, cells in enumerate(example.grid):
+    words = example.question.words(example.grid)
+    for row, cells in enumerate(example.question.cells(example.grid)):
         for column, cell in enumerate(cells):
-            word = words[row][column]
-            if cell is not None and cell.faint and word != EMPTY and rng.random() < settings.slip:
-                words[row][column] = LOOK_ALIKES.get(word, word)
+            if cell is not None and cell.faint:
+                said = [
+                    LOOK_ALIKES.get(word, word) if word != EMPTY and rng.random() < settings.slip else word
+                    for word in words[row][column].split()
+                ]
+                words[row][column] = " ".join(said)
     return words
 
 
@@ -106,8 +114,8 @@ def policy_sft_row(example: Example, settings: ToySettings) -> dict[str, object]
     """The example with an annotator's response, in a random row order."""
     rng = np.random.default_rng([settings.seed, SPLITS["policy_sft"], example.index, 1])
     words = annotated_words(rng, example, settings.annotator)
-    order = list(ORDERS)[rng.integers(len(ORDERS))]
-    return sft_row(example.images(), example.prompt()[0]["content"], write_response(words, example.question, order))
+    order = example.question.orders[rng.integers(len(example.question.orders))]
+    return sft_row(example.images(), example.prompt()[0]["content"], example.question.write(words, order))
 
 
 def write_rl_data(folder: Path, settings: ToySettings) -> dict[str, int]:

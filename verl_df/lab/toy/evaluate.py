@@ -25,7 +25,7 @@ from verl_df.lab.toy.sampling import Sampler, ask
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.text import boxed
 from verl_df.lab.toy.truth import error_mask
-from verl_df.lab.toy.verdict import ERROR_KINDS, judge
+from verl_df.lab.toy.verdict import judge
 from verl_df.method.alignment import align
 
 GROUPS, GROUP_SIZE = 64, 8  # groups of the size that reinforcement learning samples
@@ -50,13 +50,14 @@ def evaluate_policy(sampler: Sampler, settings: ToySettings) -> dict[str, Figure
 
 
 def _policy_figures(groups: Sequence[Sequence[Attempt]]) -> Figures:
+    kinds = groups[0][0].example.question.kinds
     verdicts = [attempt.verdict for group in groups for attempt in group]
     wrong = Counter(verdict.first_error for verdict in verdicts if not verdict.right and verdict.well_formed)
     figures = {
         "accuracy": float(np.mean([verdict.right for verdict in verdicts])),
         "well_formed": float(np.mean([verdict.well_formed for verdict in verdicts])),
     }
-    return figures | {f"first_error/{kind}": wrong[kind] / max(1, wrong.total()) for kind in ERROR_KINDS}
+    return figures | {f"first_error/{kind}": wrong[kind] / max(1, wrong.total()) for kind in kinds}
 
 
 def evaluate_repair(policy: Sampler, repair: Sampler, settings: ToySettings) -> dict[str, Figures]:
@@ -165,7 +166,7 @@ def _cell(value: float | None) -> str:
 
 def write_evaluation(path: Path, policy_folder: Path, repair_folder: Path, settings: ToySettings) -> str:
     """Evaluate both models, write the figures to `path` as JSON and return the tables as text."""
-    policy, repair = Sampler(policy_folder), Sampler(repair_folder)
+    policy, repair = (Sampler(folder, settings.response_tokens) for folder in (policy_folder, repair_folder))
     figures = {"policy": evaluate_policy(policy, settings), "repair": evaluate_repair(policy, repair, settings)}
     path.write_text(json.dumps(figures, indent=2) + "\n")
     return "\n\n".join(format_table(rows) for rows in figures.values())

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 KEPT = Path(__file__).parents[3] / "examples/toy/world"
+FOLDERS = {"count": KEPT, "chain": KEPT.with_name("world_chain")}
 PARTS = ("policy", "repair", "stage1", "repair_tasks", "evaluation.json")
 SUMS = "SHA256SUMS"
 DISTRIBUTIONS = ("torch", "transformers", "verl", "numpy", "pillow")

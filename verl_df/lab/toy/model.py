@@ -81,9 +81,9 @@ def build_model(
     return model
 
 
-def save_model(folder: Path, settings: ModelSettings, seed: int) -> int:
+def save_model(folder: Path, settings: ModelSettings, seed: int, kind: str = "count") -> int:
     """Write a complete Hugging Face folder (model and processor). Returns the number of parameters."""
-    processor = save_processor(folder, seed)
+    processor = save_processor(folder, seed, kind)
     model = build_model(processor.tokenizer, settings, seed)
     model.save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())

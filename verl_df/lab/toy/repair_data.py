@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from verl_df.lab.toy.data import SPLITS, Example, examples, rl_row, sft_row, write_parquet
+from verl_df.lab.toy.data import SPLITS, Example, examples, right_text, rl_row, sft_row, write_parquet
 from verl_df.lab.toy.sampling import Sampler, ask
 from verl_df.lab.toy.settings import ToySettings
-from verl_df.lab.toy.text import ORDERS, boxed, words_of, write_response
+from verl_df.lab.toy.text import boxed
 from verl_df.lab.toy.verdict import Verdict, judge
 from verl_df.lab.toy.world import CELL, GRID, to_png
 from verl_df.prompts import render_repair
@@ -62,8 +62,7 @@ def sibling_reference(group: Sequence[Attempt], rng: np.random.Generator) -> str
     if correct:
         return correct[rng.integers(len(correct))]
     example = group[0].example
-    order = list(ORDERS)[rng.integers(len(ORDERS))]
-    return write_response(words_of(example.grid, example.question), example.question, order)
+    return right_text(example, example.question.orders[rng.integers(len(example.question.orders))])
 
 
 def repair_tasks(

@@ -29,7 +29,8 @@ class Sampler:
         FileNotFoundError: if `folder` holds no `config.json`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, max_tokens: int = MAX_RESPONSE_TOKENS) -> None:
+        self.max_tokens = max_tokens
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{folder} holds no config.json: train the model first (see `verl-df toy`)")
         self.processor = AutoProcessor.from_pretrained(folder)
@@ -46,7 +47,7 @@ class Sampler:
         n: int = 1,
         temperature: float,
         top_p: float = 1.0,
-        max_tokens: int = MAX_RESPONSE_TOKENS,
+        max_tokens: int | None = None,
         seed: int,
         label: str = "",
     ) -> list[list[Response]]:
@@ -54,10 +55,13 @@ class Sampler:
 
         Args:
             seed: of the whole call; the global random state is left untouched.
+            max_tokens: at most this many; None: as the sampler was made.
             label: what the progress bar says.
         """
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": top_p}
-        decoding = {"max_new_tokens": max_tokens, **(sampling if temperature > 0 else {"do_sample": False})}
+        sampling: dict[str, object] = {"do_sample": temperature > 0}
+        if temperature > 0:
+            sampling |= {"temperature": temperature, "top_k": 0, "top_p": top_p}
+        decoding = {"max_new_tokens": max_tokens or self.max_tokens, **sampling}
         prompts = [request for request in requests for _ in range(n)]
         # Prompts of like length share a batch, so that little is spent on padding.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].messages[0]["content"]))

@@ -141,6 +141,8 @@ class ToySettings:
     """
 
     seed: int = 0
+    kind: str = "count"
+    response_tokens: int = 48  # a well-formed response to a counting question has 35, end token included
     picture: PictureSettings = field(default_factory=PictureSettings)
     clip: ClipSettings = field(default_factory=ClipSettings)
     annotator: AnnotatorSettings = field(default_factory=AnnotatorSettings)
@@ -153,3 +155,18 @@ class ToySettings:
     repair: SftSettings = field(default_factory=lambda: SftSettings(rows=3500, steps=550, batch=16, lr=1e-3))
     stage1: SftSettings = field(default_factory=lambda: SftSettings(rows=575, steps=60, batch=16, lr=5e-4, warmup=10))
     overlooked_share: float = 0.5
+
+
+# In the second world only few figures are faint: one wrong reading of six spoils an answer.
+WORLDS = {
+    "count": ToySettings(),
+    "chain": ToySettings(
+        kind="chain",
+        response_tokens=144,
+        picture=PictureSettings(faint=0.15),
+        repair_set=RepairSetSettings(prompts=1100),
+        policy=SftSettings(rows=8000, steps=700, batch=16, lr=2e-3),
+        repair=SftSettings(rows=1900, steps=420, batch=16, lr=1e-3, save_every=110),
+        stage1=SftSettings(rows=400, steps=60, batch=16, lr=5e-4, warmup=10),
+    ),
+}

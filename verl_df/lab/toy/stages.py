@@ -10,7 +10,7 @@ from verl_df.lab.toy.settings import SftSettings, ToySettings
 
 
 def _model(out: Path, settings: ToySettings) -> str:
-    parameters = model.save_model(out / "init", settings.model, settings.seed)
+    parameters = model.save_model(out / "init", settings.model, settings.seed, settings.kind)
     return f"{parameters / 1e6:.2f} million random parameters"
 
 
@@ -33,12 +33,12 @@ def _policy(out: Path, settings: ToySettings) -> str:
 
 
 def _repair_data(out: Path, settings: ToySettings) -> str:
-    rows = repair_data.write_repair_data(out / "sft/repair.parquet", Sampler(out / "policy"), settings)
+    rows = repair_data.write_repair_data(out / "sft/repair.parquet", _policy_sampler(out, settings), settings)
     return f"{rows} repairs of real wrong responses"
 
 
 def _repair_tasks(out: Path, settings: ToySettings) -> str:
-    sizes = repair_data.write_repair_tasks(out / "repair_tasks", Sampler(out / "policy"), settings)
+    sizes = repair_data.write_repair_tasks(out / "repair_tasks", _policy_sampler(out, settings), settings)
     return f"{sizes['train']} wrong responses with a right sibling, {sizes['val']} held out"
 
 
@@ -57,6 +57,10 @@ def _stage1(out: Path, settings: ToySettings) -> str:
 def _evaluate(out: Path, settings: ToySettings) -> str:
     table = evaluate.write_evaluation(out / "evaluation.json", out / "policy", out / "repair", settings)
     return f"figures of both models\n\n{table}\n"
+
+
+def _policy_sampler(out: Path, settings: ToySettings) -> Sampler:
+    return Sampler(out / "policy", settings.response_tokens)
 
 
 def _train(out: Path, start: str, name: str, settings: SftSettings) -> Path:

@@ -27,6 +27,7 @@ ROW_LABELS = ("top", "middle", "bottom")
 ORDERS = {"down": (0, 1, 2), "up": (2, 1, 0)}
 CELL_WORDS = (*COLOURS, *SHAPES, EMPTY)
 STAR = "*"
+KINDS = ("cell", "count", "total", "answer")
 
 # Several wordings a type: prompts of one batch differ in length, as real ones do. A target is always the very word the
 # response uses for it, so that counting needs no vocabulary beyond the cell words.
@@ -57,6 +58,47 @@ class Question:
     def counts_rows(self) -> bool:
         """Whether a row counts once, however many of its cells match."""
         return self.type.startswith("rows_")
+
+    @property
+    def orders(self) -> tuple[str, ...]:
+        """Names of the row orders."""
+        return tuple(ORDERS)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of statements."""
+        return KINDS
+
+    def cells(self, grid: Grid) -> Grid:
+        """All cells."""
+        return grid
+
+    def words(self, grid: Grid) -> list[list[str]]:
+        """See `words_of`."""
+        return words_of(grid, self)
+
+    def write(self, words: list[list[str]], order: str) -> str:
+        """See `write_response`."""
+        return write_response(words, self, order)
+
+    def answer(self, grid: Grid) -> int:
+        """See `answer`."""
+        return answer(grid, self)
+
+    def order_of(self, response: str) -> str | None:
+        """See `response_order`."""
+        return response_order(response)
+
+    def first_error(self, response: str, exact: str) -> str | None:
+        """Kind of the first word that is not that of the exact repair: the layout is one, so the words correspond."""
+        pairs = zip(response.split(), exact.split(), strict=True)
+        return next((_kind(word) for word, true in pairs if word != true), None)
+
+
+def _kind(statement: str) -> str:
+    if statement.removesuffix(STAR) in CELL_WORDS:
+        return "cell"
+    return {"+": "count", "=": "total", "\\": "answer"}[statement[0]]
 
 
 def sample_question(rng: np.random.Generator) -> Question:

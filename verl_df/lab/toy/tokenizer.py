@@ -15,8 +15,9 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from verl_df.lab.toy.questions import sample
 from verl_df.lab.toy.settings import PictureSettings
-from verl_df.lab.toy.text import ORDERS, boxed, sample_question, words_of, write_response
+from verl_df.lab.toy.text import boxed
 from verl_df.lab.toy.world import CELL, GRID, sample_grid
 from verl_df.prompts import load_template
 from verl_df.rows.special_tokens import QWEN
@@ -39,14 +40,14 @@ CHAT_TEMPLATE = (
 MIN_FREQUENCY = 3
 
 
-def training_texts(seed: int) -> list[str]:
+def training_texts(seed: int, kind: str = "count") -> list[str]:
     """Texts the tokenizer is trained on: questions, responses and prompts as they occur in the toy world."""
     rng = np.random.default_rng([seed, 7])
     texts = ["system\nuser\nassistant\nYou are a helpful assistant.", load_template()] * (2 * MIN_FREQUENCY)
     for _ in range(600):
-        question = sample_question(rng)
-        words = words_of(sample_grid(rng, PictureSettings()), question)
-        texts += [question.text, *(write_response(words, question, order) for order in ORDERS)]
+        question = sample(kind, rng)
+        words = question.words(sample_grid(rng, PictureSettings()))
+        texts += [question.text, *(question.write(words, order) for order in question.orders)]
     return [*texts, *(boxed(str(digit)) for digit in range(10))]
 
 
@@ -71,10 +72,10 @@ def train_bpe(texts: list[str]) -> Tokenizer:
     return bpe
 
 
-def save_processor(folder: Path, seed: int) -> Qwen2_5_VLProcessor:
+def save_processor(folder: Path, seed: int, kind: str = "count") -> Qwen2_5_VLProcessor:
     """Train the tokenizer and save a complete Qwen2.5-VL processor, so that `AutoProcessor` loads it from `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    bpe = train_bpe(training_texts(seed))
+    bpe = train_bpe(training_texts(seed, kind))
     _save_tokenizer(bpe, folder)
     pixels = {"min_pixels": CELL * CELL, "max_pixels": (GRID * CELL) ** 2}
     patches = {"patch_size": 14, "temporal_patch_size": 2, "merge_size": 2}

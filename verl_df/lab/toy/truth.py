@@ -7,32 +7,17 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from verl_df.lab.toy.text import QUESTION_TYPES, Question, response_order, words_of, write_response
+from verl_df.lab.toy.questions import question_of
 from verl_df.lab.toy.world import grid_from_lists
 from verl_df.method.alignment import align
 
 END_TOKEN = "<|im_end|>"
 
 
-def question_of(extra_info: Mapping[str, Any]) -> Question:
-    """The question kept in a row's `extra_info`.
-
-    Raises:
-        ValueError: if a key is missing or the type is unknown.
-    """
-    missing = [key for key in ("question_type", "targets", "question", "grid") if key not in extra_info]
-    if missing:
-        raise ValueError(f"extra_info lacks {missing}; use rows written by `verl-df toy data`")
-    if extra_info["question_type"] not in QUESTION_TYPES:
-        raise ValueError(f"extra_info['question_type'] is {extra_info['question_type']!r}, not one of {QUESTION_TYPES}")
-    targets = tuple(str(word) for word in extra_info["targets"])
-    return Question(str(extra_info["question_type"]), targets, str(extra_info["question"]))
-
-
 def right_response(order: str, extra_info: Mapping[str, Any]) -> str:
     """The response in the given row order whose every statement is true."""
     question = question_of(extra_info)
-    return write_response(words_of(grid_from_lists(extra_info["grid"]), question), question, order)
+    return question.write(question.words(grid_from_lists(extra_info["grid"])), order)
 
 
 def exact_repair(response_text: str, extra_info: Mapping[str, Any]) -> str | None:
@@ -50,7 +35,7 @@ def exact_repair(response_text: str, extra_info: Mapping[str, Any]) -> str | Non
     closer in edit distance. A response may be right in its answer and still wrong in a cell: that cell is repaired
     too (our reading: a repair states nothing false).
     """
-    order = response_order(response_text)
+    order = question_of(extra_info).order_of(response_text)
     return None if order is None else right_response(order, extra_info)
 
 

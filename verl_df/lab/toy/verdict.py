@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 from verl_df.lab.toy.data import Example
 from verl_df.lab.toy.reward import boxed_answer
-from verl_df.lab.toy.text import CELL_WORDS, STAR
 from verl_df.lab.toy.truth import exact_repair
-
-ERROR_KINDS = ("cell", "count", "total", "answer")
 
 
 @dataclass(frozen=True)
@@ -18,8 +15,8 @@ class Verdict:
     Attributes:
         right: the boxed answer is right (reward 1).
         exact: the exact repair y*; None when the response is not well-formed.
-        first_error: kind of the first false statement (one of ERROR_KINDS); None when nothing is false or the
-            response is not well-formed.
+        first_error: kind of the first false statement, one of the question's `kinds`; None when nothing is false or
+            the response is not well-formed.
     """
 
     right: bool
@@ -38,12 +35,4 @@ def judge(example: Example, response: str) -> Verdict:
     exact = exact_repair(response, example.extra_info())
     if exact is None:
         return Verdict(right, None, None)
-    # both follow the same layout, so their words correspond
-    wrong = [word for word, true in zip(response.split(), exact.split(), strict=True) if word != true]
-    return Verdict(right, exact, _kind(wrong[0]) if wrong else None)
-
-
-def _kind(statement: str) -> str:
-    if statement.removesuffix(STAR) in CELL_WORDS:
-        return "cell"
-    return {"+": "count", "=": "total", "\\": "answer"}[statement[0]]
+    return Verdict(right, exact, example.question.first_error(response, exact))

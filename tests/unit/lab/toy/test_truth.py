@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verl_df.lab.toy import data, text, world
+from verl_df.lab.toy.questions import question_of
 from verl_df.lab.toy.reward import compute_score
 from verl_df.lab.toy.settings import PictureSettings
-from verl_df.lab.toy.truth import END_TOKEN, error_mask, exact_repair, question_of
+from verl_df.lab.toy.truth import END_TOKEN, error_mask, exact_repair
 from verl_df.lab.toy.verdict import judge
 
 
