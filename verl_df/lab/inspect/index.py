@@ -22,7 +22,7 @@ COLUMNS = (
     "tokens",  # of y
     "ratio",  # edit ratio; null without a repair, as density
     "density",  # share of y's tokens with a gate above 0
-    "empty",  # a repair, and a gate of 0 on every token of a side
+    "empty",  # a repair, and no gate on y or no marked token of ŷ (whose gate is 0 where repairs are not trained on)
     "disagreement",  # share of y's tokens where gate and truth differ; null where no truth is known, as the next two
     "precision",
     "recall",
@@ -118,7 +118,7 @@ def summary(record: PairRecord) -> list[Any]:
         len(error.gate),
         record.edit_ratio,
         None if repair is None else round(marked / max(1, len(error.gate)), 4),
-        repair is not None and not (marked and any(value > 0 for value in repair.gate)),
+        repair is not None and not (marked and any(repair.mask)),
         *_against_truth(record),
     ]
 

@@ -2,10 +2,12 @@
 """The index of pairs: places of records, values to sort by, files that grow, break or are replaced."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.unit.lab.inspect import runs
 from verl_df.lab.inspect.index import COLUMNS, PairIndex, summary
 from verl_df.method.metrics import mask_truth
 from verl_df.method.records import PAIRS
@@ -101,3 +103,12 @@ def test_a_file_that_is_not_there_yet(run_folder: Path, tmp_path: Path):
     assert index.part(0, 10)["rows"] == []
     shutil.copy(run_folder / "pairs.jsonl", index.path)
     assert len(index.part(0, 100)["rows"]) == 12
+
+
+def test_a_repair_that_is_not_trained_on_is_no_empty_mask():
+    one = runs.record(1)
+    untrained = replace(one, repair=replace(one.repair, gate=(0.0,) * len(one.repair.gate)))
+    unmarked = replace(one, repair=replace(one.repair, mask=(0,) * len(one.repair.mask)))
+    ungated = replace(one, error=replace(one.error, gate=(0.0,) * len(one.error.gate)))
+    place = COLUMNS.index("empty") - COLUMNS.index("step")
+    assert [summary(pair)[place] for pair in (one, untrained, unmarked, ungated)] == [False, False, True, True]
