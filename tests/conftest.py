@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
+from verl_df.platform.watch.parents import ending_with_this_process
 
 E2E_FOLDER = Path(__file__).parent / "e2e"
 # The first test that needs it also waits for the recorded run.
@@ -56,6 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def pytest_configure(config: pytest.Config) -> None:
     """The session's own warm interpreter, shared by its workers; nothing is started before somebody asks for it."""
     if not hasattr(config, "workerinput"):
+        os.environ.update(ending_with_this_process(os.environ))  # runs do not outlive a session that is killed
         os.environ["VERL_DF_WARM_DIR"] = tempfile.mkdtemp(prefix="warm", dir="/tmp")  # sockets have short paths
 
 

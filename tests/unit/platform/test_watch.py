@@ -6,6 +6,7 @@ silence is generous.
 """
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from tests import ROOT
 from verl_df.platform.watch.ending import Findings, own_end
+from verl_df.platform.watch.parents import VARIABLE, ending_with_this_process, to_end_with
 
 GO_ON = "bash examples/quickstart.sh here"
 SHORT, LONG = "1", "200"  # limits of commands that stall, and of commands that do not
@@ -204,6 +206,34 @@ def test_the_end_of_the_script_ends_its_command(log: Path, tmp_path: Path) -> No
             script.kill()
             _, err = watcher.communicate()
     assert watcher.returncode == 143 and "the script that had started it was ended" in err and gone(tmp_path / "pid")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_command_ends_with_what_had_started_its_script(log: Path, tmp_path: Path, number: int) -> None:
+    """As a session of tests does, or a study: through a shell that knows nothing of it."""
+    pid, status = tmp_path / "pid", tmp_path / "status"
+    argv = command(log, LONG, *shell(f"echo $$ >{pid}; sleep 1000"))
+    script = f"{shlex.join(argv)}; echo $? >{status}.part; mv {status}.part {status}"
+    session = f"""
+import os, subprocess
+from verl_df.platform.watch.parents import ending_with_this_process
+subprocess.run(["bash", "-c", {script!r}], env=ending_with_this_process(os.environ))
+"""
+    with subprocess.Popen([sys.executable, "-c", session], cwd=ROOT) as parent:
+        wait_for(lambda: written(pid))
+        parent.send_signal(number)
+    wait_for(lambda: written(status))
+    assert status.read_text() == "143\n" and gone(pid)
+
+
+def test_processes_to_end_with_add_up() -> None:
+    assert to_end_with(ending_with_this_process({})) == (os.getpid(),)
+    assert to_end_with(ending_with_this_process({VARIABLE: "1 22"})) == (1, 22, os.getpid())
+
+
+def test_what_is_no_process_id_is_refused(log: Path) -> None:
+    run = watched(log, LONG, "true", env={**os.environ, VARIABLE: "1,2"})
+    assert run.status == 2 and f"{VARIABLE}='1,2': expected process ids" in run.err
 
 
 def test_the_command_ends_with_a_watcher_that_is_killed(log: Path, tmp_path: Path) -> None:

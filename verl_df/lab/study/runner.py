@@ -10,6 +10,7 @@ from verl_df.io.lock import InUse, only_writer
 from verl_df.lab.study.kept import keep, kept_results
 from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result, same_settings
 from verl_df.lab.study.settings import Run
+from verl_df.platform.watch.parents import ending_with_this_process
 
 RESULT = "result.jsonl"
 CLAIM = "study"  # a lock beside the run's own, which the launch script takes
@@ -89,5 +90,5 @@ def finished(runs: list[Run], out: Path | None, results: Path | None) -> list[Re
 def _train(run: Run, script: str, folder: Path) -> int:
     """Exit code of the launch script, which goes on with a run that was interrupted."""
     overrides = [*run.overrides, f"trainer.validation_data_dir={folder / VALIDATION}"]
-    environment = {**os.environ, **run.env, "OUT": str(folder), "BRIEF": "1"}
+    environment = {**ending_with_this_process(os.environ), **run.env, "OUT": str(folder), "BRIEF": "1"}
     return subprocess.run(["bash", script, *overrides], env=environment, check=False).returncode

@@ -5,7 +5,8 @@
 
 The command's output goes on to this process's own, and to the log. Without output for longer than the limit it is
 ended; then, and whenever it does not end well, a block on standard error says what ended, why, where the log is and how
-to go on. In any case everything that the command started ends with it: see `processes`. Linux only.
+to go on. In any case everything that the command started ends with it: see `processes`. It ends, too, when the script
+or a process that the variable VERL_DF_END_WITH names does: see `parents`. Linux only.
 
 Exit status: 124 after a stall, 130 after Ctrl-C, 128 + n after signal n, else the command's own.
 """
@@ -17,6 +18,7 @@ import os
 import sys
 from pathlib import Path
 
+from verl_df.platform.watch.parents import to_end_with
 from verl_df.platform.watch.watcher import Settings, watch
 
 
@@ -42,11 +44,15 @@ def main() -> None:
         parser.error("no command after --")
     if arguments.stall_limit <= 0:
         parser.error(f"--stall-limit {arguments.stall_limit:g}: seconds, more than 0")
+    try:
+        others = to_end_with(os.environ)
+    except ValueError as error:
+        parser.error(str(error))
     settings = Settings(
         log=arguments.log,
         limit=arguments.stall_limit,
         go_on=arguments.go_on,
-        script=arguments.script,
+        lifelines=(arguments.script, *others),
         kill_after=arguments.kill_after,
         brief=arguments.brief,
     )

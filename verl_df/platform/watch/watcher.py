@@ -43,7 +43,7 @@ class Settings:
         log: file that receives everything.
         limit: seconds without output after which the command is ended.
         go_on: the command with which the user goes on.
-        script: process that must stay alive, the script that the user started; this process itself will do.
+        lifelines: processes that must stay alive: the script that the user started, and what had started it.
         kill_after: seconds that processes get to end by themselves.
         brief: the terminal gets what a line means, and nothing for the many that mean nothing to a user.
     """
@@ -51,7 +51,7 @@ class Settings:
     log: Path
     limit: float
     go_on: str
-    script: int
+    lifelines: tuple[int, ...]
     kill_after: float
     brief: bool
 
@@ -83,7 +83,7 @@ class Watcher:
             OSError: the output could not be written.
         """
         try:
-            ending = self._watch(os.pidfd_open(self._settings.script))
+            ending = self._watch([os.pidfd_open(process) for process in self._settings.lifelines])
             self._drain(0)
         finally:
             for stream in self._streams:
@@ -94,7 +94,7 @@ class Watcher:
             return Ending(f"{ending.why or 'done'}; not even SIGKILL ends the processes {left}", ending.status or 1)
         return ending
 
-    def _watch(self, script_end: int) -> Ending:
+    def _watch(self, lifelines: list[int]) -> Ending:
         silence = Silence()
         while self._command.poll() is None:
             silence.tick(self._listen(TICK_S))
@@ -103,7 +103,7 @@ class Watcher:
                 return self._pass_signal_on()
             if silence.seconds >= self._settings.limit:
                 return Ending(f"stopped after {self._settings.limit:g} s without any output (STALL_LIMIT)", STALLED)
-            if _readable(script_end):
+            if any(map(_readable, lifelines)):
                 return Ending("stopped, for the script that had started it was ended", 128 + signal.SIGTERM)
         return own_end(self._command.returncode)
 
