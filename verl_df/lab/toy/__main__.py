@@ -17,13 +17,13 @@
 | `kept` | the models and repair tasks of examples/toy/world, instead of training them; `data` is still to be made |
 | `keep` | examples/toy/world, from what was built in the folder |
 
-There are two worlds (docs/worlds.md): `--world chain` is the second, kept in examples/toy/world_chain.
+There are two worlds (docs/worlds.md): `--world chain` is the second. No models of it are kept yet.
 
 A stage whose outputs are there, built with the same settings and code, is skipped.
 
     verl-df toy data kept --out outputs/toy
     verl-df toy all
-    verl-df toy data kept --world chain
+    verl-df toy all --world chain
 """
 
 import argparse

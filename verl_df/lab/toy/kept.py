@@ -28,6 +28,11 @@ def place(out: Path, kept: Path = KEPT) -> str:
         ValueError: a file of the repository is not the one that was kept, or `out` holds half of a world.
         FileNotFoundError: one is missing; an installed package does not bring them, a checkout does.
     """
+    if not (kept / SUMS).is_file():
+        raise FileNotFoundError(
+            f"{kept / SUMS} is missing: only a checkout has it, and for the first world; else "
+            "train the models with `verl-df toy all`"
+        )
     built = {name: (out / ".stamps" / name).is_file() for name in ("policy", "repair-tasks", "repair")}
     if all(built.values()):
         return "a world was built here: left as it is"

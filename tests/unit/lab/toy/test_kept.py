@@ -38,6 +38,11 @@ def test_what_is_kept_is_placed_once(kept: Path, tmp_path: Path) -> None:
     assert place(out, kept) == f"5 files from {kept}"
 
 
+def test_a_world_without_kept_files_says_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="SHA256SUMS is missing: .* train the models with `verl-df toy all`"):
+        place(tmp_path / "out", tmp_path / "nothing")
+
+
 def test_a_file_that_was_changed_is_refused(kept: Path, tmp_path: Path) -> None:
     (kept / "policy/model.safetensors").write_text("another")
     with pytest.raises(ValueError, match=r"policy/model\.safetensors is not the file that .*SHA256SUMS names"):
