@@ -43,7 +43,8 @@ def write_tables(study: Study, results: Sequence[Result], out: Path) -> str:
         rows = _rows(study, arms)
         problems = len(next(iter(arms.values()))[0].problems)
         explanation = EXPLANATION.format(problems=problems, reference=_title(study, study.reference))
-        page += f"\n## {world}\n\n{markdown_table(_HEADER, rows)}\n{explanation}\n![{world}]({world}.svg)\n"
+        table, title = markdown_table(_HEADER, rows), study.worlds[world].title or world
+        page += f"\n## {title}\n\n{table}\n{explanation}\n![Accuracy over training]({world}.svg)\n"
         latex += latex_table(_HEADER, rows, align="r", comment=world)
         write_text(out / f"{world}.svg", _plot(study, world, arms))
     write_text(out / "study.md", page)

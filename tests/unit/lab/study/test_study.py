@@ -50,7 +50,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "env": {"ALGO": "df_grpo"},
         "overrides": ["a=1"],
         "arms": {"base": {"env": {"ALGO": "grpo"}}, "df": {"title": "DF_100%", "env": {"BETTER": "1"}}},
-        "worlds": {"toy": {}, "other": {"overrides": ["b=2"]}},
+        "worlds": {"toy": {}, "other": {"title": "Another world", "overrides": ["b=2"]}},
     }
     return write(tmp_path / "study.yaml", content)
 
@@ -86,6 +86,7 @@ def test_a_study_trains_what_is_missing_and_nothing_twice(study: Path, capsys) -
     assert len(started(study)) == 8 and (study.parent / "out/study.md").read_text() == page
     assert "| DF_100% | 75.0 (75.0, 75.0) |  |  |  | 75.0 |  |  | 2 | 4.0 |" in page
     assert "| base | 50.0 (50.0, 50.0) | -25.0 [" in page
+    assert "\n## toy\n" in page and "\n## Another world\n" in page
     latex = (study.parent / "out/study.tex").read_text()
     assert r"DF\_100\%" in latex and latex.count(r"\begin{tabular}{l" + "r" * 9 + "}") == 2
     assert (study.parent / "out/other.svg").read_text().count("DF_100%") >= 1
