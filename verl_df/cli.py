@@ -41,6 +41,7 @@ COMMANDS = {
     "audit": Command("verl_df.lab.audit.__main__", "what the repair model's auditor found"),
     "report": Command("verl_df.lab.report.__main__", "the page of a run"),
     "inspect": Command("verl_df.lab.inspect.__main__", "look into a run in a browser, also while it trains"),
+    "ledger": Command("verl_df.lab.ledger", "what runs spent, by part, in device-seconds"),
     "study": Command("verl_df.lab.study.__main__", "arms x seeds x worlds of training runs, with tables and tests"),
     "toy": Command("verl_df.lab.toy.__main__", "the toy world: data, base policy, repair model"),
     "tiny": Command("verl_df.lab.tiny.__main__", "tiny models of each architecture, for a CPU"),

@@ -9,6 +9,7 @@ model. What both use lies here:
 | `judge_reward_manager.py` | a reward manager that asks a language model behind an endpoint |
 | `reward_request.py` | how verl asks a reward manager for a reward, and what its answer means |
 | `prompt_content.py` | a prompt's messages as text and pictures, for logs |
+| `accounted.py` | the synchronous V1 trainer with a time ledger and a budget; both programs' trainers derive from it |
 | `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |
 | `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
 """

@@ -29,7 +29,7 @@ from verl_df.method.group import (
     build_group,
     plan_group,
 )
-from verl_df.method.metrics import GroupOutcome, summarize_group
+from verl_df.method.metrics import GroupOutcome, WorkSeconds, summarize_group
 from verl_df.method.repair import Candidate, Rejection, Selection, no_candidates, rejected_unscored, select_repair
 
 
@@ -53,12 +53,13 @@ class RepairSample:
     """One sample of the repair model, not judged yet.
 
     token_ids: response tokens including the end token, cut to the policy's response length. finished: ends with an end
-    token. contains_placeholder: holds an image or video pad token.
+    token. contains_placeholder: holds an image or video pad token. queued: seconds until it was its turn.
     """
 
     token_ids: tuple[int, ...]
     finished: bool
     contains_placeholder: bool
+    queued: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ class _Attempt:
     candidates: tuple[Candidate, ...]
     judgements: tuple[Judgement | None, ...]
     selection: Selection
-    alignment_seconds: float
+    work: WorkSeconds
 
 
 def plan_request(request: GroupRequest, config: FeedbackConfig) -> GroupPlan:
@@ -260,7 +261,7 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         members,
         group_of_one=group_of_one,
         truth=truths,
-        alignment_seconds=sum(attempt.alignment_seconds for attempt in attempts),
+        work=sum((attempt.work for attempt in attempts), WorkSeconds()),
         seconds=time.perf_counter() - start,
     )
     gates = {(member.kind, member.key): member.gate for member in members}
@@ -271,12 +272,15 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
 async def _attempt(
     rollout: Rollout, plan: GroupPlan, reference: str, seed: str, config: FeedbackConfig, models: Models
 ) -> _Attempt:
+    asked = time.perf_counter()
     samples = models.candidates(rollout, plan)
     if samples is None:
         try:
             samples = await models.repair(models.decode(rollout.token_ids), reference, seed)
         except NoRepair as failure:
-            return _Attempt(rollout, (), (), no_candidates(failure.reason), 0.0)
+            lost = WorkSeconds(decode=time.perf_counter() - asked)
+            return _Attempt(rollout, (), (), no_candidates(failure.reason), lost)
+    sampled = time.perf_counter()
     judged = await asyncio.gather(*(_judge(sample, models) for sample in samples))
     candidates = tuple(candidate for candidate, _ in judged)
     start = time.perf_counter()
@@ -288,8 +292,9 @@ async def _attempt(
         method=config.alignment.method,
         backend=config.alignment.backend,
     )
-    seconds = time.perf_counter() - start
-    return _Attempt(rollout, candidates, tuple(judgement for _, judgement in judged), selection, seconds)
+    queued = min(max((sample.queued for sample in samples), default=0.0), sampled - asked)
+    work = WorkSeconds(queued, sampled - asked - queued, start - sampled, time.perf_counter() - start)
+    return _Attempt(rollout, candidates, tuple(judgement for _, judgement in judged), selection, work)
 
 
 async def _judge(sample: RepairSample, models: Models) -> tuple[Candidate, Judgement | None]:

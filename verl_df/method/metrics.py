@@ -27,6 +27,28 @@ class MaskTruth:
 
 
 @dataclass(frozen=True)
+class WorkSeconds:
+    """Seconds that wrong rollouts took, added up over them although they are repaired side by side.
+
+    queue: until it is the samples' turn. decode: of the samples. judge: of their rewards. alignment: of choosing and
+    aligning.
+    """
+
+    queue: float = 0.0
+    decode: float = 0.0
+    judge: float = 0.0
+    alignment: float = 0.0
+
+    def __add__(self, other: "WorkSeconds") -> "WorkSeconds":
+        return WorkSeconds(
+            self.queue + other.queue,
+            self.decode + other.decode,
+            self.judge + other.judge,
+            self.alignment + other.alignment,
+        )
+
+
+@dataclass(frozen=True)
 class GroupOutcome:
     """One prompt's group.
 
@@ -40,7 +62,7 @@ class GroupOutcome:
     with a gate above 0, members of repaired pairs only. empty_masks: such members whose gate is 0 on every token.
     rejections: of the `n_candidates` candidates, by reason. truth: None where the task knows no true mask;
     n_truth_known: erroneous rollouts, of those asked for, whose true mask is known. rows_error, rows_repair,
-    rows_correct: members of the optimised group by kind. alignment_seconds: choosing and aligning;
+    rows_correct: members of the optimised group by kind. work: what its wrong rollouts took;
     seconds: from the group's arrival to its optimised form.
     """
 
@@ -67,7 +89,7 @@ class GroupOutcome:
     rows_error: int = 0
     rows_repair: int = 0
     rows_correct: int = 0
-    alignment_seconds: float = 0.0
+    work: WorkSeconds = WorkSeconds()
     seconds: float = 0.0
 
 
@@ -89,7 +111,10 @@ _COUNTS: dict[str, Callable[[GroupOutcome], float]] = {
     "df/rows/error": lambda group: group.rows_error,
     "df/rows/repair": lambda group: group.rows_repair,
     "df/rows/correct": lambda group: group.rows_correct,
-    "df/alignment_seconds": lambda group: group.alignment_seconds,
+    "df/queue_seconds": lambda group: group.work.queue,
+    "df/decode_seconds": lambda group: group.work.decode,
+    "df/judge_seconds": lambda group: group.work.judge,
+    "df/alignment_seconds": lambda group: group.work.alignment,
 }
 
 
@@ -108,7 +133,7 @@ def summarize_group(
     *,
     group_of_one: bool = False,
     truth: Mapping[str, np.ndarray] | None = None,
-    alignment_seconds: float = 0.0,
+    work: WorkSeconds = WorkSeconds(),
     seconds: float = 0.0,
 ) -> GroupOutcome:
     """The outcome of one group from what the steps of the method returned.
@@ -149,7 +174,7 @@ def summarize_group(
         rows_error=sum(z.kind is MemberKind.ERROR for z in members),
         rows_repair=sum(z.kind is MemberKind.REPAIR for z in members),
         rows_correct=sum(z.kind is MemberKind.CORRECT for z in members),
-        alignment_seconds=alignment_seconds,
+        work=work,
         seconds=seconds,
     )
 

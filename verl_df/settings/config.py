@@ -170,12 +170,25 @@ class LogConfig:
     """What a run leaves on disk.
 
     Attributes:
-        dir: folder for `pairs.jsonl` and its images; null: `<trainer.default_local_dir>/df`.
+        dir: folder for `pairs.jsonl` and its images, and for the ledger; null: `<trainer.default_local_dir>/df`.
         pairs_per_step: error/repair pairs written per step; 0: none, -1: all.
     """
 
     dir: str | None = None
     pairs_per_step: Annotated[int, Field(ge=-1)] = 16
+
+
+@checked
+class BudgetConfig:
+    """What a run may spend.
+
+    Attributes:
+        device_seconds: devices times seconds of training, by the run's ledger (`verl-df ledger`): the run ends with
+            the first step that reaches it, with a checkpoint; what it had spent before it was interrupted counts.
+            null: no limit.
+    """
+
+    device_seconds: PositiveFloat | None = None
 
 
 @checked
@@ -208,6 +221,7 @@ class DFConfig:
         loss: what another method changes inside the policy loss.
         control: replaces one part of the method, for an experiment.
         log: what a run leaves on disk.
+        budget: what a run may spend.
         check: checks of the data before Ray starts.
     """
 
@@ -223,6 +237,7 @@ class DFConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
 
 

@@ -16,7 +16,7 @@ from verl_df.io.validation import checked
 from verl_df.judges.auditor import AuditorConfig
 from verl_df.judges.llm_judge import JudgeConfig
 from verl_df.method.image_removal import Removal
-from verl_df.settings.config import CheckConfig, load_block
+from verl_df.settings.config import BudgetConfig, CheckConfig, load_block
 
 
 @checked
@@ -51,7 +51,8 @@ class RepairTrainingConfig:
         image_removal: the image-removal check C1 (Eq. 3), the factor g_vis.
         auditor: the model that looks for reward hacking in right repairs (section 3.3), the factor g_aud.
         judge: the LLM judge, for `reward_manager: df_judge`.
-        log_dir: folder of the audits and their images; null: `<trainer.default_local_dir>/df`.
+        log_dir: folder of the ledger, the audits and their images; null: `<trainer.default_local_dir>/df`.
+        budget: what a run may spend.
         check: checks of the data before Ray starts.
     """
 
@@ -62,6 +63,7 @@ class RepairTrainingConfig:
     auditor: AuditorConfig = field(default_factory=AuditorConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
     log_dir: str | None = None
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
     check: CheckConfig = field(default_factory=CheckConfig)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from verl_df.method.gates import GateConfig
 from verl_df.method.group import GroupConfig, Repair, Rollout, SkipReason, build_group, plan_group
-from verl_df.method.metrics import GroupOutcome, MaskTruth, aggregate, mask_truth, summarize_group
+from verl_df.method.metrics import GroupOutcome, MaskTruth, WorkSeconds, aggregate, mask_truth, summarize_group
 from verl_df.method.repair import Candidate, Rejection, select_repair
 
 OUTCOMES = [
@@ -33,7 +33,7 @@ OUTCOMES = [
         rows_error=3,
         rows_repair=2,
         rows_correct=3,
-        alignment_seconds=0.25,
+        work=WorkSeconds(queue=0.5, decode=2.0, judge=1.0, alignment=0.25),
         seconds=1.0,
     ),
     GroupOutcome(4, 4, n_truncated=1, skip=SkipReason.NO_CORRECT, seconds=3.0),
@@ -53,7 +53,7 @@ OUTCOMES = [
         truth=MaskTruth(tp=1, fp=1, fn=0),
         rows_error=1,
         rows_repair=1,
-        alignment_seconds=0.5,
+        work=WorkSeconds(decode=1.0, alignment=0.5),
         seconds=2.0,
     ),
 ]
@@ -104,6 +104,9 @@ def test_aggregate_by_hand():
             "df/rows/error": 4,
             "df/rows/repair": 3,
             "df/rows/correct": 3,
+            "df/queue_seconds": 0.5,
+            "df/decode_seconds": 3.0,
+            "df/judge_seconds": 1.0,
             "df/alignment_seconds": 0.75,
             "df/group_seconds/mean": 2.0,
             "df/group_seconds/max": 3.0,
@@ -159,7 +162,7 @@ def test_outcome_of_a_whole_group():
     repairs = {"a": Repair("a", (1, 7, 8, 3, end), 1.0, chosen.alignment, chosen.loss_mask)}
     members = build_group(plan, repairs, GroupConfig(), GateConfig())
     truth = {"a": np.array([0, 1, 1, 0], dtype=bool), "b": np.array([1, 1, 0], dtype=bool)}
-    outcome = summarize_group(plan, selections, members, truth=truth, alignment_seconds=0.5, seconds=1.5)
+    outcome = summarize_group(plan, selections, members, truth=truth, work=WorkSeconds(1, 2, 3, 4), seconds=1.5)
     assert outcome == GroupOutcome(
         n_rollouts=4,
         n_erroneous=3,
@@ -178,7 +181,7 @@ def test_outcome_of_a_whole_group():
         n_truth_known=2,
         rows_error=3,
         rows_repair=1,
-        alignment_seconds=0.5,
+        work=WorkSeconds(1, 2, 3, 4),
         seconds=1.5,
     )
     assert summarize_group(plan, selections, members).truth is None

@@ -44,6 +44,7 @@ class GroupStream:
         self._rows: dict[str, GroupRow] = {}
         self._calls: dict[str, Any] = {}
         self._early, self._waited = 0, 0.0
+        self._opened: float | None = None
 
     def knows(self, uid: str) -> bool:
         """Whether the prompt's group is here."""
@@ -66,7 +67,8 @@ class GroupStream:
             self._waited += time.perf_counter() - start
 
     def collect(self, uids: Iterable[str]) -> tuple[list[GroupRow], list[GroupAnswer], dict[str, float]]:
-        """The groups of these prompts with their answers, in the order of `GroupRow.place`, and metrics of the wait.
+        """The groups of these prompts with their answers, in the order of `GroupRow.place`, and metrics of the wait:
+        seconds of the caller, and from the first group that was sent to the last answer.
 
         All other groups are forgotten.
 
@@ -80,14 +82,20 @@ class GroupStream:
                 if row.request.uid not in self._calls:
                     self._send(row)
             answers = self._get([self._calls[row.request.uid] for row in rows])
-        seconds = self._waited + time.perf_counter() - start
-        metrics = {"df/repair_seconds": seconds, "df/groups_early": float(self._early)}
+        end = time.perf_counter()
+        metrics = {
+            "df/repair_seconds": self._waited + end - start,
+            "df/repair_open_seconds": end - (start if self._opened is None else self._opened),
+            "df/groups_early": float(self._early),
+        }
         self._rows.clear()
         self._calls.clear()
-        self._early, self._waited = 0, 0.0
+        self._early, self._waited, self._opened = 0, 0.0, None
         return rows, answers, metrics
 
     def _send(self, row: GroupRow) -> None:
+        if self._opened is None:
+            self._opened = time.perf_counter()
         worker = self._workers[len(self._calls) % len(self._workers)]
         column = np.empty(1, dtype=object)
         column[0] = row

@@ -20,6 +20,11 @@ from verl_df.settings.config import DFConfig
 PAIRS_FILE = "pairs.jsonl"
 
 
+def log_folder(config: DictConfig, df: DFConfig) -> Path:
+    """Where a run leaves what is not verl's."""
+    return Path(df.log.dir or Path(config.trainer.default_local_dir) / "df")
+
+
 class PairLog:
     """Appends up to `df.log.pairs_per_step` pairs of a step to `pairs.jsonl`; their images, and a sheet of frames
     for each video, go to `images/`, once each.
@@ -32,7 +37,7 @@ class PairLog:
     @classmethod
     def from_config(cls, config: DictConfig, df: DFConfig) -> "PairLog":
         """The log of a run; nothing is created before the first pair."""
-        return cls(Path(df.log.dir or Path(config.trainer.default_local_dir) / "df"), df.log.pairs_per_step)
+        return cls(log_folder(config, df), df.log.pairs_per_step)
 
     def start_after(self, step: int) -> None:
         """Keep the pairs of an earlier run in the same folder up to the step that this one goes on from (0: none).

@@ -6,6 +6,7 @@ supports, and it returns the generated token ids: nothing is decoded and encoded
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -115,12 +116,13 @@ class RepairFormat:
         self._end_ids = end_token_ids(model)
         self.placeholder_ids = placeholder_ids(model.processor)
 
-    def sample(self, token_ids: Sequence[int]) -> RepairSample:
-        """A response, judged by its token ids alone."""
+    def sample(self, token_ids: Sequence[int], queued: float = 0.0) -> RepairSample:
+        """A response, judged by its token ids alone. queued: seconds until it was its turn."""
         return RepairSample(
             token_ids=tuple(token_ids),
             finished=bool(token_ids) and token_ids[-1] in self._end_ids,
             contains_placeholder=any(token in self.placeholder_ids for token in token_ids),
+            queued=queued,
         )
 
 
@@ -155,13 +157,15 @@ class EngineRepairModel:
         """
         async with asyncio.timeout(self._timeout_s):
             prompt = await self._format.loop.prepare(messages)
-            responses = await asyncio.gather(*(self._one(prompt, seed, session) for seed in seeds))
-        return [self._format.sample(token_ids) for token_ids in responses]
+            return list(await asyncio.gather(*(self._one(prompt, seed, session) for seed in seeds)))
 
-    async def _one(self, prompt: RepairPrompt, seed: int, session: str) -> tuple[int, ...]:
+    async def _one(self, prompt: RepairPrompt, seed: int, session: str) -> RepairSample:
+        start = time.perf_counter()
         async with self._slots:
+            queued = time.perf_counter() - start
             seeded = {"seed": seed} if self._takes_seeds else {}
-            return await self._format.loop.sample(prompt, self._sampling | seeded, session)
+            token_ids = await self._format.loop.sample(prompt, self._sampling | seeded, session)
+        return self._format.sample(token_ids, queued)
 
     async def probe(self, messages: list[dict[str, Any]]) -> Probe:
         """See `RepairModel`."""

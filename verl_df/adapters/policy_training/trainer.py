@@ -3,31 +3,32 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import ray
 import torch
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import register_trainer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.debug import marked_timer
 from verl.utils.debug.metrics import calculate_debug_metrics
 
 from verl_df.adapters import data_plane
+from verl_df.adapters.accounted import AFTER_SAMPLING, REPAIRS_IN_SAMPLING, AccountedTrainer
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, add_blind_log_probs, hiding_of
 from verl_df.adapters.policy_training.group_exchange import GroupRow
 from verl_df.adapters.policy_training.group_stream import GroupStream, watch
 from verl_df.adapters.policy_training.loss import LOSS
-from verl_df.adapters.policy_training.pair_log import PairLog
+from verl_df.adapters.policy_training.pair_log import PairLog, log_folder
 from verl_df.adapters.policy_training.placement import Placement, Site
 from verl_df.adapters.policy_training.placements.registry import place
 from verl_df.adapters.policy_training.repair_client import end_token_ids
@@ -45,6 +46,7 @@ from verl_df.adapters.policy_training.rows import (
 )
 from verl_df.adapters.policy_training.self_test import run_self_test
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.ledger.rows import RepairTime
 from verl_df.method.checks import preferred_response
 from verl_df.method.feedback import GroupRequest
 from verl_df.method.gates import gate_weights
@@ -77,10 +79,10 @@ class _NothingToTrain(Exception):
 
 
 @register_trainer(TRAINER_MODE)
-class DFTrainer(PPOTrainerSync):
+class DFTrainer(AccountedTrainer):
     """Trains with gates from difference feedback, on rebuilt groups (section 3.6) or on the sampled ones (3.7).
 
-    The only differences from `PPOTrainerSync`: a repair model; groups are sent to it as they are complete, and take
+    The only differences from `AccountedTrainer`: a repair model; groups are sent to it as they are complete, and take
     their optimised form after sampling; the gate handed to the advantage estimator and to the loss; a number of
     mini-batches that does not follow the number of rows; metrics of repaired rows; a batch without a usable prompt is
     skipped.
@@ -89,11 +91,7 @@ class DFTrainer(PPOTrainerSync):
     def __init__(self, config: DictConfig):
         self.df = load_df_config(config.df)
         self._uses_repairs = self.df.group.mode != "off"
-        with open_dict(config):
-            # verl compares the mode with the literal "sync" in six places; any other name would silently get the
-            # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
-            config.trainer.v1.trainer_mode = "sync"
-        super().__init__(config)
+        super().__init__(config, log_folder(config, self.df), self.df.budget.device_seconds)
 
     # ---- set-up ------------------------------------------------------------------------------------------------------
 
@@ -145,7 +143,7 @@ class DFTrainer(PPOTrainerSync):
     def _balance_batch(self, batch: Batch, metrics: dict, **kwargs: Any) -> Batch:
         """verl's first call after sampling, when the policy's replicas are asleep: the place of the repair phase."""
         if self._uses_repairs:
-            with marked_timer("df", self.timing_raw, color="magenta"):
+            with marked_timer(AFTER_SAMPLING, self.timing_raw, color="magenta"):
                 groups = self._difference_feedback(batch, metrics)
             if groups is None:
                 raise _NothingToTrain(batch)
@@ -173,7 +171,8 @@ class DFTrainer(PPOTrainerSync):
 
     def on_sample_end(self) -> None:
         if self._uses_repairs:
-            self._stream.end_sampling()
+            with marked_timer(REPAIRS_IN_SAMPLING, self.timing_raw, color="magenta"):
+                self._stream.end_sampling()
         super().on_sample_end()
 
     def _difference_feedback(self, batch: Batch, metrics: dict) -> Batch | None:
@@ -183,6 +182,7 @@ class DFTrainer(PPOTrainerSync):
         metrics.update(waited)
         metrics.update(self._placement.metrics())
         metrics.update(aggregate(answer.outcome for answer in answers))
+        self._repair_time = _repair_time(metrics)
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
         return write_groups(batch, answers) if any(answer.gates for answer in answers) else None
@@ -345,3 +345,13 @@ class DFTrainer(PPOTrainerSync):
             return
         metrics.update({"training/global_step": global_steps, "training/epoch": epoch})
         metrics.update({f"timing_s/{name}": value for name, value in timing_raw.items()})
+        self._account(metrics)
+
+
+def _repair_time(metrics: Mapping[str, float]) -> RepairTime:
+    """What the repairs of a step took, by its metrics."""
+    return RepairTime(
+        waited=metrics["df/repair_seconds"],
+        open=metrics["df/repair_open_seconds"],
+        **{part: metrics[f"df/{part}_seconds"] for part in ("queue", "decode", "judge", "alignment")},
+    )

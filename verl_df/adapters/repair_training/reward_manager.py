@@ -6,7 +6,6 @@ of its counterfactual and the auditor's call run side by side for each sample.
 """
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from verl.experimental.reward_loop.reward_manager import get_reward_manager_cls,
 from verl.experimental.reward_loop.reward_manager.base import RewardManagerBase
 
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, pictures, prompt_text, save_media
-from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED
+from verl_df.adapters.repair_training.fields import COUNTERFACTUAL, COUNTERFACTUAL_FAILED, log_folder
 from verl_df.adapters.reward_request import TASK_REWARD, response_ids, score_request, task_reward
 from verl_df.io.lines import RecordWriter
 from verl_df.judges.audit_log import AUDITS, AuditRecord
@@ -38,7 +37,7 @@ class RepairRewardManager(RewardManagerBase):
         base = get_reward_manager_cls(self.df.reward_manager)
         self.base = base(config=config, tokenizer=tokenizer, compute_score=compute_score, **kwargs)
         self._auditor = Auditor(self.df.auditor) if self.df.auditor.enabled else None
-        self._folder = Path(self.df.log_dir or Path(config.trainer.default_local_dir) / "df")
+        self._folder = log_folder(config, self.df)
         self._audits: RecordWriter[AuditRecord] | None = None
 
     async def run_single(self, data: DataProto) -> dict:

@@ -3,28 +3,28 @@
 
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from verl.trainer.ppo.v1.trainer_base import register_trainer
-from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_df.adapters import data_plane
+from verl_df.adapters.accounted import AccountedTrainer
+from verl_df.adapters.repair_training.fields import log_folder
 from verl_df.method.repair_reward import summarize_scores
+from verl_df.settings.repair_config import load_repair_training_config
 
 TRAINER_MODE = "df_repair_sync"
 
 
 @register_trainer(TRAINER_MODE)
-class RepairTrainer(PPOTrainerSync):
-    """The only differences from `PPOTrainerSync`: `repair/*` metrics, and at the end a line on calls that failed.
+class RepairTrainer(AccountedTrainer):
+    """The only differences from `AccountedTrainer`: `repair/*` metrics, and at the end a line on calls that failed.
 
     verl keeps what a reward manager says beside the reward, but logs it in validation only.
     """
 
     def __init__(self, config: DictConfig):
-        with open_dict(config):
-            # verl compares the mode with the literal "sync"; see `DFTrainer`
-            config.trainer.v1.trainer_mode = "sync"
-        super().__init__(config)
+        df = load_repair_training_config(config.df)
+        super().__init__(config, log_folder(config, df), df.budget.device_seconds)
         self._failed: dict[str, float] = {}
 
     def fit(self, agent_loop_manager: Any) -> None:

@@ -30,6 +30,7 @@ from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
+from verl_df.ledger.spent import Ledger, read_rows
 from verl_df.method.feedback import RepairSample
 from verl_df.method.records import PAIRS
 from verl_df.settings.config import RepairConfig
@@ -312,7 +313,13 @@ def test_a_batch_without_usable_prompt_is_skipped_and_cleared_by_verl(queue, tmp
     assert (metrics["df/skipped/all_correct"], metrics["df/skipped/no_correct"]) == (1, 1)
     assert one.timing_raw["df"] > 0
 
+    one.resource_pool_manager = SimpleNamespace(get_n_gpus=lambda: 2)
+    one._ledger = Ledger(tmp_path, 0)
+    one.timing_raw["step"] = 1e3
     one._compute_metrics(batch, metrics, {"df": 1.5}, global_steps=4, epoch=2)
+    (row,) = read_rows(tmp_path)  # it took its time all the same, and the repair model has three devices
+    assert row.seconds.total == pytest.approx(1e3) and row.device_seconds.total == pytest.approx(5e3)
+    assert metrics["ledger/device_seconds"] == pytest.approx(5e3)
     assert (metrics["training/global_step"], metrics["training/epoch"], metrics["timing_s/df"]) == (4, 2, 1.5)
     assert not [name for name in metrics if name.startswith("critic/")]
     # what verl's `fit` does next; it cannot clear a batch without keys

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verl's synchronous trainer with a time ledger, and with a budget of device-seconds at which a run ends."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+from verl.utils.debug import marked_timer
+
+from verl_df.adapters.data_plane import Batch
+from verl_df.ledger.rows import Parts, RepairTime, step_row
+from verl_df.ledger.spent import Ledger
+
+SAVING = "save_checkpoint"
+# Of the wait for repairs, what falls into verl's own timer `gen`; and all of what DF does after sampling.
+REPAIRS_IN_SAMPLING, AFTER_SAMPLING = "df_sampling", "df"
+
+
+def known_parts(timing: Mapping[str, float], waited: float = 0.0) -> Parts:
+    """Seconds of a step by verl's timers and DF's.
+
+    Args:
+        timing: seconds by timer.
+        waited: seconds in which the trainer waited for repairs, which are none of these parts.
+    """
+
+    def seconds(*names: str) -> float:
+        return sum(timing.get(name, 0.0) for name in names)
+
+    in_sampling = seconds(REPAIRS_IN_SAMPLING)
+    return Parts(
+        rollout=max(0.0, seconds("gen", "reward") - in_sampling),
+        alignment=max(0.0, seconds(AFTER_SAMPLING) - (waited - in_sampling)),
+        log_probs=seconds("old_log_prob", "ref", "values"),
+        update=seconds("adv", "update_critic", "update_actor"),
+        weight_sync=seconds("update_weights"),
+    )
+
+
+class AccountedTrainer(PPOTrainerSync):
+    """The only differences from `PPOTrainerSync`: a row of the ledger after each step, and the budget.
+
+    Args:
+        config: verl's.
+        folder: of the ledger.
+        budget: device-seconds; None: as many as it takes.
+    """
+
+    def __init__(self, config: DictConfig, folder: Path, budget: float | None) -> None:
+        self._ledger_folder, self._budget = folder, budget
+        self._repair_time: RepairTime | None = None
+        self._step_started = 0.0
+        with open_dict(config):
+            # verl compares the mode with the literal "sync" in six places; any other name would silently get the
+            # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+
+    def _setup(self) -> None:
+        super()._setup()
+        self._ledger = Ledger(self._ledger_folder, self.global_steps)
+
+    # ---- the budget --------------------------------------------------------------------------------------------------
+
+    def on_train_begin(self) -> None:
+        """verl's; a run that goes on although its budget is spent does no step."""
+        super().on_train_begin()
+        spent = self._ledger.spent.device_seconds.total
+        if self._budget is not None and spent >= self._budget:
+            self.total_training_steps = self.global_steps - 1
+            print(self._budget_line(spent, f"before step {self.global_steps}, and nothing is left to do"))
+
+    def on_step_begin(self) -> None:
+        """verl's, and the clock starts."""
+        super().on_step_begin()
+        self._step_started, self._repair_time = time.perf_counter(), None
+
+    def on_step_end(self) -> None:
+        """verl's weight sync, after a look at the budget: a checkpoint is saved while the engine still sleeps."""
+        self._end_when_spent()
+        super().on_step_end()
+
+    def _end_when_spent(self) -> None:
+        if self._budget is None or self.global_steps >= self.total_training_steps:
+            return
+        so_far = self._row(time.perf_counter() - self._step_started).device_seconds.total
+        spent = self._ledger.spent.device_seconds.total + so_far
+        if spent >= self._budget:
+            print(self._budget_line(spent, f"with step {self.global_steps}, and the run ends with a checkpoint"))
+            self.end_after_this_step()
+
+    def _budget_line(self, spent: float, what: str) -> str:
+        return f"df.budget.device_seconds={self._budget:g} is spent ({spent:.1f}) {what}"
+
+    def end_after_this_step(self) -> None:
+        """Make this step verl's last one, saved, and validated where the run validates; for `on_step_end`."""
+        self.total_training_steps = self.global_steps
+        if SAVING not in self.timing_raw:
+            with marked_timer(SAVING, self.timing_raw, color="green"):
+                self._save_checkpoint()
+        if self.config.trainer.test_freq > 0:
+            with open_dict(self.config):
+                self.config.trainer.test_freq = 1  # verl looks at it next
+
+    # ---- the ledger --------------------------------------------------------------------------------------------------
+
+    def _row(self, wall: float) -> Any:
+        """The row of the step that takes `wall` seconds, saving included."""
+        repair = self._repair_time
+        trainer = self.resource_pool_manager.get_n_gpus()
+        return step_row(
+            self.global_steps,
+            wall - self.timing_raw.get(SAVING, 0.0),
+            known_parts(self.timing_raw, repair.waited if repair else 0.0),
+            devices=trainer,
+            repair_devices=self._get_n_gpus_for_throughput() - trainer,
+            repair=repair,
+        )
+
+    def _compute_metrics(self, batch: Batch, metrics: dict, timing_raw: dict, global_steps: int, epoch: int) -> None:
+        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+        self._account(metrics)
+
+    def _account(self, metrics: dict) -> None:
+        """Write the step's row. To be called when its timers have stopped."""
+        self._ledger.write(self._row(self.timing_raw["step"]))
+        metrics["ledger/device_seconds"] = self._ledger.spent.device_seconds.total
