@@ -18,7 +18,8 @@ cause.
 | agent loop `df_repair` | `rollout.agent.default_agent_loop` | `verl_df.adapters.repair_training.agent_loop` |
 | critics of vision-language models | `critic.model.path` | `verl_df.adapters.value_model` |
 
-verl's `file` logger keeps what an interrupted run had logged: `verl_df.adapters.metrics_log`.
+verl's `file` logger keeps what an interrupted run had logged: `verl_df.adapters.metrics_log`. W&B and TensorBoard get
+groups of metrics, tables of pairs, and what a run was started with: `verl_df.adapters.trackers`.
 """
 
 import importlib
@@ -60,8 +61,9 @@ def _register_value_models(_: ModuleType) -> None:
     importlib.import_module("verl_df.adapters.value_model").register_families()
 
 
-def _patch_file_logger(tracking: ModuleType) -> None:
-    importlib.import_module("verl_df.adapters.metrics_log").patch(tracking)
+def _patch_tracking(tracking: ModuleType) -> None:
+    for name in ("metrics_log", "trackers"):
+        importlib.import_module(f"verl_df.adapters.{name}").patch(tracking)
 
 
 def require_loaded() -> None:
@@ -95,6 +97,6 @@ for _name in ("policy_training.trainer", "repair_training.trainer"):
 for _name in ("policy_training.reward_manager", "repair_training.reward_manager", "judge_reward_manager"):
     _import_after("verl.experimental.reward_loop.reward_manager", f"verl_df.adapters.{_name}")
 _import_after("verl.experimental.agent_loop", "verl_df.adapters.repair_training.agent_loop")
-when_imported("verl.utils.tracking")(_patch_file_logger)
+when_imported("verl.utils.tracking")(_patch_tracking)
 when_imported("verl.utils.model")(_patch_value_model_loader)
 when_imported("verl.model_merger.base_model_merger")(_register_value_models)

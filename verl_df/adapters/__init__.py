@@ -11,5 +11,6 @@ model. What both use lies here:
 | `prompt_content.py` | a prompt's messages as text and pictures, for logs |
 | `accounted.py` | the synchronous V1 trainer with a time ledger and a budget; both programs' trainers derive from it |
 | `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |
+| `trackers.py` | `Tracking`: groups of metrics, tables of pairs, configuration and versions in W&B and TensorBoard |
 | `value_model.py` | `load_valuehead_model`, for critics of vision-language models |
 """

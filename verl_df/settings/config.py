@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from verl_df.controls.settings import ControlConfig
 from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
@@ -172,10 +172,20 @@ class LogConfig:
     Attributes:
         dir: folder for `pairs.jsonl` and its images, and for the ledger; null: `<trainer.default_local_dir>/df`.
         pairs_per_step: error/repair pairs written per step; 0: none, -1: all.
+        table_every: W&B and TensorBoard get a table of the step's first written pairs, 16 at most, each time that many
+            steps are done; 0: never.
     """
 
     dir: str | None = None
     pairs_per_step: Annotated[int, Field(ge=-1)] = 16
+    table_every: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        if self.table_every and not self.pairs_per_step:
+            raise ValueError(
+                f"df.log.table_every={self.table_every}: the table shows written pairs, and df.log.pairs_per_step=0 "
+                "writes none; set it to 16, or table_every to 0"
+            )
 
 
 @checked

@@ -55,7 +55,9 @@ class PairLog:
                 if record.step <= step:
                     self._open().write(record)
 
-    def write(self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any) -> None:
+    def write(
+        self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any
+    ) -> list[PairRecord]:
         """Write one step's pairs, the same number from each prompt as far as they go.
 
         Args:
@@ -63,11 +65,17 @@ class PairLog:
             rows: the groups as they were sent.
             answers: one for each.
             tokenizer: the policy's.
+
+        Returns:
+            What was written.
         """
         queues = [[(row, attempt) for attempt in answer.attempts] for row, answer in zip(rows, answers, strict=True)]
         in_turn = [pair for pairs in zip_longest(*queues) for pair in pairs if pair is not None]
+        records = []
         for row, attempt in in_turn if self._limit < 0 else in_turn[: self._limit]:
-            self._open().write(self._record(step, row, attempt, tokenizer))
+            records.append(self._record(step, row, attempt, tokenizer))
+            self._open().write(records[-1])
+        return records
 
     def _record(self, step: int, row: GroupRow, attempt: RepairAttempt, tokenizer: Any) -> PairRecord:
         messages = row.columns["raw_prompt"]

@@ -184,7 +184,10 @@ class DFTrainer(AccountedTrainer):
         metrics.update(aggregate(answer.outcome for answer in answers))
         self._repair_time = _repair_time(metrics)
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
-        self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
+        records = self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
+        every = self.df.log.table_every
+        if every and self.global_steps % every == 0:
+            self.logger.log_pairs(records, self.global_steps)
         return write_groups(batch, answers) if any(answer.gates for answer in answers) else None
 
     def _group_row(self, prompt: PromptRows) -> GroupRow:
