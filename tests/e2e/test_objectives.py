@@ -137,7 +137,7 @@ GATE_ONLY = (
 
 
 WEIGHTED = tuple(f"grpo_gate_only@{kind}" for kind in WeightKind if kind is not WeightKind.OFF)
-CHANGED = ("grpo_gate_only@fipo",)
+CHANGED = ("grpo_gate_only@fipo", "grpo_gate_only@papo")
 NAMES = GATE_ONLY + WEIGHTED + CHANGED
 
 
@@ -184,6 +184,12 @@ def test_fipo_looks_at_what_the_first_optimiser_step_has_moved(gate_only: Run) -
     for step in steps_of("grpo_gate_only@fipo"):
         assert 1 < gate_only.metrics[step]["actor/fipo/mean"] < gate_only.metrics[step]["actor/fipo/max"] <= 1.2
     assert "actor/fipo/mean" not in gate_only.metrics[1]
+
+
+def test_papo_measures_how_much_the_policy_looks(gate_only: Run) -> None:
+    for step in steps_of("grpo_gate_only@papo"):
+        assert 0 < gate_only.metrics[step]["actor/papo/dependence"] < 10
+        assert gate_only.metrics[step]["timing_s/df_blind_log_prob"] > 0
 
 
 def test_a_random_gate_has_the_size_of_the_mask_in_another_place(gate_only: Run) -> None:

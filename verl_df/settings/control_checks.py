@@ -6,6 +6,7 @@ from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
 from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.settings import WeightKind
+from verl_df.token_weights.weigh import hidden_share
 
 
 def check_control(df: DFConfig) -> None:
@@ -37,9 +38,10 @@ def check_weight(df: DFConfig, bypass: bool) -> None:
     Raises:
         ConfigError: there is no entropy, and the log-probabilities are the engine's.
     """
-    if bypass and df.weight.kind is not WeightKind.OFF:
+    if bypass and (df.weight.kind is not WeightKind.OFF or df.loss.hidden is not None):
+        who = f"df.loss.kind={df.loss.kind}" if df.weight.kind is WeightKind.OFF else f"df.weight.kind={df.weight.kind}"
         raise ConfigError(
-            f"df.weight.kind={df.weight.kind} needs the policy's own log-probabilities and entropies: set "
+            f"{who} needs the policy's own log-probabilities and entropies: set "
             "algorithm.rollout_correction.bypass_mode=False"
         )
 
@@ -52,8 +54,14 @@ def check_loss(df: DFConfig, steps: int) -> None:
         steps: optimiser steps of a batch, all epochs.
 
     Raises:
-        ConfigError: there is one, at which the policy is still the one that sampled.
+        ConfigError: there is one, at which the policy is still the one that sampled; or two passes with other parts of
+            the picture hidden.
     """
+    if df.loss.hidden is not None and hidden_share(df.weight.kind) is not None:
+        raise ConfigError(
+            f"df.loss.kind={df.loss.kind} and df.weight.kind={df.weight.kind} each need a pass of the policy with the "
+            "picture hidden, and not the same share of it: choose one of them"
+        )
     if df.loss.kind is LossKind.FIPO and steps < 2:
         raise ConfigError(
             "df.loss.kind=fipo looks at how the policy has moved since the batch was sampled, and with one optimiser "

@@ -17,6 +17,7 @@ from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 
 from verl_df.adapters.policy_training.fipo import fipo_factors
+from verl_df.adapters.policy_training.papo import picture_term
 from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, current_row_fields, use_row_fields
 from verl_df.settings.loss_config import LossConfig, LossKind
 from verl_df.settings.objectives import LOSSES, SEQUENCE_RATIO, gated
@@ -130,6 +131,10 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
     asked = tu.get(data, key=LOSS, default=LossConfig())
     with use_row_fields(RowFields(is_repair=is_repair, loss=asked)):
         loss, metrics = ppo_loss(config, model_output, data, dp_group)
+    if asked.kind is LossKind.PAPO:
+        term = picture_term(config, model_output, data)
+        loss = loss - asked.coefficient * term
+        metrics["papo/dependence"] = Metric(value=term.detach(), aggregation=metrics["actor/pg_loss"].aggregation)
     for key in [key for key in metrics if key.startswith("df/")]:
         # verl labels every metric of a registered loss a mean over micro-batches; ours are sums
         metrics[key] = Metric(value=metrics[key].values[0], aggregation=AggregationType.SUM)

@@ -240,13 +240,19 @@ class DFTrainer(AccountedTrainer):
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             self._replace_rollout_log_probs(batch, metrics)
-        hidden = hidden_share(self.df.weight.kind)
+        hidden = self._hidden
         if hidden is not None:
             with marked_timer("df_blind_log_prob", self.timing_raw, color="blue"):
                 hiding = hiding_of(self.processor, hidden, (self.df.weight.seed, self.global_steps))
                 temperature = self.config.actor_rollout_ref.rollout.temperature
                 add_blind_log_probs(self.actor_rollout_wg, batch, hiding, temperature)
         return batch
+
+    @property
+    def _hidden(self) -> float | None:
+        """The share of the picture that one more pass hides; None: there is none. The checks refuse two."""
+        of_weights = hidden_share(self.df.weight.kind)
+        return self.df.loss.hidden if of_weights is None else of_weights
 
     def _replace_rollout_log_probs(self, batch: Batch, metrics: dict) -> None:
         """Repairs have no log-probabilities from the rollout engine: take the policy's, and compare the others only."""
@@ -266,7 +272,7 @@ class DFTrainer(AccountedTrainer):
             fields.append("ref_log_prob")
         if self.use_critic:
             fields.append("values")
-        if hidden_share(self.df.weight.kind) is not None:
+        if self._hidden is not None:
             fields.append(BLIND_LOG_PROBS)
         data = data_plane.read_padded(batch, fields)
         metrics.update(log_prob_metrics(data))
