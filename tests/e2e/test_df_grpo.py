@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.e2e.conftest import STEPS, Run, merge
+from verl_df.ledger.spent import read_rows
 from verl_df.method.records import PAIRS
 
 
@@ -52,6 +53,21 @@ def test_gate_is_the_mask_and_repairs_are_right(run: Run) -> None:
     for record in (record for record in records if record.repair is None):
         # df.group.on_infeasible=keep, and df.group.on_no_repair=sampled_group where nothing was repaired
         assert set(record.error.gate) == {1.0}
+
+
+def test_the_ledger_says_where_each_second_of_a_step_went(run: Run) -> None:
+    rows = read_rows(run.folder)
+    assert [row.step for row in rows] == list(range(1, STEPS + 1))
+    for row in rows:
+        timed = run.metrics[row.step]
+        saving = timed.get("timing_s/save_checkpoint", 0.0)
+        assert row.seconds.total == pytest.approx(timed["timing_s/step"] - saving, abs=0.05)
+        assert min(row.seconds.rollout, row.seconds.log_probs, row.seconds.update, row.seconds.weight_sync) > 0
+        assert row.device_seconds.total == pytest.approx(row.seconds.total * row.devices)
+        assert timed["ledger/device_seconds"] == pytest.approx(
+            sum(one.device_seconds.total for one in rows if one.step <= row.step)
+        )
+    assert sum(row.seconds.repair for row in rows) > 0
 
 
 def test_repaired_rows_are_trained_on_under_the_policy(run: Run) -> None:
