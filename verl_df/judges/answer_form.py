@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from verl_df.io.json_text import parse_json
+from verl_df.io.json_text import check_depth
 
 # What begins an object, also one in the spelling of Python or JavaScript, but no group of LaTeX.
 _OPENS_OBJECT = re.compile(r"""\{\s*(?:"|'\w|\w+\s*:)""")
@@ -55,9 +55,9 @@ def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
     while opening:
         start = opening.start()
         try:
+            check_depth(text, start)
             value, end = decoder.raw_decode(text, start)
-            parse_json(text[start:end])  # its depth
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(f"an object that is no JSON in the answer {short(text[start:])}: {error}") from error
         yield start, end, value
         opening = _OPENS_OBJECT.search(text, end)

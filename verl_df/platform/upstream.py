@@ -54,6 +54,7 @@ NAMES: dict[str, str] = {
     "verl.models.transformers.qwen2_vl:_get_input_embeds": "a micro-batch of Qwen2.5-VL without pictures",
     "verl.utils.model:load_valuehead_model": "critics of vision-language models",
     "verl.utils.tracking:FileLogger": "keeps what an interrupted run had logged",
+    "verl.utils.tracking:Tracking": "hands sections, pairs and settings to W&B and TensorBoard",
 }
 
 

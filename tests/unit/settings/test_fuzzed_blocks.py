@@ -13,6 +13,7 @@ from verl_df.settings.config import ConfigError, DFConfig, load_block
 from verl_df.settings.repair_config import RepairTrainingConfig
 
 BLOCKS = 3000
+RATES = (0.003, 0.1)  # one key of the whole block, or many: however many keys a block has, some blocks are read
 JUNK: list[Any] = [
     None,
     True,
@@ -50,17 +51,17 @@ JUNK += [
 ]
 
 
-def block(rng: random.Random, value: Any) -> Any:
-    """A block as a dataclass has it by default, some of its keys with other values, lost, or misspelt."""
+def block(rng: random.Random, value: Any, junk: float) -> Any:
+    """A block as a dataclass has it by default, some of its keys lost, others, at the rate `junk`, changed or misspelt."""
     if not dataclasses.is_dataclass(value):
         return value
-    content = {one.name: block(rng, getattr(value, one.name)) for one in dataclasses.fields(value)}
+    content = {one.name: block(rng, getattr(value, one.name), junk) for one in dataclasses.fields(value)}
     for name in list(content):
-        if rng.random() < 0.1:
+        if rng.random() < junk:
             content[name] = rng.choice(JUNK)
         elif rng.random() < 0.3:
             del content[name]
-        elif rng.random() < 0.02:
+        elif rng.random() < junk / 5:
             content[name[::-1]] = content.pop(name)
     return content
 
@@ -69,7 +70,7 @@ def block(rng: random.Random, value: Any) -> Any:
 def test_a_block_is_read_or_refused_in_a_line(kind: type) -> None:
     rng, read, whole = random.Random(kind.__name__), 0, kind()
     for _ in range(BLOCKS):
-        content = block(rng, whole)
+        content = block(rng, whole, rng.choice(RATES))
         if rng.random() < 0.5:
             try:
                 content = OmegaConf.create(content)

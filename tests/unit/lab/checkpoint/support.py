@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny model, rows of data, and checkpoints of it by verl's own FSDP engine, one forked process a rank.
 
-Forked, not started anew: importing verl's engine takes longer than all that is done here.
+Forked, not started anew: importing verl's engine takes longer than all that is done here. But forked from a process
+that has done nothing else: autograd does not work in the child of a process that has used it.
 """
 
 import io
@@ -60,7 +61,8 @@ def save_rows(path: Path, rows: int) -> Path:
 
 def on_ranks(world_size: int, work: Callable[..., Any], *arguments: Any) -> None:
     """Call `work(*arguments)` in `world_size` processes that can meet. Raises: AssertionError where one failed."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     with tempfile.TemporaryDirectory() as folder:
         ranks = [
             context.Process(target=_rank, args=(rank, world_size, Path(folder), work, arguments))

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -139,7 +140,7 @@ def test_a_tensor_that_the_shards_lack(made: Path, tmp_path: Path) -> None:
 def test_adapters(made: Path, tmp_path: Path) -> None:
     lora = {"lora_rank": 4, "lora_alpha": 8, "target_modules": ["q_proj", "up_proj"]}
     checkpoint, data = tmp_path / "global_step_1", made / "rows.parquet"
-    on_ranks(1, lambda: save_checkpoint(made / "tiny", checkpoint / "actor", **lora))
+    on_ranks(1, partial(save_checkpoint, made / "tiny", checkpoint / "actor", **lora))
     merged = merge_checkpoint(checkpoint, tmp_path / "merged")
     assert check_merged(checkpoint, merged, data, 2, 4).judged.maximum < TOLERANCE
     assert check_merged(checkpoint, made / "merged", data, 2, 4).judged.maximum > TOLERANCE  # without the adapters

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_fsdp1_and_tied_embeddings(tmp_path: Path, ranks: int) -> None:
 def adapted(tiny: Path, folder: Path) -> Path:
     """A checkpoint of LoRA training, one rank."""
     lora = {"lora_rank": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"]}
-    on_ranks(1, lambda: save_checkpoint(tiny, folder / "actor", **lora))
+    on_ranks(1, partial(save_checkpoint, tiny, folder / "actor", **lora))
     return folder
 
 
