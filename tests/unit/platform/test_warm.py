@@ -257,14 +257,16 @@ def test_a_listing_of_processes_shows_the_program(warm: Warm) -> None:
 
 # ---- signals ---------------------------------------------------------------------------------------------------------
 
+# Wakes now and then: a signal that comes just before a system call is handled after it.
 LISTEN = """
-import signal, sys, time
+import select, signal, sys
 def heard(number, _):
     print("heard", signal.Signals(number).name, flush=True)
 for name in sys.argv[1:]:
     signal.signal(signal.Signals[name], heard)
 print("ready", flush=True)
-sys.stdin.read()
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    pass
 """
 NAMES = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"]
 

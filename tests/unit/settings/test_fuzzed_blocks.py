@@ -52,7 +52,7 @@ JUNK += [
 
 
 def block(rng: random.Random, value: Any, junk: float) -> Any:
-    """A block as a dataclass has it by default, some of its keys lost, others, at the rate `junk`, changed or misspelt."""
+    """A block as a dataclass has it by default, some keys lost, others, at the rate `junk`, changed or misspelt."""
     if not dataclasses.is_dataclass(value):
         return value
     content = {one.name: block(rng, getattr(value, one.name), junk) for one in dataclasses.fields(value)}
