@@ -183,7 +183,7 @@ def test_weights_besides_the_gate(gate_only: Run) -> None:
 def test_fipo_looks_at_what_the_first_optimiser_step_has_moved(gate_only: Run) -> None:
     for step in steps_of("grpo_gate_only@fipo"):
         mean, largest = (gate_only.metrics[step][f"actor/fipo/{one}"] for one in ("mean", "max"))
-        assert 1 < mean < largest <= pytest.approx(1.2)  # of float32
+        assert 1 < mean < largest < 1.2 + 1e-6  # of float32
     assert "actor/fipo/mean" not in gate_only.metrics[1]
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class RepairSample:
     token_ids: tuple[int, ...]
     finished: bool
     contains_placeholder: bool
-    queued: float = 0.0
+    queued: float = field(default=0.0, compare=False)  # of two equal samples, one may have waited longer
 
 
 @dataclass(frozen=True)
