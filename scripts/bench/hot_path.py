@@ -160,7 +160,7 @@ def models(repairs: dict[int, list], decode: Callable[..., str]) -> Models:
         text.tokens = len(ids)
         return text
 
-    async def repair(response: Text, reference: str) -> list[RepairSample]:
+    async def repair(response: Text, reference: str, seed: str) -> list[RepairSample]:
         return repairs[response.tokens]
 
     async def judge(ids: tuple[int, ...]) -> Judgement:

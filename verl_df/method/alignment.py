@@ -125,8 +125,10 @@ def edit_distance(error: Sequence[int], repair: Sequence[int], *, backend: Backe
     ImportError where the backend is not installed.
     """
     config = AlignmentConfig(backend=backend)
-    engine = Levenshtein if config.backend is Backend.RAPIDFUZZ else _python_levenshtein()
-    return engine.distance(_ids(error), _ids(repair))
+    y, y_hat = _ids(error), _ids(repair)
+    if config.backend is Backend.PYTHON_LEVENSHTEIN:
+        return _python_levenshtein().distance(y, y_hat)
+    return Levenshtein.distance(y, y_hat, score_hint=_hint(y))
 
 
 def align(
@@ -169,12 +171,23 @@ def _ids(tokens: Sequence[int]) -> array:
         ) from error
 
 
+def _hint(y: array) -> int:
+    """A distance to try first. It changes no result: the engine looks at a band of its table, of twice the width each
+    time that the distance turns out larger. A repair is a near copy, and a narrow band takes a fraction of the time;
+    for texts that have little in common it takes half as much again.
+    """
+    return len(y) // 16
+
+
 def _matches(y: array, y_hat: array, config: AlignmentConfig) -> list[tuple[int, int, int]]:
     """Matched stretches (start in y, start in ŷ, length) of the engine's shortest path."""
     if config.backend is Backend.PYTHON_LEVENSHTEIN:
         engine = _python_levenshtein()
         return engine.matching_blocks(engine.editops(y, y_hat), len(y), len(y_hat))
-    path = (Levenshtein if config.method is Method.LEVENSHTEIN else LCSseq).editops(y, y_hat)
+    if config.method is Method.LCS:
+        path = LCSseq.editops(y, y_hat)
+    else:
+        path = Levenshtein.editops(y, y_hat, score_hint=_hint(y))
     return [(match.a, match.b, match.size) for match in path.as_matching_blocks()]
 
 

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,12 @@ from verl_df.method.group import (
 )
 from verl_df.method.metrics import GroupOutcome, WorkSeconds, summarize_group
 from verl_df.method.repair import Candidate, Rejection, Selection, no_candidates, rejected_unscored, select_repair
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Tokens. At 2,000, choosing among eight candidates takes about 10 ms; at 8,192, 100 ms (scripts/bench/pairs.py).
+LONG_RESPONSE = 2000
 
 
 class NoRepair(Exception):
@@ -249,7 +255,8 @@ async def difference_feedback(request: GroupRequest, config: FeedbackConfig, mod
         if chosen is not None:
             repairs[attempt.rollout.key] = _repair(attempt, chosen)
             rewards[attempt.rollout.key] = attempt.judgements[chosen].reward
-    members = build_group(plan, repairs, config.group, config.gate, steps=models.steps)
+    longest = max(len(rollout.token_ids) for rollout in request.rollouts)
+    members = await _aside(longest, build_group, plan, repairs, config.group, config.gate, steps=models.steps)
     group_of_one = _is_group_of_one(members, request, config.group.mode)
     members = () if group_of_one else members
     known = {attempt.rollout.key: models.true_errors(attempt.rollout.token_ids) for attempt in attempts}
@@ -284,7 +291,9 @@ async def _attempt(
     judged = await asyncio.gather(*(_judge(sample, models) for sample in samples))
     candidates = tuple(candidate for candidate, _ in judged)
     start = time.perf_counter()
-    selection = select_repair(
+    selection = await _aside(
+        len(rollout.token_ids),
+        select_repair,
         rollout.token_ids,
         candidates,
         threshold=config.repair_threshold,
@@ -295,6 +304,15 @@ async def _attempt(
     queued = min(max((sample.queued for sample in samples), default=0.0), sampled - asked)
     work = WorkSeconds(queued, sampled - asked - queued, start - sampled, time.perf_counter() - start)
     return _Attempt(rollout, candidates, tuple(judgement for _, judgement in judged), selection, work)
+
+
+async def _aside(tokens: int, work: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """`work(...)`, in a thread for responses of many tokens: RapidFuzz lets go of the interpreter, so that the event
+    loop goes on with other prompts meanwhile. For short ones, changing threads would take longer than the work.
+    """
+    if tokens < LONG_RESPONSE:
+        return work(*arguments, **named)
+    return await asyncio.to_thread(work, *arguments, **named)
 
 
 async def _judge(sample: RepairSample, models: Models) -> tuple[Candidate, Judgement | None]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from verl_df.method import alignment as alignment_module
 from verl_df.method.alignment import Backend, Method, align, edit_distance
 
 SEQUENCES = st.lists(st.integers(0, 3), max_size=14)
@@ -287,3 +288,19 @@ def test_long_sequences_with_a_few_edits(y, data):
     alignment = align(y, y_hat)
     assert apply_edits(y, y_hat, alignment.edits) == y_hat
     assert alignment.distance <= sum(token != other for token, other in zip(y, y_hat, strict=True))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1000), st.integers(65, 900), st.integers(0, 100), st.randoms(use_true_random=False))
+def test_a_band_that_is_tried_first_changes_nothing(vocabulary, length, percent, random):
+    """Longer than a machine word, where the engine works in bands, and with few tokens in use, where paths tie."""
+    y = [random.randrange(vocabulary) for _ in range(length)]
+    y_hat = [random.randrange(vocabulary) if random.randrange(100) < percent else token for token in y]
+    del y_hat[: random.randrange(20)]
+    hinted, distance = align(y, y_hat), edit_distance(y, y_hat)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment_module, "_hint", lambda y: None)
+        whole = align(y, y_hat)
+        assert distance == edit_distance(y, y_hat) == hinted.distance
+    assert hinted.edits == whole.edits
+    assert (hinted.error_mask == whole.error_mask).all() and (hinted.repair_mask == whole.repair_mask).all()

@@ -2,6 +2,7 @@
 """Difference feedback for one prompt, with models that are tables."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.adapters.support import Words
+from verl_df.method import feedback
 from verl_df.method.alignment import AlignmentConfig, Method, align
 from verl_df.method.feedback import (
     FeedbackConfig,
@@ -544,6 +546,36 @@ def test_groups_served_together_come_out_as_one_after_another() -> None:
         return [recorded(group, result) for group, result in zip(groups, results, strict=True)]
 
     assert [content(result) for result in asyncio.run(together())] == alone
+
+
+@settings(deadline=None)  # threads
+@given(served_groups(), OPTIONS)
+def test_long_responses_come_out_as_short_ones(served: tuple[GroupRequest, Fakes], options: dict) -> None:
+    """They are worked on in threads."""
+    group, fakes = served
+    here = content(run(group, fakes, **dict(options)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feedback, "LONG_RESPONSE", 1)
+        assert content(run(group, fakes, **options)) == here
+
+
+def test_the_event_loop_goes_on_beside_a_long_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choosing the repair waits for something that only the loop can do."""
+    monkeypatch.setattr(feedback, "LONG_RESPONSE", 1)
+    seen, choose = threading.Event(), feedback.select_repair
+
+    def waits(*arguments: Any, **named: Any) -> Any:
+        assert seen.wait(60)
+        return choose(*arguments, **named)
+
+    monkeypatch.setattr(feedback, "select_repair", waits)
+
+    async def both() -> GroupResult:
+        asyncio.get_running_loop().call_later(0.01, seen.set)
+        fakes = Fakes({WRONG: [sample(RIGHT)]})
+        return await difference_feedback(request(RIGHT, WRONG), CONFIG, fakes.models())
+
+    assert asyncio.run(both()).outcome.n_repaired == 1
 
 
 def test_a_prompt_that_is_too_long_is_a_counted_rejection_and_the_others_are_repaired() -> None:
