@@ -119,7 +119,7 @@ repair_sft() {
     number LORA_RANK model.lora_rank
     number LORA_ALPHA model.lora_alpha
     local what=(
-        verl.trainer.sft_trainer "${STOCK[@]}" +sft=repair trainer.experiment_name="${NAME}_repair_sft"
+        recipe.df.main_repair_sft "${STOCK[@]}" +sft=repair trainer.experiment_name="${NAME}_repair_sft"
         trainer.default_local_dir="$OUT" trainer.nnodes="$NNODES" trainer.n_gpus_per_node="$NPROC" "${NUMBERS[@]}" "$@"
     )
     if [[ ${DRY_RUN:-0} == 1 ]]; then exec "$PYTHON" -m verl_df check "${what[@]}"; fi

@@ -115,7 +115,7 @@ def test_the_reward_of_dapo_falls_over_the_last_fifth(tmp_path: Path) -> None:
 def test_sft_of_the_repair_model(tmp_path: Path) -> None:
     given = arguments(SFT, tmp_path, "trainer.total_epochs=5", POLICY="some/policy", DATA="rows.parquet", NPROC="4")
     assert "--nproc-per-node=4" in given
-    config = sft_config(overrides(given, "verl.trainer.sft_trainer"))
+    config = sft_config(overrides(given, "recipe.df.main_repair_sft"))
     assert config.model.path == "some/policy" and config.data.train_files == "rows.parquet"
     assert config.trainer.total_epochs == 5  # "$@" comes last and wins
     assert "hf_model" in config.checkpoint.save_contents

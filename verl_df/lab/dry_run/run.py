@@ -56,7 +56,7 @@ ENTRY_POINTS = {
     ),
     "verl.trainer.main_ppo": EntryPoint(_VERL_FOLDER, "ppo_trainer", list, _check_stock, "rl"),
 }
-SFT = "verl.trainer.sft_trainer"
+SFT = ("recipe.df.main_repair_sft", "verl.trainer.sft_trainer")
 
 
 def dry_run(module: str, arguments: Sequence[str], gpu: float, host: float | None = None) -> list[str]:
@@ -82,7 +82,7 @@ def dry_run(module: str, arguments: Sequence[str], gpu: float, host: float | Non
 
 
 def _checked(module: str, arguments: Sequence[str], gpu: float, host: float | None) -> list[str]:
-    if module == SFT:
+    if module in SFT:
         return _dry_run_sft(arguments, gpu)
     entry, config = _config(module, arguments)
     sizes = model_sizes(_POLICY, config.actor_rollout_ref.model.path)
@@ -102,7 +102,7 @@ def _checked(module: str, arguments: Sequence[str], gpu: float, host: float | No
 
 def _config(module: str, arguments: Sequence[str]) -> tuple[EntryPoint, DictConfig]:
     if module not in ENTRY_POINTS:
-        raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, SFT])}")
+        raise ConfigError(f"{module}: a dry run knows {', '.join([*ENTRY_POINTS, *SFT])}")
     plugin.require_loaded()
     entry = ENTRY_POINTS[module]
     return entry, _composed(entry.folder, entry.name, entry.command_line(arguments))
