@@ -19,6 +19,7 @@ from verl.utils.device import auto_set_device
 
 from recipe.df.presets import spelled_out
 from verl_df import plugin
+from verl_df.adapters.clean_stop import ListeningRunner, stop_on_signal
 from verl_df.io.lock import InUse, only_writer
 from verl_df.settings.checks import check_run
 from verl_df.settings.config import ConfigError, check_config_groups, check_override_names
@@ -43,7 +44,10 @@ def train(config: DictConfig) -> None:
 
 
 def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
-    """Check the run with `check`, which raises ConfigError for a wrong setting, then hand it to verl."""
+    """Check the run with `check`, which raises ConfigError for a wrong setting, then hand it to verl.
+
+    Ctrl-C or SIGTERM ends the run after a step, with a checkpoint, and this process with the signal's exit status.
+    """
     with ExitStack() as stack:
         try:
             plugin.require_loaded()
@@ -56,7 +60,10 @@ def launch(config: DictConfig, check: Callable[[DictConfig], object]) -> None:
             sys.exit(f"error: {error}")  # here, not in main(): Hydra would print a traceback first
         with_reference, with_critic = need_reference_policy(config), need_critic(config)
         validate_config(config=config, use_reference_policy=with_reference, use_critic=with_critic)
-        run_ppo(config, task_runner_class=ray.remote(DFTaskRunner))
+        stop = stack.enter_context(stop_on_signal(Path(config.trainer.default_local_dir)))
+        run_ppo(config, task_runner_class=ListeningRunner(ray.remote(DFTaskRunner), stop.listen))
+        if stop.status != 0:
+            sys.exit(stop.status)
 
 
 def result_folders(config: DictConfig) -> list[Path]:

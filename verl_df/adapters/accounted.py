@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verl's synchronous trainer with a time ledger, and with a budget of device-seconds at which a run ends."""
+"""verl's synchronous trainer with a time ledger, a budget of device-seconds at which a run ends, and a clean stop."""
 
 import time
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from omegaconf import DictConfig, open_dict
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
+from verl_df.adapters.clean_stop import StopRequest
 from verl_df.adapters.data_plane import Batch
 from verl_df.ledger.rows import Parts, RepairTime, step_row
 from verl_df.ledger.spent import Ledger
@@ -41,7 +42,8 @@ def known_parts(timing: Mapping[str, float], waited: float = 0.0) -> Parts:
 
 
 class AccountedTrainer(PPOTrainerSync):
-    """The only differences from `PPOTrainerSync`: a row of the ledger after each step, and the budget.
+    """The only differences from `PPOTrainerSync`: a row of the ledger after each step, the budget, and
+    an end after a step when the driver asks for one.
 
     Args:
         config: verl's.
@@ -51,6 +53,7 @@ class AccountedTrainer(PPOTrainerSync):
 
     def __init__(self, config: DictConfig, folder: Path, budget: float | None) -> None:
         self._ledger_folder, self._budget = folder, budget
+        self._stop = StopRequest(Path(config.trainer.default_local_dir))
         self._repair_time: RepairTime | None = None
         self._step_started = 0.0
         with open_dict(config):
@@ -63,11 +66,16 @@ class AccountedTrainer(PPOTrainerSync):
         super()._setup()
         self._ledger = Ledger(self._ledger_folder, self.global_steps)
 
-    # ---- the budget --------------------------------------------------------------------------------------------------
+    # ---- the end ahead of time ---------------------------------------------------------------------------------------
 
     def on_train_begin(self) -> None:
-        """verl's; a run that goes on although its budget is spent does no step."""
+        """verl's; a run that goes on although its budget is spent, or that is to stop already, does no step."""
         super().on_train_begin()
+        if self._stop.made():
+            self._stop.take()
+            self.total_training_steps = self.global_steps - 1
+            print(f"stopped before step {self.global_steps}: nothing is lost")
+            return
         spent = self._ledger.spent.device_seconds.total
         if self._budget is not None and spent >= self._budget:
             self.total_training_steps = self.global_steps - 1
@@ -79,12 +87,18 @@ class AccountedTrainer(PPOTrainerSync):
         self._step_started, self._repair_time = time.perf_counter(), None
 
     def on_step_end(self) -> None:
-        """verl's weight sync, after a look at the budget: a checkpoint is saved while the engine still sleeps."""
-        self._end_when_spent()
+        """verl's weight sync, after a look at stop and budget: a checkpoint is saved while the engine still sleeps."""
+        if self.global_steps < self.total_training_steps:
+            if self._stop.made():
+                self._stop.take()
+                print(f"the run stops after step {self.global_steps}, with a checkpoint")
+                self.end_after_this_step()
+            else:
+                self._end_when_spent()
         super().on_step_end()
 
     def _end_when_spent(self) -> None:
-        if self._budget is None or self.global_steps >= self.total_training_steps:
+        if self._budget is None:
             return
         so_far = self._row(time.perf_counter() - self._step_started).device_seconds.total
         spent = self._ledger.spent.device_seconds.total + so_far

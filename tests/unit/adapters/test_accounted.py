@@ -14,6 +14,7 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
 from verl.utils.debug import marked_timer
 
 from verl_df.adapters.accounted import AccountedTrainer, known_parts
+from verl_df.adapters.clean_stop import StopRequest
 from verl_df.ledger.rows import Parts
 from verl_df.ledger.spent import LEDGER_FILE, read_rows
 
@@ -25,6 +26,7 @@ class Loop(AccountedTrainer):
 
     def __init__(self, folder: Path, budget: float | None, global_steps: int, save_freq: int, test_freq: int) -> None:
         self._ledger_folder, self._budget, self._repair_time = folder, budget, None
+        self._stop, self.stop_in = StopRequest(folder), 0
         trainer = {"project_name": "p", "experiment_name": "e", "logger": ["console"], "total_epochs": 9}
         trainer |= {"save_freq": save_freq, "test_freq": test_freq, "val_before_train": False}
         self.config: DictConfig = OmegaConf.create({"trainer": trainer, "global_profiler": {"steps": None}})
@@ -39,6 +41,8 @@ class Loop(AccountedTrainer):
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
         with marked_timer("gen", timing_raw):
             time.sleep(STEP_S)
+        if self.global_steps == self.stop_in:
+            self._stop.make()
         return KVBatchMeta(partition_id="train", keys=[], tags=[])
 
     def _save_checkpoint(self) -> None:
@@ -67,8 +71,9 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Loop]
     monkeypatch.setattr(PPOTrainerSync, "_setup", lambda self: None)
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda self, *_, **__: None)
 
-    def run(budget: float | None, after: int = 0, save_freq: int = -1, test_freq: int = -1) -> Loop:
+    def run(budget: float | None, after: int = 0, save_freq: int = -1, test_freq: int = -1, stop_in: int = 0) -> Loop:
         one = Loop(tmp_path, budget, after, save_freq, test_freq)
+        one.stop_in = stop_in
         one.fit(agent_loop_manager=None)
         if one._ledger._writer is not None:
             one._ledger._writer.close()
@@ -123,6 +128,31 @@ def test_a_checkpoint_that_verl_has_just_saved_is_enough(loop: Callable[..., Loo
 def test_a_budget_that_is_never_spent_changes_nothing(loop: Callable[..., Loop]) -> None:
     one = loop(1e6, save_freq=6, test_freq=3)
     assert one.saved == [6] and one.validated == [3, 6]
+
+
+@pytest.mark.parametrize("save_freq", [-1, 1, 2])
+def test_a_stop_ends_the_run_with_a_checkpoint_of_its_step(
+    loop: Callable[..., Loop], tmp_path: Path, capsys: pytest.CaptureFixture[str], save_freq: int
+) -> None:
+    one = loop(None, save_freq=save_freq, test_freq=5, stop_in=3)
+    assert [row.step for row in read_rows(tmp_path)] == [1, 2, 3] and sorted(one.logged) == [1, 2, 3]
+    assert one.saved == {-1: [3], 1: [1, 2, 3], 2: [2, 3]}[save_freq] and one.validated == [3]
+    assert "the run stops after step 3, with a checkpoint" in capsys.readouterr().out
+    assert not one._stop.made()  # taken: the driver reads it so
+
+
+def test_a_stop_in_the_last_step_changes_nothing(loop: Callable[..., Loop]) -> None:
+    one = loop(None, save_freq=4, stop_in=6)
+    assert one.saved == [4, 6] and one._stop.made()
+
+
+def test_a_stop_before_the_first_step_does_none(
+    loop: Callable[..., Loop], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StopRequest(tmp_path).make()
+    one = loop(None, after=2, save_freq=1)
+    assert one.saved == [] and one.logged == {} and not one._stop.made()
+    assert "stopped before step 3" in capsys.readouterr().out
 
 
 def test_timers_are_parts() -> None:

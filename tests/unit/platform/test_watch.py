@@ -19,8 +19,9 @@ import psutil
 import pytest
 
 from tests import ROOT
-from verl_df.platform.watch.ending import Findings, own_end
+from verl_df.platform.watch.ending import WILL_STOP, Findings, own_end
 from verl_df.platform.watch.parents import VARIABLE, ending_with_this_process, to_end_with
+from verl_df.platform.watch.watcher import WAIT_AFTER_SIGNAL_S
 
 GO_ON = "bash examples/quickstart.sh here"
 SHORT, LONG = "1", "200"  # limits of commands that stall, and of commands that do not
@@ -196,6 +197,71 @@ def test_a_second_ctrl_c_does_not_wait(log: Path, tmp_path: Path) -> None:
         assert "again" in watcher.stderr.readline()
         watcher.send_signal(signal.SIGINT)
         assert watcher.wait() == 130 and gone(tmp_path / "pid")
+
+
+STOPS_LATER = """
+import os, signal, subprocess, sys, time
+told, ready, late, status = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
+asked = []
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: asked.append(number))
+open(ready, "w").write("+\\n")
+while not asked:
+    time.sleep(0.02)
+print(told, flush=True)
+end = time.monotonic() + late
+while len(asked) == 1 and time.monotonic() < end:
+    time.sleep(0.02)
+print("saved", flush=True)
+sys.exit(status)
+"""
+
+
+def stopped(log: Path, tmp_path: Path, number: int, *arguments: str, options: tuple[str, ...] = ()) -> Watched:
+    """A command that ends some time after a signal that it gets."""
+    ready = tmp_path / "ready"
+    argv = command(log, LONG, sys.executable, "-c", STOPS_LATER, WILL_STOP, str(ready), *arguments, options=options)
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
+        wait_for(lambda: written(ready))
+        watcher.send_signal(number)
+        out, err = watcher.communicate()
+    return ended(watcher.returncode, out, err, log)
+
+
+@pytest.mark.parametrize(("number", "late"), [(signal.SIGINT, WAIT_AFTER_SIGNAL_S + 1), (signal.SIGTERM, 0)])
+def test_a_command_that_will_stop_is_waited_for_longer(
+    log: Path, tmp_path: Path, number: signal.Signals, late: float
+) -> None:
+    run = stopped(log, tmp_path, number, str(late), str(128 + number))
+    what = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert run.out == f"{WILL_STOP}\nsaved\n" and run.status == 128 + number
+    assert run.told["ended"] == f"stopped by {what}, in good order" and run.told["go on with"] == GO_ON
+
+
+@pytest.mark.parametrize(
+    ("status", "how"), [("0", ", when it had come to its end"), ("1", " before its step was done")]
+)
+def test_how_a_command_that_will_stop_ended(log: Path, tmp_path: Path, status: str, how: str) -> None:
+    run = stopped(log, tmp_path, signal.SIGINT, "0", status)
+    assert run.status == 130 and run.told["ended"] == f"stopped by Ctrl-C{how}"
+
+
+def test_the_wait_for_a_stop_is_bounded(log: Path, tmp_path: Path) -> None:
+    run = stopped(log, tmp_path, signal.SIGINT, "1000", "130", options=("--stop-limit", "0.5", "--brief"))
+    assert run.status == 130 and run.told["ended"] == "stopped by Ctrl-C before its step was done"
+    assert f"{WILL_STOP}; press Ctrl-C again to end now" in run.out
+
+
+def test_sigterm_goes_to_the_command_alone(log: Path, tmp_path: Path) -> None:
+    """Ray's daemons may be in its group, and a run needs them to the end of its step."""
+    script = f"""trap '' INT; sleep 1000 & echo $! >{tmp_path}/daemon
+        trap 'kill -0 $! && echo alive; exit 143' TERM; echo >{tmp_path}/ready; while :; do sleep 0.1; done"""
+    argv = command(log, LONG, *shell(script))
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as watcher:
+        wait_for(lambda: written(tmp_path / "ready"))
+        watcher.terminate()
+        out, _ = watcher.communicate()
+    assert watcher.returncode == 143 and out == "alive\n" and gone(tmp_path / "daemon")
 
 
 def test_the_end_of_the_script_ends_its_command(log: Path, tmp_path: Path) -> None:

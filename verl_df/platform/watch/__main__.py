@@ -5,7 +5,8 @@
 
 The command's output goes on to this process's own, and to the log. Without output for longer than the limit it is
 ended; then, and whenever it does not end well, a block on standard error says what ended, why, where the log is and how
-to go on. In any case everything that the command started ends with it: see `processes`. It ends, too, when the script
+to go on. On Ctrl-C or SIGTERM the command gets 20 s to end, and --stop-limit where it says that it will stop after
+its step. In any case everything that the command started ends with it: see `processes`. It ends, too, when the script
 or a process that the variable VERL_DF_END_WITH names does: see `parents`. Linux only.
 
 Exit status: 124 after a stall, 130 after Ctrl-C, 128 + n after signal n, else the command's own.
@@ -36,6 +37,12 @@ def main() -> None:
     parser.add_argument(
         "--kill-after", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL (%(default)s)"
     )
+    parser.add_argument(
+        "--stop-limit",
+        type=float,
+        default=1800.0,
+        help="seconds after Ctrl-C for a command that says it will stop after its step (%(default)s)",
+    )
     parser.add_argument("--brief", action="store_true", help="the terminal gets a line for each step")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
     arguments = parser.parse_args()
@@ -54,6 +61,7 @@ def main() -> None:
         go_on=arguments.go_on,
         lifelines=(arguments.script, *others),
         kill_after=arguments.kill_after,
+        stop_limit=arguments.stop_limit,
         brief=arguments.brief,
     )
     sys.exit(watch(command, settings))

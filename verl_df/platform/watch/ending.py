@@ -15,6 +15,8 @@ TAIL_LINES = 60
 COMMAND_LENGTH = 160
 LINE_LENGTH = 240
 DISK_FULL = "the disk is full"
+# A command that writes this after a signal gets `Settings.stop_limit` to end.
+WILL_STOP = "will stop after this step with a checkpoint"
 # Lines of Ray 2.60 and vLLM 0.24 when a worker is gone; the run often hangs afterwards.
 SIGNS = (
     (re.compile(r"EngineDeadError|EngineCore (died|encountered)|engine core exited"), "a vLLM engine died"),
@@ -44,11 +46,13 @@ class Findings:
 
     Attributes:
         signs: the first line of each kind of `SIGNS`, by its meaning.
+        will_stop: whether the command has said `WILL_STOP`.
         errors, tail: the last lines that name an error, and the last lines.
     """
 
     signs: dict[str, str] = field(default_factory=dict)
     worker: str = ""
+    will_stop: bool = False
     errors: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
@@ -58,6 +62,7 @@ class Findings:
         if not line.strip():
             return
         self.tail.append(line)
+        self.will_stop = self.will_stop or WILL_STOP in line
         if _ERROR.search(line) and "UserWarning" not in line:
             self.errors.append(line)
         meaning = next((meaning for pattern, meaning in SIGNS if pattern.search(line)), None)
@@ -82,6 +87,29 @@ def own_end(returncode: int) -> Ending:
         name = signal.Signals(number)
         return Ending(f"it was ended by {name.name}{_HINTS.get(name, '')}", 128 + number)
     return Ending(f"it failed with exit status {returncode}", returncode)
+
+
+def signalled_end(number: signal.Signals, will_stop: bool, returncode: int | None) -> Ending:
+    """The ending of a command that a signal was passed on to.
+
+    Args:
+        number: the signal.
+        will_stop: whether the command had answered with `WILL_STOP`.
+        returncode: None: it is still running.
+    """
+    how = ""
+    if will_stop and returncode == 128 + number:
+        how = ", in good order"
+    elif will_stop and returncode == 0:
+        how = ", when it had come to its end"
+    elif will_stop:
+        how = " before its step was done"
+    return Ending(f"stopped by {name_of(number)}{how}", 128 + number)
+
+
+def name_of(number: signal.Signals) -> str:
+    """A signal as a user knows it."""
+    return "Ctrl-C" if number == signal.SIGINT else number.name
 
 
 def block(ending: Ending, command: list[str], log: Path, go_on: str, findings: Findings) -> str:

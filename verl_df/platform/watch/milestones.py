@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from verl_df.platform.watch.ending import WILL_STOP
+
 # What verl and Ray print as a run gets going, and what it means to somebody who waits.
 MILESTONES = (
     ("Started a local Ray instance", "Ray is up"),
@@ -12,6 +14,7 @@ MILESTONES = (
     ("actor and ref model engine initialized", "actor ready (FSDP)"),
     ("checkpoint engine manager initialized", "rollout engine ready (vLLM)"),
     ("repair engine ready", "repair engine ready (vLLM)"),
+    (WILL_STOP, f"{WILL_STOP}; press Ctrl-C again to end now"),
 )
 # Metrics worth a place in a step's line: (name, label, format).
 STEP_METRICS = (

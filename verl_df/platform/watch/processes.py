@@ -46,8 +46,15 @@ class Family:
             preexec_fn=_own_group_while_the_watcher_lives,
         )
 
-    def signal_group(self, number: int) -> None:
-        """Pass a signal on, as a terminal does: to the whole group."""
+    def pass_on(self, number: int) -> None:
+        """Pass a signal on, as a terminal does: to the whole group; but SIGTERM to the command alone.
+
+        Ray's daemons are in the group where nothing starts warm. They ignore SIGINT, but not SIGTERM, and a run cannot
+        finish its step without them.
+        """
+        if number == signal.SIGTERM:
+            _send(self.command.pid, number)  # not reaped yet, so the number is still its own
+            return
         try:
             os.killpg(self.command.pid, number)
         except ProcessLookupError:  # it has just ended

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from verl_df.platform.watch.ending import DISK_FULL, STALLED, Ending, Findings, block, own_end
+from verl_df.platform.watch.ending import DISK_FULL, STALLED, Ending, Findings, block, name_of, own_end, signalled_end
 from verl_df.platform.watch.output import Log, Stream, Terminal
 from verl_df.platform.watch.processes import Family
 
@@ -45,6 +45,7 @@ class Settings:
         go_on: the command with which the user goes on.
         lifelines: processes that must stay alive: the script that the user started, and what had started it.
         kill_after: seconds that processes get to end by themselves.
+        stop_limit: seconds that a command gets which says, after a signal, that it will end in good order.
         brief: the terminal gets what a line means, and nothing for the many that mean nothing to a user.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     go_on: str
     lifelines: tuple[int, ...]
     kill_after: float
+    stop_limit: float
     brief: bool
 
 
@@ -61,7 +63,7 @@ class Watcher:
 
     def __init__(self, command: list[str], settings: Settings, findings: Findings) -> None:
         """Raises: OSError: the log cannot be made, or the command cannot be started."""
-        self._settings, log = settings, Log(settings.log)
+        self._settings, self._findings, log = settings, findings, Log(settings.log)
         self._signals: list[int] = []
         for number in ENDING_SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -125,14 +127,18 @@ class Watcher:
     def _pass_signal_on(self) -> Ending:
         """Give the command a while to end by the signal that this process got; a second one ends the wait."""
         number = signal.Signals(self._signals[0])
-        what = "Ctrl-C" if number == signal.SIGINT else number.name
-        _say(f"{what}: ending the command; again, and it is killed")
-        self._family.signal_group(number)
-        end = time.monotonic() + WAIT_AFTER_SIGNAL_S
-        while self._command.poll() is None and len(self._signals) == 1 and time.monotonic() < end:
-            self._listen(TICK_S)
+        _say(f"{name_of(number)}: asking the command to end; again, and it is killed")
+        self._findings.will_stop = False  # of lines before it, as of tests of this
+        self._family.pass_on(number)
+        start, silence = time.monotonic(), Silence()
+        while self._command.poll() is None and len(self._signals) == 1 and silence.seconds < self._settings.limit:
+            silence.tick(self._listen(TICK_S))
             self._family.reap()
-        return Ending(f"stopped by {what}", 128 + number)
+            wait = self._settings.stop_limit if self._findings.will_stop else WAIT_AFTER_SIGNAL_S
+            if time.monotonic() >= start + wait:
+                break
+        self._drain(0)
+        return signalled_end(number, self._findings.will_stop, self._command.returncode)
 
     def _drain(self, seconds: float) -> None:
         """Pass on what is still in the pipes, for some time at most: a process that is not ours may hold one."""
