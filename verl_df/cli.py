@@ -39,6 +39,7 @@ COMMANDS = {
     "repair-eval": Command("verl_df.lab.eval.repairs.__main__", "how good repair models are; the same as eval repairs"),
     "checkpoint": Command("verl_df.lab.checkpoint.__main__", "merge and check checkpoints, repeat a validation"),
     "audit": Command("verl_df.lab.audit.__main__", "what the repair model's auditor found"),
+    "audit-weights": Command("verl_df.lab.weight_audit.__main__", "do token weights point at the wrong tokens?"),
     "report": Command("verl_df.lab.report.__main__", "the page of a run"),
     "inspect": Command("verl_df.lab.inspect.__main__", "look into a run in a browser, also while it trains"),
     "ledger": Command("verl_df.lab.ledger", "what runs spent, by part, in device-seconds"),
