@@ -11,6 +11,7 @@ model. What both use lies here:
 | `prompt_content.py` | a prompt's messages as text and pictures, for logs |
 | `accounted.py` | the synchronous V1 trainer with a time ledger and a budget; both programs' trainers derive from it |
 | `clean_stop.py` | around `run_ppo`: Ctrl-C and SIGTERM end a run after a step, with a checkpoint |
+| `living_workers.py` | `ReplayBuffer`, whose wait ends with a dead worker |
 | `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |
 | `trackers.py` | `Tracking`: groups of metrics, tables of pairs, configuration and versions in W&B and TensorBoard |
 | `value_model.py` | `load_valuehead_model`, for critics of vision-language models |

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
 from verl_df.adapters.clean_stop import StopRequest
 from verl_df.adapters.data_plane import Batch
+from verl_df.adapters.living_workers import end_with_dead_workers
 from verl_df.ledger.rows import Parts, RepairTime, step_row
 from verl_df.ledger.spent import Ledger
 
@@ -42,8 +44,8 @@ def known_parts(timing: Mapping[str, float], waited: float = 0.0) -> Parts:
 
 
 class AccountedTrainer(PPOTrainerSync):
-    """The only differences from `PPOTrainerSync`: a row of the ledger after each step, the budget, and
-    an end after a step when the driver asks for one.
+    """The only differences from `PPOTrainerSync`: a row of the ledger after each step, the budget, an
+    end after a step when the driver asks for one, and an end when a worker dies that rollouts are waited for.
 
     Args:
         config: verl's.
@@ -65,6 +67,13 @@ class AccountedTrainer(PPOTrainerSync):
     def _setup(self) -> None:
         super()._setup()
         self._ledger = Ledger(self._ledger_folder, self.global_steps)
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        end_with_dead_workers(
+            buffer, lambda: [*self.agent_loop_manager.agent_loop_workers, *self.reward_loop_manager.reward_loop_workers]
+        )
+        return buffer
 
     # ---- the end ahead of time ---------------------------------------------------------------------------------------
 
