@@ -210,3 +210,13 @@ def test_the_studies_of_the_repository_can_be_read(path: Path) -> None:
     assert len({one.name for one in runs}) == len(runs) > 0
     assert json.dumps([one.env for one in runs]) and (ROOT / read_study(path).script).is_file()
     assert np.unique([one.seed for one in runs]).size >= 1
+
+
+def test_the_page_of_results_has_the_table_of_the_kept_runs(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Without the last column, seconds of a machine that had other work."""
+    examples = ROOT / "examples/studies"
+    options = ["--out", str(tmp_path), "--results", str(examples / "results/controls.jsonl")]
+    assert main(["study", "table", str(examples / "controls.yaml"), *options]) == 0
+    rows = [line.rsplit("|", 2)[0] + "|" for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    page = (ROOT / "docs/results.md").read_text()
+    assert len(rows) > 5 and [row for row in rows if row not in page] == []
