@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from tests.e2e.conftest import STEPS, Run, merge
 from verl_df.ledger.spent import read_rows
 from verl_df.method.records import PAIRS
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,26 @@ def test_gate_is_the_mask_and_repairs_are_right(run: Run) -> None:
     for record in (record for record in records if record.repair is None):
         # df.group.on_infeasible=keep, and df.group.on_no_repair=sampled_group where nothing was repaired
         assert set(record.error.gate) == {1.0}
+
+
+def test_the_update_of_logged_pairs_is_on_record_token_by_token(run: Run) -> None:
+    pairs = {(record.step, record.key): record for record in PAIRS.read(run.folder / "pairs.jsonl")}
+    arrays = list(TOKEN_ARRAYS.read(run.folder / TOKEN_ARRAYS_FILE))
+    asked = [int(count) for count in run.series("df/asked")]
+    assert [sum(one.step == step for one in arrays) for step in range(1, STEPS + 1)] == [min(4, n) for n in asked]
+    trained = 0
+    for one in arrays:
+        record = pairs[one.step, one.key]
+        for row, side in ((one.error, record.error), (one.repair, record.repair)):
+            if row is None:
+                continue
+            trained += 1
+            assert list(row.weight) == pytest.approx(side.gate) and set(row.trained) == {1}
+            assert row.gated_advantage == pytest.approx([a * w for a, w in zip(row.advantage, row.weight, strict=True)])
+            assert row.log_prob == pytest.approx(row.old_log_prob, abs=1e-3)  # one optimiser step per batch
+            assert row.ratio == pytest.approx([1.0] * len(side.gate), abs=1e-3) and not any(row.clipped)
+            assert min(row.entropy) >= 0 >= max(row.log_prob) and row.ref_kl is None
+    assert trained > 0
 
 
 def test_the_ledger_says_where_each_second_of_a_step_went(run: Run) -> None:

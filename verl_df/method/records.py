@@ -65,6 +65,7 @@ class PairRecord:
         edit_ratio: A_edit / max(1, |y|).
         truth_mask: the true error mask of y where the task knows it, 0 or 1 per token.
         rejections: one per candidate, a reason or None.
+        key: of the rollout y in the step's batch; empty in files of older runs.
 
     Raises:
         ValueError: a truth mask of another length than y, or a repair without its distance.
@@ -83,6 +84,7 @@ class PairRecord:
     edit_ratio: float | None
     truth_mask: Listed[int] | None
     rejections: Listed[str | None]
+    key: str = ""
 
     def __post_init__(self) -> None:
         if self.truth_mask is not None:
@@ -92,7 +94,7 @@ class PairRecord:
             raise ValueError("repair, edit_distance and edit_ratio must be given together, or all be None")
 
 
-PAIRS = Lines(PairRecord, version=1)
+PAIRS = Lines(PairRecord, version=1, optional=("key",))
 
 
 def pair_record(
@@ -139,6 +141,7 @@ def pair_record(
         edit_ratio=attempt.edit_ratio,
         truth_mask=None if attempt.truth is None else tuple(int(wrong) for wrong in attempt.truth),
         rejections=tuple(reason and reason.value for reason in attempt.rejections),
+        key=attempt.key,
     )
 
 

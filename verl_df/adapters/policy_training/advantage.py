@@ -52,6 +52,8 @@ class GatedEstimator:
             response_mask=response_mask,
             **self._arguments(fields, config, others),
         )
+        if fields.see_advantages is not None:
+            fields.see_advantages(advantages)
         return advantages * fields.gate.to(advantages.dtype), returns
 
     def _arguments(self, fields: RowFields, config: Any, others: dict[str, Any]) -> dict[str, Any]:

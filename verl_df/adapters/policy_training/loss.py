@@ -6,9 +6,11 @@ is sight: a repair was sampled from another model and prompt, so its ratio is wa
 own rows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDict
 from verl.trainer.ppo.core_algos import get_policy_loss_fn, register_policy_loss
@@ -18,7 +20,7 @@ from verl.workers.utils.losses import ppo_loss
 
 from verl_df.adapters.policy_training.fipo import fipo_factors
 from verl_df.adapters.policy_training.papo import picture_term
-from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, current_row_fields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import IS_REPAIR, LOGGED, RowFields, current_row_fields, use_row_fields
 from verl_df.settings.loss_config import LossConfig, LossKind
 from verl_df.settings.objectives import LOSSES, SEQUENCE_RATIO, gated
 
@@ -63,7 +65,8 @@ class WatchedLoss:
         """
         mask = response_mask.bool()
         log_ratio = (log_prob.detach() - old_log_prob).masked_fill(~mask, 0.0)
-        asked = current_row_fields(gated(self.base), mask.shape).loss
+        fields = current_row_fields(gated(self.base), mask.shape)
+        asked = fields.loss
         more: dict[str, Any] = {}
         if asked.kind is LossKind.FIPO:
             factors = fipo_factors(log_ratio, advantages, mask, asked)
@@ -80,7 +83,10 @@ class WatchedLoss:
         if self.base in SEQUENCE_RATIO:
             mean = log_ratio.sum(dim=-1, keepdim=True) / mask.sum(dim=-1, keepdim=True).clamp(min=1)
             log_ratio = mean.expand_as(log_ratio)
-        return loss, metrics | more | _ratio_sums(gated(self.base), log_ratio, mask, config)
+        ratio, outside = _ratio(log_ratio, config)
+        if fields.see_ratio is not None:
+            fields.see_ratio(log_prob.detach(), ratio, outside)
+        return loss, metrics | more | _ratio_sums(fields.is_repair.bool(), log_ratio, ratio, outside.float(), mask)
 
 
 for _base in LOSSES:
@@ -93,17 +99,24 @@ def _factor_metrics(factors: torch.Tensor) -> dict[str, float]:
     return {"fipo/mean": float(mean), "fipo/max": float(largest)}
 
 
-def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config: Any) -> dict[str, Any]:
-    """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy").
+def _ratio(log_ratio: torch.Tensor, config: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """The ratio, and whether it is outside 1 - ε_low, 1 + ε_high, which some of verl's losses use in another way.
 
-    log_ratio: log of the ratio, per token; in GSPO all tokens of a row share it. "clipped" are tokens outside
-    1 - ε_low, 1 + ε_high, which some of verl's losses use in another way.
+    log_ratio: log of the ratio, per token; in GSPO all tokens of a row share it.
     """
-    is_repair = current_row_fields(caller, mask.shape).is_repair.bool()
     low = config.clip_ratio_low if config.clip_ratio_low is not None else config.clip_ratio
     high = config.clip_ratio_high if config.clip_ratio_high is not None else config.clip_ratio
     ratio = log_ratio.clamp(-20.0, 20.0).exp()
-    outside = ((ratio < 1 - low) | (ratio > 1 + high)).float()
+    return ratio, (ratio < 1 - low) | (ratio > 1 + high)
+
+
+def _ratio_sums(
+    is_repair: torch.Tensor, log_ratio: torch.Tensor, ratio: torch.Tensor, outside: torch.Tensor, mask: torch.Tensor
+) -> dict[str, Any]:
+    """Sums over the tokens of repaired rows ("repaired") and of the policy's own rows ("policy").
+
+    is_repair: bool [rows, 1]; the others are [rows, response_length].
+    """
     sums: dict[str, Any] = {}
     for name, rows in (("repaired", mask & is_repair), ("policy", mask & ~is_repair)):
         values = (rows.sum(), ratio[rows].sum(), log_ratio[rows].sum(), outside[rows].sum())
@@ -112,14 +125,26 @@ def _ratio_sums(caller: str, log_ratio: torch.Tensor, mask: torch.Tensor, config
     return sums
 
 
-def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any = None) -> tuple[torch.Tensor, dict]:
+RowUpdates = dict[int, dict[str, np.ndarray]]
+"""By a row's number: log_prob and ratio, float32 [response_length or more], and clipped, bool of the same length."""
+
+
+def df_ppo_loss(
+    config: Any,
+    model_output: dict,
+    data: TensorDict,
+    dp_group: Any = None,
+    *,
+    updates: RowUpdates | None = None,
+) -> tuple[torch.Tensor, dict]:
     """verl's `ppo_loss` with DF's columns in reach of the registered policy loss.
 
     Args:
         config: the actor's `ActorConfig`.
         model_output: nested `log_probs` (and `entropy`) of one micro-batch.
         data: the micro-batch, with the nested column `df_is_repair` [rows, 1], and `df_loss` where a method changes the
-            loss.
+            loss, and `df_logged` [rows, 1] where the tokens of a row are logged.
+        updates: gets what the loss saw of those rows; a later pass over a row replaces an earlier one.
 
     Returns:
         the scalar loss and its metrics.
@@ -129,7 +154,8 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
     """
     is_repair = data.select(IS_REPAIR, strict=True).to_padded_tensor()[IS_REPAIR]
     asked = tu.get(data, key=LOSS, default=LossConfig())
-    with use_row_fields(RowFields(is_repair=is_repair, loss=asked)):
+    see = None if updates is None or LOGGED not in data.keys() else _keeper(data, updates)
+    with use_row_fields(RowFields(is_repair=is_repair, loss=asked, see_ratio=see)):
         loss, metrics = ppo_loss(config, model_output, data, dp_group)
     if asked.kind is LossKind.PAPO:
         term = picture_term(config, model_output, data)
@@ -139,3 +165,19 @@ def df_ppo_loss(config: Any, model_output: dict, data: TensorDict, dp_group: Any
         # verl labels every metric of a registered loss a mean over micro-batches; ours are sums
         metrics[key] = Metric(value=metrics[key].values[0], aggregation=AggregationType.SUM)
     return loss, metrics
+
+
+def _keeper(data: TensorDict, updates: RowUpdates) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]:
+    """Copies the logged rows of this micro-batch out of what the loss saw. The others never leave the device."""
+    numbers = data.select(LOGGED).to_padded_tensor()[LOGGED][:, 0].tolist()
+    logged = [row for row, number in enumerate(numbers) if number >= 0]
+
+    def see(log_prob: torch.Tensor, ratio: torch.Tensor, clipped: torch.Tensor) -> None:
+        for row in logged:
+            updates[numbers[row]] = {
+                "log_prob": log_prob[row].float().cpu().numpy(),
+                "ratio": ratio[row].float().cpu().numpy(),
+                "clipped": clipped[row].cpu().numpy(),
+            }
+
+    return see

@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the error/repair pairs of a run, with their images, for the report and for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_media
 from verl_df.io.json_lines import cut_half_line
-from verl_df.io.lines import RecordWriter
+from verl_df.io.lines import Lines, RecordWriter
 from verl_df.method.feedback import RepairAttempt
 from verl_df.method.records import PAIRS, PairRecord, pair_record
+from verl_df.method.token_arrays import TokenArrays
 from verl_df.settings.config import DFConfig
 
 PAIRS_FILE = "pairs.jsonl"
@@ -23,6 +24,20 @@ PAIRS_FILE = "pairs.jsonl"
 def log_folder(config: DictConfig, df: DFConfig) -> Path:
     """Where a run leaves what is not verl's."""
     return Path(df.log.dir or Path(config.trainer.default_local_dir) / "df")
+
+
+Stepped = TypeVar("Stepped", PairRecord, TokenArrays)
+
+
+def kept_records(path: Path, lines: Lines[Stepped], step: int) -> Iterator[Stepped]:
+    """Set a file of an earlier run aside, as NAME.1.jsonl, NAME.2.jsonl, ...; its records up to `step` (0: none)."""
+    if not path.exists():
+        return
+    aside = path.with_name(f"{path.stem}.{len(list(path.parent.glob(f'{path.stem}.*.jsonl'))) + 1}.jsonl")
+    path.rename(aside)
+    if step > 0:
+        cut_half_line(aside)  # of a run that was killed
+        yield from (record for record in lines.read(aside) if record.step <= step)
 
 
 class PairLog:
@@ -44,16 +59,8 @@ class PairLog:
 
         The steps after it are done again, and would be in the file twice. The file as it was is set aside.
         """
-        path = self._folder / PAIRS_FILE
-        if not path.exists():
-            return
-        aside = self._folder / f"pairs.{len(list(self._folder.glob('pairs.*.jsonl'))) + 1}.jsonl"
-        path.rename(aside)
-        if step > 0:
-            cut_half_line(aside)  # of a run that was killed
-            for record in PAIRS.read(aside):
-                if record.step <= step:
-                    self._open().write(record)
+        for record in kept_records(self._folder / PAIRS_FILE, PAIRS, step):
+            self._open().write(record)
 
     def write(
         self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any

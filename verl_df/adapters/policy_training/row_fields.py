@@ -6,7 +6,7 @@ never reaches them. The trainer hook (for the estimator) and the worker's `loss_
 for the duration of verl's call, and the registered functions read them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ from verl_df.settings.loss_config import LossConfig
 
 GATE = "df_gate"
 IS_REPAIR = "df_is_repair"
+# The number of a row whose tokens are logged, -1 for others, int64 [rows, 1]; there only where a row of the step is.
+LOGGED = "df_logged"
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class RowFields:
             whose advantages are gated already.
         values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
         loss: what another method changes in the loss; the trainer's estimators do not look at it.
+        see_advantages: called by an estimator with the advantages before the gate, float [rows, response_length].
+        see_ratio: called by a loss with log-probability, ratio and whether the ratio is outside the clip range, each
+            [rows, response_length], detached.
     """
 
     is_repair: torch.Tensor
     gate: torch.Tensor | None = None
     values: torch.Tensor | None = None
     loss: LossConfig = LossConfig()
+    see_advantages: Callable[[torch.Tensor], None] | None = None
+    see_ratio: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None] | None = None
 
 
 _CURRENT: ContextVar[RowFields | None] = ContextVar("verl_df_row_fields", default=None)

@@ -45,6 +45,7 @@ from verl_df.adapters.policy_training.rows import (
     write_groups,
 )
 from verl_df.adapters.policy_training.self_test import run_self_test
+from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.ledger.rows import RepairTime
 from verl_df.method.checks import preferred_response
@@ -91,6 +92,7 @@ class DFTrainer(AccountedTrainer):
     def __init__(self, config: DictConfig):
         self.df = load_df_config(config.df)
         self._uses_repairs = self.df.group.mode != "off"
+        self._token_log = TokenLog(log_folder(config, self.df), self.df.log.token_arrays_per_step)
         super().__init__(config, log_folder(config, self.df), self.df.budget.device_seconds)
 
     # ---- set-up ------------------------------------------------------------------------------------------------------
@@ -112,6 +114,7 @@ class DFTrainer(AccountedTrainer):
         super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
         self._pair_log = PairLog.from_config(self.config, self.df)
         self._pair_log.start_after(self.global_steps)
+        self._token_log.start_after(self.global_steps)
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
@@ -185,6 +188,7 @@ class DFTrainer(AccountedTrainer):
         self._repair_time = _repair_time(metrics)
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         records = self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
+        self._token_log.expect(records)
         every = self.df.log.table_every
         if every and self.global_steps % every == 0:
             self.logger.log_pairs(records, self.global_steps)
@@ -289,8 +293,14 @@ class DFTrainer(AccountedTrainer):
             weights = weights * of_tokens
         if self._weighs_prompts:
             weights = weights * prompt_weights(self._uids(batch))
-        values = data["values"] if self.use_critic else None
-        with use_row_fields(RowFields(data[IS_REPAIR], torch.from_numpy(weights), values)):
+        self._token_log.see_weights(batch.keys, weights)
+        columns_of_rows = RowFields(
+            is_repair=data[IS_REPAIR],
+            gate=torch.from_numpy(weights),
+            values=data["values"] if self.use_critic else None,
+            see_advantages=self._token_log.see_advantages,
+        )
+        with use_row_fields(columns_of_rows):
             batch = super()._compute_advantage(batch, metrics)
         if self._uses_repairs:
             self._look_at_errors(batch, metrics)
@@ -342,7 +352,10 @@ class DFTrainer(AccountedTrainer):
             metrics["df/mini_batches"] = self._mini_batches
         if self.df.loss.kind is not LossKind.OFF:
             batch.extra_info[LOSS] = self.df.loss
+        self._token_log.mark(batch)
         batch = super()._update_actor(batch, metrics)
+        if self._token_log.wanted:
+            self._token_log.write(self.global_steps, batch, self.actor_rollout_wg.take_row_updates())
         metrics.update(ratio_metrics(metrics))
         return batch
 

@@ -10,7 +10,7 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, hide_pictures
-from verl_df.adapters.policy_training.loss import df_ppo_loss
+from verl_df.adapters.policy_training.loss import RowUpdates, df_ppo_loss
 
 # Rows of a mini-batch over all ranks, verl's empty ones included, and the mean number of those that are trained on.
 MINI_BATCH_ROWS = "df_mini_batch_rows"
@@ -25,7 +25,16 @@ class DFActorRolloutRefWorker(ActorRolloutRefWorker):
         super().init_model()
         if "actor" in self.role:
             # as verl builds its own: one ActorConfig, kept by the loss across calls
-            self.actor.set_loss_fn(partial(df_ppo_loss, config=omega_conf_to_dataclass(self.config.actor)))
+            config = omega_conf_to_dataclass(self.config.actor)
+            self._updates: RowUpdates = {}
+            self.actor.set_loss_fn(partial(df_ppo_loss, config=config, updates=self._updates))
+
+    @register(dispatch_mode=Dispatch.ONE_TO_ALL)
+    def take_row_updates(self) -> RowUpdates:
+        """What the last update saw of the logged rows that this process trained on."""
+        taken = dict(self._updates)
+        self._updates.clear()
+        return taken
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
     def compute_blind_log_prob(self, data: TensorDict) -> TensorDict | None:

@@ -14,7 +14,9 @@ from verl_df.io.files import inside, whole_file
 from verl_df.io.json_text import parse_json
 from verl_df.lab.inspect.facts import MODULES, asset, check_run, picture, run_facts
 from verl_df.lab.inspect.index import PairIndex
+from verl_df.lab.inspect.tokens import TokenIndex
 from verl_df.lab.report.loading import PAIRS_FILE
+from verl_df.method.token_arrays import TOKEN_ARRAYS_FILE
 
 PAIRS_PER_SHARD = 64
 _LINES = 10_000
@@ -27,12 +29,14 @@ def export_page(run: Path, out: Path) -> None:
 
     Raises:
         FileNotFoundError: no run.
-        ValueError: a pair names a picture outside the run's folder, or one that cannot be read.
+        ValueError: a pair names a picture outside the run's folder, or one that cannot be read; a record of token
+            arrays is broken.
     """
     check_run(run)
     index = PairIndex(inside(run, PAIRS_FILE))
     while index.read_on(_LINES):
         pass
+    tokens = TokenIndex(inside(run, TOKEN_ARRAYS_FILE))
     facts = run_facts(run) | {"export": True, "shard": PAIRS_PER_SHARD}
     script, style = bundle(), asset("inspect.css")
     with whole_file(out) as file:
@@ -43,6 +47,7 @@ def export_page(run: Path, out: Path) -> None:
         names: dict[str, None] = {}
         for number, records in enumerate(_shards(index)):
             _put(file, f"data-shard-{number}", records)
+            _put(file, f"data-tokens-{number}", [tokens.find(one["step"], one.get("key", "")) for one in records])
             names.update(dict.fromkeys(name for record in records for name in record["images"]))
         for number, name in enumerate(names):
             file.write(_block(f"picture-{number}", base64.b64encode(picture(run, name)).decode("ascii")))

@@ -25,6 +25,7 @@ MODULES = (
     "data.js",
     "charts.js",
     "list.js",
+    "update.js",
     "tokens.js",
     "pair.js",
     "curves.js",

@@ -17,12 +17,14 @@ from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRo
 from verl_df.adapters.policy_training.pair_log import PAIRS_FILE, PairLog
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
+from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.prompt_content import FRAMES_SHOWN, IMAGES_FOLDER, media_items, pictures, prompt_text
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import Rollout
 from verl_df.method.metrics import GroupOutcome
 from verl_df.method.records import PAIRS
 from verl_df.method.repair import Rejection
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide, rounded
 from verl_df.settings.config import load_df_config
 
 # ---- pairs -----------------------------------------------------------------------------------------------------------
@@ -220,6 +222,22 @@ def test_a_new_run_sets_the_pairs_of_an_earlier_one_aside(tmp_path: Path) -> Non
         log.write(1, *groups(1 + run), WORDS)
     assert sorted(path.name for path in tmp_path.glob("*.jsonl")) == ["pairs.1.jsonl", "pairs.2.jsonl", PAIRS_FILE]
     assert all(len(path.read_text().splitlines()) == 1 for path in tmp_path.glob("*.jsonl"))
+
+
+def test_a_resumed_run_keeps_the_token_arrays_of_the_steps_before_it(tmp_path: Path) -> None:
+    log = TokenLog(tmp_path, -1)
+    with TOKEN_ARRAYS.writer(tmp_path / TOKEN_ARRAYS_FILE) as writer:
+        for step in (1, 2, 3):
+            writer.write(TokenArrays(step, "a_0_0", None, None))
+    log.start_after(2)
+    assert [record.step for record in TOKEN_ARRAYS.read(tmp_path / TOKEN_ARRAYS_FILE)] == [1, 2]
+    assert len((tmp_path / "token_arrays.1.jsonl").read_text().splitlines()) == 3
+
+
+def test_values_that_json_does_not_have_are_null() -> None:
+    assert rounded(np.array([0.1234567, np.nan, -np.inf, 12345678.0])) == (0.12346, None, None, 12346000.0)
+    with pytest.raises(ValueError, match="ratio has 1 entries for 2 tokens"):
+        UpdateSide((1, 1), (0, 0), (0, 0), (0, 0), (0, 0), None, (0, 0), (1,), (0, 0), None, None)
 
 
 def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from verl.workers.config import PolicyLossConfig
 
 from tests.unit.adapters.objectives_support import actor_config, make_case, micro_batch
 from verl_df.adapters.policy_training.loss import RATIO_SUMS, df_ppo_loss
-from verl_df.adapters.policy_training.row_fields import IS_REPAIR, RowFields, use_row_fields
+from verl_df.adapters.policy_training.row_fields import IS_REPAIR, LOGGED, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import ratio_metrics
 from verl_df.settings.objectives import LOSSES, gated
 
@@ -94,6 +94,33 @@ def test_without_dfs_columns_the_workers_loss_says_which_is_missing() -> None:
     data, output = one_micro_batch(seed=1)
     with pytest.raises(KeyError, match=IS_REPAIR):
         df_ppo_loss(actor_config(), output, data.exclude(IS_REPAIR))
+
+
+@torch.no_grad
+@pytest.mark.parametrize("base", LOSSES)
+def test_logged_rows_are_kept_as_the_loss_saw_them(base: str) -> None:
+    config = actor_config(policy_loss=PolicyLossConfig(loss_mode=gated(base)), clip_ratio=0.2)
+    case = make_case([2, 2], 3, "one", dtype=torch.float32)
+    data, output = micro_batch(case, torch.zeros(case.mask.shape))
+    numbers = [-1, 7, *([-1] * (len(case.rows) - 3)), 40]
+    plain, metrics = df_ppo_loss(config, output, data)
+    updates: dict = {}
+    data[LOGGED] = torch.nested.as_nested_tensor([torch.tensor([one]) for one in numbers], layout=torch.jagged)
+    watched, watched_metrics = df_ppo_loss(config, output, data, updates=updates)
+    assert torch.equal(plain, watched) and set(metrics) == set(watched_metrics)
+    assert sorted(updates) == [7, 40]
+    for number, seen in updates.items():
+        row = numbers.index(number)
+        own, length = case.rows[row].own, len(case.rows[row].tokens)
+        new, old = case.log_prob()[row][:length], torch.tensor(case.old_log_prob[row])
+        assert seen["log_prob"][:length] == pytest.approx(new.numpy(), rel=1e-5, abs=1e-6)
+        log_ratios = (new - old).double().numpy()[np.array(own, dtype=bool)]
+        expected = np.exp(np.full_like(log_ratios, log_ratios.mean()) if base == "gspo" else log_ratios)
+        found = seen["ratio"][:length][np.array(own, dtype=bool)]
+        assert found == pytest.approx(expected, rel=1e-4)
+        assert seen["clipped"][:length][np.array(own, dtype=bool)].tolist() == [
+            not 1 - (config.clip_ratio_low or 0.2) <= one <= 1 + (config.clip_ratio_high or 0.2) for one in found
+        ]
 
 
 def one_micro_batch(seed: int) -> tuple[TensorDict, dict[str, torch.Tensor]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
@@ -24,15 +25,17 @@ from tests.unit.adapters.support import MemoryQueue, Words, composed
 from verl_df.adapters import data_plane
 from verl_df.adapters.policy_training import group_stream, rows
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, Hiding
+from verl_df.adapters.policy_training.loss import RATIO_SUMS
 from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.placement import Hours
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
-from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
+from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, LOGGED
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.ledger.spent import Ledger, read_rows
 from verl_df.method.feedback import RepairSample
 from verl_df.method.records import PAIRS
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 from verl_df.settings.config import RepairConfig
 from verl_df.settings.objectives import ESTIMATORS, gated
 from verl_df.token_weights.settings import WeightKind
@@ -482,6 +485,56 @@ def test_advantages_are_gated_through_verls_own_hook(queue, tmp_path, monkeypatc
     assert error == pytest.approx([0, 0, 0, 0, -value, 0])
     assert repaired == pytest.approx([0, 0, 0, 0, value, 0])
     assert (metrics["df/repaired/old_log_prob"], metrics["df/policy/entropy"]) == (-2.0, 0.5)
+
+
+def test_the_update_of_written_pairs_is_logged_by_token(queue, tmp_path, monkeypatch) -> None:
+    overrides = (f"trainer.default_local_dir={tmp_path}", "df.log.token_arrays_per_step=1")
+    one = made(composed(*BASE, *overrides), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+    with_log_probs(queue, batch.keys, ref_log_prob=-2.5)
+    one._compute_advantage(batch, {})
+
+    def update(_: DFTrainer, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        metrics |= {f"actor/df/{rows}/{key}": 0.0 for rows in ("repaired", "policy") for key in RATIO_SUMS}
+        return batch
+
+    monkeypatch.setattr(PPOTrainerSync, "_update_actor", update)
+    length = 9  # as padded in its micro-batch
+    seen = {
+        "log_prob": np.linspace(-1, 0, length, dtype=np.float32),
+        "ratio": np.full(length, np.inf, dtype=np.float32),
+        "clipped": np.arange(length) == 2,
+    }
+
+    def take_row_updates() -> list[dict]:
+        numbers = {key: int(queue.rows[key][LOGGED]) for key in batch.keys}
+        assert numbers == {key: -1 if key == "u_0_0" else place for place, key in enumerate(batch.keys)}
+        return [{numbers["u_1_0"]: seen}, {numbers["u_1000001_0"]: seen}]
+
+    one.actor_rollout_wg.take_row_updates = take_row_updates
+    one._update_actor(batch, {})
+    (pair,) = PAIRS.read(tmp_path / "pairs.jsonl")
+    (record,) = TOKEN_ARRAYS.read(tmp_path / "df" / TOKEN_ARRAYS_FILE)
+    assert (record.step, record.key) == (pair.step, pair.key) == (1, "u_1_0")
+    value = 0.5 / (0.5**0.5 + 1e-6)
+    assert record.error.advantage == pytest.approx([-value] * 6, rel=1e-4)
+    assert record.error.weight == (0, 0, 0, 0, 1, 0) == record.repair.weight
+    assert record.error.gated_advantage == pytest.approx([0, 0, 0, 0, -value, 0], rel=1e-4)
+    assert record.repair.gated_advantage == pytest.approx([0, 0, 0, 0, value, 0], rel=1e-4)
+    assert record.error.rollout_log_prob == (-1.0,) * 6 and record.repair.rollout_log_prob is None
+    assert record.error.log_prob == pytest.approx(seen["log_prob"][:6], rel=1e-4)
+    assert record.error.ratio == (None,) * 6 and record.error.clipped == (0, 0, 1, 0, 0, 0)
+    assert record.error.ref_kl == (0.5,) * 6 == record.error.entropy
+
+
+def test_without_a_logged_pair_nothing_is_asked_of_the_workers(queue, tmp_path, monkeypatch) -> None:
+    for override in ("df.log.token_arrays_per_step=0", "df.group.mode=off"):
+        one = made(composed(*BASE, override), tmp_path, monkeypatch, folder=override)
+        batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
+        with_log_probs(queue, batch.keys)
+        one._compute_advantage(batch, {})
+        one._token_log.mark(batch)
+        assert not one._token_log.wanted and not any(LOGGED in queue.rows[key] for key in batch.keys)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from verl_df.method.alignment import align
 from verl_df.method.records import PAIRS, PairRecord, TokenSide
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide
 
 HOSTILE = "</script><img src=x onerror=\"document.title='run'\"> \u202e & 'q'"
 WORDS = ["a", " b", " c.", "\n", " 7", "\n\n", "é", HOSTILE]
@@ -40,13 +41,39 @@ def record(number: int) -> PairRecord:
         edit_ratio=found.edit_ratio if feasible else None,
         truth_mask=tuple(int(t in (2, 3)) for t in range(12)) if number % 2 else None,
         rejections=("wrong", None) if feasible else ("wrong", "unfinished"),
+        key=f'prompt-{number // 2} "é"_{number}_0',
     )
+
+
+def update_side(length: int, advantage: float) -> UpdateSide:
+    """Gated on the token 3 alone, which is clipped; the token 5 is a tool's."""
+    gate = tuple(float(t == 3) for t in range(length))
+    return UpdateSide(
+        trained=tuple(int(t != 5) for t in range(length)),
+        advantage=(advantage,) * length,
+        weight=gate,
+        gated_advantage=tuple(advantage * one for one in gate),
+        old_log_prob=(-0.5,) * length,
+        rollout_log_prob=None,
+        log_prob=tuple(-0.25 if one else -0.5 for one in gate),
+        ratio=tuple(1.284 if one else 1.0 for one in gate),
+        clipped=tuple(int(one) for one in gate),
+        entropy=(0.75,) * length,
+        ref_kl=None,
+    )
+
+
+def token_arrays(number: int) -> TokenArrays:
+    one = record(number)
+    repair = None if one.repair is None else update_side(len(one.repair.token_ids), 0.625)
+    return TokenArrays(one.step, one.key, update_side(len(one.error.token_ids), -0.625), repair)
 
 
 def write_run(folder: Path, pairs: int = 12) -> Path:
     (folder / "images").mkdir(parents=True)
     Image.new("RGB", (5, 4), (200, 10, 10)).save(folder / "images" / "cat.png")
     PAIRS.write(folder / "pairs.jsonl", map(record, range(pairs)))
+    TOKEN_ARRAYS.write(folder / TOKEN_ARRAYS_FILE, map(token_arrays, (0, 1)))
     lines = []
     for step in range(12):
         values = {"df/repair_feasible_rate": 0.9 - 0.05 * step, "df/rejected/wrong": 2.0, "df/skipped/all_correct": 1.0}

@@ -129,6 +129,25 @@ def test_pair_with_linked_differences_and_other_gates(page: Page, address: str):
     expect(page.get_by_label("Tokens of y").locator("tbody tr")).to_have_count(12)
 
 
+def test_what_the_update_saw_stands_beside_the_tokens(page: Page, address: str):
+    page.goto(f"{address}#pair=2")
+    page.locator(".tokens.error [data-t='3']").hover()
+    expect(page.locator(".reading")).to_contain_text(
+        "advantage before the gate -0.625, advantage after the gate -0.625"
+    )
+    expect(page.locator(".reading")).to_contain_text("old log-prob -0.5, new log-prob -0.25, ratio 1.28, clipped yes")
+    expect(page.locator("#update-notes")).to_contain_text("Not logged in this run: KL (the run has no reference model)")
+    page.get_by_text("Table of the tokens of ŷ", exact=True).click()
+    rows = page.get_by_label("Tokens of ŷ").locator("tr")
+    expect(rows.first).to_contain_text("old log-prob\tnew log-prob\tratio\tclipped\tentropy")
+    assert rows.nth(4).inner_text().split("\t")[-7:] == ["0.625", "0.625", "-0.5", "-0.25", "1.28", "yes", "0.75"]
+    assert rows.nth(6).inner_text().split("\t")[-2] == "–"
+    page.goto(f"{address}#pair=1")
+    expect(page.locator("#update-notes")).to_contain_text("before the optimiser step")
+    page.goto(f"{address}#pair=3")
+    expect(page.locator("#update-notes")).to_contain_text("is not on record: df.log.token_arrays_per_step")
+
+
 def test_texts_of_a_run_are_no_markup(page: Page, address: str):
     page.goto(f"{address}#pair=2")
     prompt = page.locator("aside pre")

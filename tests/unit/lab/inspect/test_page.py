@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.lab.inspect.runs import record
+from tests.unit.lab.inspect.runs import record, token_arrays
 from verl_df.lab.inspect.index import COLUMNS, summary
 from verl_df.lab.visible import visible
 from verl_df.method.alignment import Method, align
@@ -197,6 +197,19 @@ def test_addresses_are_read_as_they_were_written(js: Js, change: dict[str, str])
 @pytest.mark.parametrize("text", ["#", "#pair", "#q=%E0%A4%A", "#__proto__=1&constructor=2", "#sort=nothing"])
 def test_addresses_that_are_broken_are_the_start_page(js: Js, text: str):
     assert js("readHash", text) == js("readHash", "")
+
+
+def test_what_the_update_did_not_see_is_said(js: Js):
+    one = dataclasses.asdict(token_arrays(1))
+    pair = dataclasses.asdict(record(1))
+    assert "rollout engine's log-probabilities (calculate_log_probs" in " ".join(js("updateNotes", pair, one))
+    assert js("updateNotes", pair, one | {"error": None, "repair": None}) == [
+        "y was not in the update.",
+        "ŷ was not in the update.",
+    ]
+    assert "not trained on" in js("updateFigures", one["error"], 5)
+    assert js("updateFigures", None, 5) == ""
+    assert set(js("(() => Object.keys(UPDATE_COLUMNS))")) == one["error"].keys() - {"trained", "weight"}
 
 
 def test_every_reason_has_words(js: Js):

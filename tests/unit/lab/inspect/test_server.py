@@ -8,15 +8,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from PIL import Image
 
+from tests.unit.lab.inspect.runs import record, token_arrays
 from verl_df.cli import main
 from verl_df.lab.inspect.facts import MODULES
 from verl_df.lab.inspect.index import COLUMNS
 from verl_df.lab.inspect.server import InspectServer
 from verl_df.method.records import PAIRS
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 
 Get = Callable[..., tuple[http.client.HTTPResponse, bytes]]
 
@@ -70,13 +73,13 @@ def test_another_name_of_this_machine_is_refused(get: Get):
 def test_an_index_and_the_ranges_that_it_names_give_the_records(get: Get, run_folder: Path):
     part = data(get, "/data/index?from=0")
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in part["rows"]]
-    for row, record in zip(rows, PAIRS.read(run_folder / "pairs.jsonl"), strict=True):
+    for row, one in zip(rows, PAIRS.read(run_folder / "pairs.jsonl"), strict=True):
         last = row["offset"] + row["length"] - 1
         response, content = get("/data/pairs", Range=f"bytes={row['offset']}-{last}")
         size = (run_folder / "pairs.jsonl").stat().st_size
         assert response.status == 206
         assert response.headers["Content-Range"] == f"bytes {row['offset']}-{last}/{size}"
-        assert PAIRS.load(content.decode("utf-8")) == record
+        assert PAIRS.load(content.decode("utf-8")) == one
     assert data(get, "/data/index?from=10")["rows"] == part["rows"][10:]
 
 
@@ -124,6 +127,30 @@ def test_no_other_file_is_served(get: Get, run_folder: Path, path: str):
     response, content = get(path)
     assert response.status == 404
     assert b"PNG" not in content and b"entropy" not in content
+
+
+def test_token_arrays_are_found_by_step_and_key(get: Get, run_folder: Path):
+    def found(number: int, step: int = 1) -> object:
+        asked = data(get, f"/data/tokens?step={step}&key={quote(record(number).key)}")["record"]
+        return asked and TOKEN_ARRAYS.load(json.dumps(asked))
+
+    path = run_folder / TOKEN_ARRAYS_FILE
+    assert found(1) == token_arrays(1) and found(0) == token_arrays(0)
+    assert found(1, step=2) is found(2) is None
+    line = TOKEN_ARRAYS.dump(token_arrays(2)) + "\n"
+    with path.open("a", encoding="utf-8") as file:
+        file.write("no record\n" + line[:50])
+    assert found(2) is None  # half of it
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line[50:])
+    assert found(2) == token_arrays(2)
+    path.write_text(line.replace('"ratio":[', '"ratio":[2,'), encoding="utf-8")  # the run was started anew
+    assert found(1) is None
+    response, content = get(f"/data/tokens?step=1&key={quote(record(2).key)}")
+    assert response.status == 404 and b"ratio has" in content
+    assert get("/data/tokens?step=x&key=")[0].status == 400
+    path.unlink()
+    assert found(1) is None
 
 
 @pytest.mark.parametrize("query", ["from=-1", "from=x", "from=1e3", "from=" + "9" * 30])

@@ -13,6 +13,7 @@ const served = {
   facts: async (stamp) => (await answered(`/data/run?known=${encodeURIComponent(stamp)}`)).json(),
   part: async (from) => (await answered(`/data/index?from=${from}`)).json(),
   record: async (row) => (await answered("/data/pairs", { headers: { Range: `bytes=${row.offset}-${row.offset + row.length - 1}` } })).json(),
+  tokens: async (row, record) => (await (await answered(`/data/tokens?step=${record.step}&key=${encodeURIComponent(record.key ?? "")}`)).json()).record,
   picture: async (name) => `/images/${encodeURIComponent(name)}`,
 };
 
@@ -27,6 +28,12 @@ const SHARDS_KEPT = 8;
 function exported() {
   const shards = new Map(); // the last ones used
   let size, names;
+  const entry = async (kind, row) => {
+    const name = `data-${kind}-${Math.floor(row.number / size)}`;
+    if (!shards.has(name)) shards.set(name, unpacked(name));
+    if (shards.size > SHARDS_KEPT) shards.delete(shards.keys().next().value);
+    return (await shards.get(name))[row.number % size];
+  };
   return {
     live: false,
     facts: async () => {
@@ -35,12 +42,8 @@ function exported() {
       return facts;
     },
     part: async () => unpacked("data-index"),
-    record: async (row) => {
-      const number = Math.floor(row.number / size);
-      if (!shards.has(number)) shards.set(number, unpacked(`data-shard-${number}`));
-      if (shards.size > SHARDS_KEPT) shards.delete(shards.keys().next().value);
-      return (await shards.get(number))[row.number % size];
-    },
+    record: (row) => entry("shard", row),
+    tokens: (row) => entry("tokens", row),
     picture: async (name) => {
       names = names || (await unpacked("data-pictures"));
       return `data:image/png;base64,${document.getElementById(`picture-${names[name]}`).textContent}`;

@@ -7,6 +7,7 @@ import { LENSES, lensGates } from "./lens.js";
 import { selected } from "./list.js";
 import { number, percent, REASONS, writeHash } from "./model.js";
 import { link, shownToken, tokenFigures, tokenText } from "./tokens.js";
+import { updateColumns, updateNotes } from "./update.js";
 
 function chips(record, row) {
   const facts = [
@@ -62,12 +63,13 @@ function sides(record, gates) {
   ];
 }
 
-function tokenTable(name, side, gate, truth) {
+function tokenTable(name, side, gate, truth, row) {
+  const more = updateColumns(row);
   const box = el("details", {}, el("summary", {}, `Table of the tokens of ${name}`));
   box.addEventListener("toggle", () => {
     if (box.children.length > 1) return;
-    const rows = side.tokens.map((text, t) => [t, side.token_ids[t], shownToken(text), side.mask[t], number(gate[t]), ...(truth ? [truth[t] ? "wrong" : ""] : [])]);
-    box.append(table(["position", "id", "text", "mask", "gate", ...(truth ? ["truth"] : [])], rows, `Tokens of ${name}`));
+    const rows = side.tokens.map((text, t) => [t, side.token_ids[t], shownToken(text), side.mask[t], number(gate[t]), ...(truth ? [truth[t] ? "wrong" : ""] : []), ...more.map(([, value]) => value(t))]);
+    box.append(table(["position", "id", "text", "mask", "gate", ...(truth ? ["truth"] : []), ...more.map(([head]) => head)], rows, `Tokens of ${name}`));
   });
   return box;
 }
@@ -100,21 +102,22 @@ function navigation(app, row) {
 // The element of a pair. Raises where the record cannot be read.
 export async function pairView(app, row) {
   const record = await app.run.source.record(row);
+  const update = await app.run.source.tokens(row, record);
   const lens = Object.hasOwn(LENSES, app.state.lens) ? app.state.lens : "run";
   const gates = lensGates(record, lens, app.lens) || lensGates(record, "run", app.lens);
   const reading = el("p", { class: "reading", role: "status" }, "Point at a token, or move the focus over the differences, for figures.");
   const texts = el("div", { class: "sides" }, sides(record, gates));
-  link(texts, (name, t) => { reading.textContent = tokenFigures(record[name], t, gates[name], name === "error" ? record.truth_mask : null); });
+  link(texts, (name, t) => { reading.textContent = tokenFigures(record[name], t, gates[name], name === "error" ? record.truth_mask : null, update?.[name]); });
   const legend = el("p", { class: "soft" }, "Outlined: marked by the mask. Tint: the gate chosen below. ",
     record.truth_mask ? el("span", { class: "wrong" }, "Underlined: truly wrong.") : "The truth is not known. ", " · ↵ → stand for white space; a thin line ends each token.");
   return el("article", { id: "pair", "aria-label": `Pair ${row.line}` },
     navigation(app, row), el("h2", {}, `Pair ${row.line}`), chips(record, row),
     el("div", { class: "pair-body" },
       el("aside", {}, await pictures(app, record), el("h3", {}, "Prompt"), el("pre", {}, record.prompt)),
-      el("div", {}, texts, reading, legend,
+      el("div", {}, texts, reading, legend, el("p", { class: "soft", id: "update-notes" }, updateNotes(record, update).join(" ")),
         record.repair ? el("section", {}, lensTable(app, record), lensSettings(app)) : null,
-        tokenTable("y", record.error, gates.error, record.truth_mask),
-        record.repair ? tokenTable("ŷ", record.repair, gates.repair, null) : null)),
+        tokenTable("y", record.error, gates.error, record.truth_mask, update?.error),
+        record.repair ? tokenTable("ŷ", record.repair, gates.repair, null, update?.repair) : null)),
     el("section", {}, el("h3", {}, `Reference (${record.reference_kind})`), el("pre", {}, record.reference)),
     candidates(record), group(app, row));
 }

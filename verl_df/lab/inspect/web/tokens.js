@@ -2,6 +2,7 @@
 // A response token by token, its differences linked with those of the other side.
 import { el } from "./dom.js";
 import { number, visible } from "./model.js";
+import { updateFigures } from "./update.js";
 
 const SHOWN = { " ": "·", "\t": "→\t", "\n": "↵\n", "\r": "␍" };
 
@@ -37,9 +38,9 @@ export function tokenText(name, side, gate, truth, blocks) {
   return el("div", { class: `tokens ${name}`, "data-side": name }, parts);
 }
 
-export function tokenFigures(side, t, gate, truth) {
+export function tokenFigures(side, t, gate, truth, row) {
   const known = truth ? `, truth ${truth[t] ? "wrong" : "right"}` : "";
-  return `token ${t} (id ${side.token_ids[t]}) “${shownToken(side.tokens[t])}”: mask ${side.mask[t]}, gate ${number(gate[t])}${known}`;
+  return `token ${t} (id ${side.token_ids[t]}) “${shownToken(side.tokens[t])}”: mask ${side.mask[t]}, gate ${number(gate[t])}${known}${updateFigures(row, t)}`;
 }
 
 // Lights up a difference on both sides while the pointer or the focus is on it, and reads a token's figures.

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what the update saw of the tokens of logged pairs, without a further pass of the policy."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from verl_df.adapters import data_plane
+from verl_df.adapters.data_plane import Batch
+from verl_df.adapters.policy_training.loss import RowUpdates
+from verl_df.adapters.policy_training.pair_log import kept_records
+from verl_df.adapters.policy_training.row_fields import LOGGED
+from verl_df.adapters.policy_training.rows import is_repair_key, repair_key
+from verl_df.io.lines import RecordWriter
+from verl_df.method.records import PairRecord
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide, rounded
+
+_FIELDS = ("response_mask", "advantages", "old_log_probs", "rollout_log_probs", "entropy", "ref_log_prob")
+
+
+class TokenLog:
+    """Appends the rows of up to `df.log.token_arrays_per_step` written pairs of a step to `token_arrays.jsonl`.
+
+    A step goes through `expect`, `see_weights`, `see_advantages`, `mark` and `write`; where no pair is expected,
+    nothing is kept or written.
+    """
+
+    def __init__(self, folder: Path, limit: int):
+        self._path, self._limit = folder / TOKEN_ARRAYS_FILE, limit
+        self._writer: RecordWriter[TokenArrays] | None = None
+        self._pairs: list[str] = []
+        self._places: dict[str, int] = {}
+
+    def start_after(self, step: int) -> None:
+        """As `PairLog.start_after`."""
+        for record in kept_records(self._path, TOKEN_ARRAYS, step):
+            self._open().write(record)
+
+    def expect(self, records: Sequence[PairRecord]) -> None:
+        """The pairs of this step that were written; drops what an earlier step left."""
+        self._pairs = [record.key for record in (records if self._limit < 0 else records[: self._limit])]
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a pair of this step is to be logged."""
+        return bool(self._pairs)
+
+    def see_weights(self, keys: Sequence[str], weights: np.ndarray) -> None:
+        """What multiplies the advantages of the batch's rows, float [rows, response_length]."""
+        if self.wanted:
+            self._places = {key: place for place, key in enumerate(keys)}
+            self._weights = weights
+
+    def see_advantages(self, advantages: torch.Tensor) -> None:
+        """advantages: of the batch's rows before the gate, float [rows, response_length]."""
+        if self.wanted:
+            self._advantages = advantages.float().cpu().numpy()
+
+    def mark(self, batch: Batch) -> None:
+        """Tell the loss by a column which rows are logged, by their place in the batch."""
+        if self.wanted:
+            wanted = {key for pair in self._pairs for key in (pair, repair_key(pair))}
+            numbers = ((key, place if key in wanted else -1) for place, key in enumerate(batch.keys))
+            data_plane.write(batch, {key: {LOGGED: torch.tensor([number])} for key, number in numbers})
+
+    def write(self, step: int, batch: Batch, updates: Iterable[RowUpdates]) -> None:
+        """Write one record per pair.
+
+        Args:
+            step: training step.
+            batch: as it was given to the update.
+            updates: of each process of the actor; several may have seen the same row.
+        """
+        seen: RowUpdates = {}
+        for one in updates:
+            seen.update(one)
+        keys = [batch.keys[place] for place in sorted(seen)]
+        columns = data_plane.read(batch, keys, _FIELDS) if keys else {}
+        sides = {
+            key: self._side(key, seen[place], {name: column[number] for name, column in columns.items()})
+            for number, (key, place) in enumerate(zip(keys, sorted(seen), strict=True))
+        }
+        for pair in self._pairs:
+            self._open().write(TokenArrays(step, pair, sides.get(pair), sides.get(repair_key(pair))))
+
+    def _side(self, key: str, update: dict[str, np.ndarray], row: dict[str, torch.Tensor]) -> UpdateSide:
+        place, length = self._places[key], len(row["response_mask"])
+        own = {name: values.float().numpy() for name, values in row.items()}
+        # a repair's stands for the rollout engine's: it has none
+        rollout = None if is_repair_key(key) else own.get("rollout_log_probs")
+        reference = own.get("ref_log_prob")
+        return UpdateSide(
+            trained=tuple(int(value) for value in own["response_mask"]),
+            advantage=rounded(self._advantages[place, :length]),
+            weight=rounded(self._weights[place, :length]),
+            gated_advantage=rounded(own["advantages"]),
+            old_log_prob=rounded(own["old_log_probs"]),
+            rollout_log_prob=None if rollout is None else rounded(rollout),
+            log_prob=rounded(update["log_prob"][:length]),
+            ratio=rounded(update["ratio"][:length]),
+            clipped=tuple(int(value) for value in update["clipped"][:length]),
+            entropy=rounded(own["entropy"]) if "entropy" in own else None,
+            ref_kl=None if reference is None else rounded(own["old_log_probs"] - reference),
+        )
+
+    def _open(self) -> RecordWriter[TokenArrays]:
+        if self._writer is None:
+            self._writer = TOKEN_ARRAYS.writer(self._path)
+        return self._writer
