@@ -139,9 +139,12 @@ def test_what_the_update_saw_stands_beside_the_tokens(page: Page, address: str):
     expect(page.locator("#update-notes")).to_contain_text("Not logged in this run: KL (the run has no reference model)")
     page.get_by_text("Table of the tokens of ŷ", exact=True).click()
     rows = page.get_by_label("Tokens of ŷ").locator("tr")
-    expect(rows.first).to_contain_text("old log-prob\tnew log-prob\tratio\tclipped\tentropy")
-    assert rows.nth(4).inner_text().split("\t")[-7:] == ["0.625", "0.625", "-0.5", "-0.25", "1.28", "yes", "0.75"]
-    assert rows.nth(6).inner_text().split("\t")[-2] == "–"
+    heads = ["old log-prob", "new log-prob", "ratio", "clipped", "entropy"]
+    expect(rows.first.locator("th")).to_have_count(12)
+    assert rows.first.locator("th").all_inner_texts()[-5:] == heads
+    cells = rows.nth(4).locator("td").all_inner_texts()
+    assert cells[-7:] == ["0.625", "0.625", "-0.5", "-0.25", "1.28", "yes", "0.75"]
+    assert rows.nth(6).locator("td").all_inner_texts()[-2] == "–"
     page.goto(f"{address}#pair=1")
     expect(page.locator("#update-notes")).to_contain_text("before the optimiser step")
     page.goto(f"{address}#pair=3")
