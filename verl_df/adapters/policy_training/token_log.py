@@ -23,8 +23,8 @@ _FIELDS = ("response_mask", "advantages", "old_log_probs", "rollout_log_probs", 
 class TokenLog:
     """Appends the rows of up to `df.log.token_arrays_per_step` written pairs of a step to `token_arrays.jsonl`.
 
-    A step goes through `expect`, `see_weights`, `see_advantages`, `mark` and `write`; where no pair is expected,
-    nothing is kept or written.
+    A step goes through `expect`, `mark`, `see_advantages` and `write`; where no pair is expected, nothing is kept or
+    written.
     """
 
     def __init__(self, folder: Path, limit: int):
@@ -47,36 +47,41 @@ class TokenLog:
         """Whether a pair of this step is to be logged."""
         return bool(self._pairs)
 
-    def see_weights(self, keys: Sequence[str], weights: np.ndarray) -> None:
-        """What multiplies the advantages of the batch's rows, float [rows, response_length]."""
-        if self.wanted:
-            self._places = {key: place for place, key in enumerate(keys)}
-            self._weights = weights
+    def mark(self, batch: Batch, weights: np.ndarray) -> None:
+        """Tell the loss by a column which rows are logged, by their place in the batch.
+
+        To be called before verl writes the advantages: the update reads the columns that were there by then.
+
+        Args:
+            batch: of the step.
+            weights: what multiplies its advantages, float [rows, response_length].
+        """
+        if not self.wanted:
+            return
+        self._places = {key: place for place, key in enumerate(batch.keys)}
+        self._weights = weights
+        wanted = {key for pair in self._pairs for key in (pair, repair_key(pair))}
+        numbers = {key: place if key in wanted else -1 for key, place in self._places.items()}
+        data_plane.write(batch, {key: {LOGGED: torch.tensor([number])} for key, number in numbers.items()})
 
     def see_advantages(self, advantages: torch.Tensor) -> None:
         """advantages: of the batch's rows before the gate, float [rows, response_length]."""
         if self.wanted:
             self._advantages = advantages.float().cpu().numpy()
 
-    def mark(self, batch: Batch) -> None:
-        """Tell the loss by a column which rows are logged, by their place in the batch."""
-        if self.wanted:
-            wanted = {key for pair in self._pairs for key in (pair, repair_key(pair))}
-            numbers = ((key, place if key in wanted else -1) for place, key in enumerate(batch.keys))
-            data_plane.write(batch, {key: {LOGGED: torch.tensor([number])} for key, number in numbers})
-
     def write(self, step: int, batch: Batch, updates: Iterable[RowUpdates]) -> None:
         """Write one record per pair.
 
         Args:
             step: training step.
-            batch: as it was given to the update.
+            batch: the same.
             updates: of each process of the actor; several may have seen the same row.
         """
         seen: RowUpdates = {}
         for one in updates:
             seen.update(one)
-        keys = [batch.keys[place] for place in sorted(seen)]
+        key_of = {place: key for key, place in self._places.items()}
+        keys = [key_of[place] for place in sorted(seen)]
         columns = data_plane.read(batch, keys, _FIELDS) if keys else {}
         sides = {
             key: self._side(key, seen[place], {name: column[number] for name, column in columns.items()})

@@ -293,7 +293,7 @@ class DFTrainer(AccountedTrainer):
             weights = weights * of_tokens
         if self._weighs_prompts:
             weights = weights * prompt_weights(self._uids(batch))
-        self._token_log.see_weights(batch.keys, weights)
+        self._token_log.mark(batch, weights)
         columns_of_rows = RowFields(
             is_repair=data[IS_REPAIR],
             gate=torch.from_numpy(weights),
@@ -352,7 +352,6 @@ class DFTrainer(AccountedTrainer):
             metrics["df/mini_batches"] = self._mini_batches
         if self.df.loss.kind is not LossKind.OFF:
             batch.extra_info[LOSS] = self.df.loss
-        self._token_log.mark(batch)
         batch = super()._update_actor(batch, metrics)
         if self._token_log.wanted:
             self._token_log.write(self.global_steps, batch, self.actor_rollout_wg.take_row_updates())

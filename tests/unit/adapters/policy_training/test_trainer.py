@@ -533,7 +533,6 @@ def test_without_a_logged_pair_nothing_is_asked_of_the_workers(queue, tmp_path, 
         batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
         with_log_probs(queue, batch.keys)
         one._compute_advantage(batch, {})
-        one._token_log.mark(batch)
         assert not one._token_log.wanted and not any(LOGGED in queue.rows[key] for key in batch.keys)
 
 
