@@ -10,6 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from tests.e2e.conftest import STEPS, Run, merge
 from verl_df.ledger.spent import read_rows
+from verl_df.method.group_records import GROUPS, GROUPS_FILE
 from verl_df.method.records import PAIRS
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 
@@ -74,6 +75,19 @@ def test_the_update_of_logged_pairs_is_on_record_token_by_token(run: Run) -> Non
             assert row.ratio == pytest.approx([1.0] * len(side.gate), abs=1e-3) and not any(row.clipped)
             assert min(row.entropy) >= 0 >= max(row.log_prob) and row.ref_kl is None
     assert trained > 0
+
+
+def test_groups_on_record_are_those_of_the_step(run: Run) -> None:
+    pairs = {(record.step, record.key): record for record in PAIRS.read(run.folder / "pairs.jsonl")}
+    groups = list(GROUPS.read(run.folder / GROUPS_FILE))
+    assert [sum(one.step == step for one in groups) for step in range(1, STEPS + 1)] == [8] * STEPS
+    rollouts = {(group.step, one.key): one for group in groups for one in group.rollouts}
+    assert len(rollouts) == 64 * STEPS
+    assert {name for name, one in rollouts.items() if one.rejections is not None} == pairs.keys()
+    assert sum(one.repair_used for one in rollouts.values()) == sum(run.series("df/rows/repair"))
+    for name, record in pairs.items():
+        assert rollouts[name].rejections == record.rejections
+        assert (rollouts[name].repair is None) == (record.repair is None)
 
 
 def test_the_ledger_says_where_each_second_of_a_step_went(run: Run) -> None:

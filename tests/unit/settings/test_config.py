@@ -99,7 +99,10 @@ REFUSED = [
     ({"mini_batch": "fixed"}, "unknown key 'df.mini_batch'; did you mean 'mini_batches'?"),
     ({"repair": {"modelpath": "x"}}, "unknown key 'df.repair.modelpath'; did you mean 'model_path'?"),
     ({"gate": {"alhpa": 1.0}}, "unknown key 'df.gate.alhpa'; did you mean 'alpha'?"),
-    ({"log": {"zzz": 1}}, "unknown key 'df.log.zzz'; known: dir, pairs_per_step, table_every, token_arrays_per_step"),
+    (
+        {"log": {"zzz": 1}},
+        "unknown key 'df.log.zzz'; known: dir, groups_per_step, pairs_per_step, table_every, token_arrays_per_step",
+    ),
     (
         {"log": {"table_every": 2, "pairs_per_step": 0}},
         "df.log.table_every=2: the table shows written pairs, and df.log.pairs_per_step=0 writes none; set it to 16, "
@@ -168,7 +171,7 @@ REFUSED_IN_REPAIR_TRAINING = [
     ({"judge": {"endpoint": {"timeout_s": -1.0}}}, "df.judge.endpoint.timeout_s=-1.0: must be more than 0"),
 ]
 VARIANT = "Give df.repair.models_dir, a folder with one repair model per variant, and no df.repair.model_path"
-KNOWN = "known: dir, pairs_per_step, table_every, token_arrays_per_step"
+KNOWN = "known: dir, groups_per_step, pairs_per_step, table_every, token_arrays_per_step"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_med
 from verl_df.io.json_lines import cut_half_line
 from verl_df.io.lines import Lines, RecordWriter
 from verl_df.method.feedback import RepairAttempt
+from verl_df.method.group_records import GroupRecord
 from verl_df.method.records import PAIRS, PairRecord, pair_record
 from verl_df.method.token_arrays import TokenArrays
 from verl_df.settings.config import DFConfig
@@ -26,7 +27,7 @@ def log_folder(config: DictConfig, df: DFConfig) -> Path:
     return Path(df.log.dir or Path(config.trainer.default_local_dir) / "df")
 
 
-Stepped = TypeVar("Stepped", PairRecord, TokenArrays)
+Stepped = TypeVar("Stepped", PairRecord, TokenArrays, GroupRecord)
 
 
 def kept_records(path: Path, lines: Lines[Stepped], step: int) -> Iterator[Stepped]:

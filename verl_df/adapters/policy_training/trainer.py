@@ -26,6 +26,7 @@ from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, add_blind_log_probs, hiding_of
 from verl_df.adapters.policy_training.group_exchange import GroupRow
+from verl_df.adapters.policy_training.group_log import GroupLog
 from verl_df.adapters.policy_training.group_stream import GroupStream, watch
 from verl_df.adapters.policy_training.loss import LOSS
 from verl_df.adapters.policy_training.pair_log import PairLog, log_folder
@@ -92,6 +93,7 @@ class DFTrainer(AccountedTrainer):
     def __init__(self, config: DictConfig):
         self.df = load_df_config(config.df)
         self._uses_repairs = self.df.group.mode != "off"
+        self._group_log = GroupLog(log_folder(config, self.df), self.df.log.groups_per_step)
         self._token_log = TokenLog(log_folder(config, self.df), self.df.log.token_arrays_per_step)
         super().__init__(config, log_folder(config, self.df), self.df.budget.device_seconds)
 
@@ -114,6 +116,7 @@ class DFTrainer(AccountedTrainer):
         super()._setup()  # leaves the policy's replicas asleep, so the repair engine finds the device free
         self._pair_log = PairLog.from_config(self.config, self.df)
         self._pair_log.start_after(self.global_steps)
+        self._group_log.start_after(self.global_steps)
         self._token_log.start_after(self.global_steps)
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
         if self._uses_repairs:
@@ -188,6 +191,7 @@ class DFTrainer(AccountedTrainer):
         self._repair_time = _repair_time(metrics)
         self._repaired = {repaired for answer in answers for repaired in answer.repaired}
         records = self._pair_log.write(self.global_steps, rows, answers, self.tokenizer)
+        self._group_log.write(self.global_steps, rows, answers, self.tokenizer)
         self._token_log.expect(records)
         every = self.df.log.table_every
         if every and self.global_steps % every == 0:

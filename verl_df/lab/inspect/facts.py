@@ -29,6 +29,7 @@ MODULES = (
     "tokens.js",
     "pair.js",
     "curves.js",
+    "groups.js",
     "unused.js",
     "app.js",
 )

@@ -15,12 +15,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from verl_df.io.files import inside
 from verl_df.lab.inspect.facts import MODULES, asset, check_run, picture, run_facts
 from verl_df.lab.inspect.index import PairIndex
-from verl_df.lab.inspect.tokens import TokenIndex
+from verl_df.lab.inspect.lines import group_index, token_index
 from verl_df.lab.report.loading import METRICS_FILE, PAIRS_FILE
+from verl_df.method.group_records import GROUPS_FILE
 from verl_df.method.token_arrays import TOKEN_ARRAYS_FILE
 
 LOOPBACK = "127.0.0.1"
 FIRST_LINES, LINES_PER_REQUEST = 200, 5000  # few at first: a list is shown at once
+MAX_GROUPS = 500  # of a step
 MAX_RANGE = 64 << 20  # bytes
 _HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",  # which a page cannot say itself; page.html has the rest
@@ -57,7 +59,8 @@ class InspectServer(ThreadingHTTPServer):
         check_run(run)
         self.run = run
         self.index = PairIndex(inside(run, PAIRS_FILE))
-        self.tokens = TokenIndex(inside(run, TOKEN_ARRAYS_FILE))
+        self.tokens = token_index(inside(run, TOKEN_ARRAYS_FILE))
+        self.groups = group_index(inside(run, GROUPS_FILE))
         self._lock = threading.Lock()
         self._facts: dict[str, Any] = {}
         super().__init__((LOOPBACK, port), Handler)
@@ -81,7 +84,7 @@ class InspectServer(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET requests for the page, /assets/NAME, /data/{run,index,pairs,tokens} and /images/NAME."""
+    """Answers GET requests for the page, /assets/NAME, /data/{run,index,pairs,tokens,groups} and /images/NAME."""
 
     server: InspectServer
     protocol_version = "HTTP/1.1"
@@ -129,12 +132,15 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(self.server.index.part(int(first), lines))
         elif name == "pairs":
             self._send_range(inside(self.server.run, PAIRS_FILE))
-        elif name == "tokens":
+        elif name in ("tokens", "groups"):
             asked = parse_qs(query)
             step, key = (asked.get(one, [""])[0] for one in ("step", "key"))
             if not re.fullmatch(r"\d{1,18}", step):
                 raise Refused(HTTPStatus.BAD_REQUEST, "step: a number of a step")
-            self._send_json({"record": self.server.tokens.find(int(step), key)})
+            if name == "tokens":
+                self._send_json({"records": self.server.tokens.find((int(step), key), 1)})
+            else:
+                self._send_json({"records": self.server.groups.find(int(step), MAX_GROUPS)})
         else:
             raise Refused(HTTPStatus.NOT_FOUND, "the run has no such data")
 

@@ -14,13 +14,15 @@ from tensordict import TensorDict
 
 from tests.unit.adapters.support import Words, composed
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.policy_training.group_log import GroupLog
 from verl_df.adapters.policy_training.pair_log import PAIRS_FILE, PairLog
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.prompt_content import FRAMES_SHOWN, IMAGES_FOLDER, media_items, pictures, prompt_text
 from verl_df.method.feedback import GroupRequest, RepairAttempt
-from verl_df.method.group import Rollout
+from verl_df.method.group import Rollout, SkipReason
+from verl_df.method.group_records import GROUPS, GROUPS_FILE
 from verl_df.method.metrics import GroupOutcome
 from verl_df.method.records import PAIRS
 from verl_df.method.repair import Rejection
@@ -232,6 +234,22 @@ def test_a_resumed_run_keeps_the_token_arrays_of_the_steps_before_it(tmp_path: P
     log.start_after(2)
     assert [record.step for record in TOKEN_ARRAYS.read(tmp_path / TOKEN_ARRAYS_FILE)] == [1, 2]
     assert len((tmp_path / "token_arrays.1.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0, None), (2, ["a", "c"]), (-1, ["a", "c", "b"])])
+def test_groups_with_a_wrong_rollout_are_written_first(tmp_path: Path, limit: int, expected: list[str] | None) -> None:
+    rows, answers = groups(1, 1, 2)
+    answers[1] = GroupAnswer({}, (), GroupOutcome(1, 0, skip=SkipReason.ALL_CORRECT), ())
+    log = GroupLog(tmp_path, limit)
+    log.write(3, rows, answers, WORDS)
+    path = tmp_path / GROUPS_FILE
+    if expected is None:
+        assert not path.exists()
+        return
+    found = list(GROUPS.read(path))
+    assert [one.uid for one in found] == expected
+    assert found[1].rollouts[1].rejections == ("wrong",) and found[1].reference == "4"
+    GroupLog(tmp_path / "other", limit).start_after(3)  # nothing there
 
 
 def test_values_that_json_does_not_have_are_null() -> None:

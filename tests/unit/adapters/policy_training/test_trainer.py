@@ -25,15 +25,18 @@ from tests.unit.adapters.support import MemoryQueue, Words, composed
 from verl_df.adapters import data_plane
 from verl_df.adapters.policy_training import group_stream, rows
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, Hiding
+from verl_df.adapters.policy_training.group_log import GroupLog
 from verl_df.adapters.policy_training.loss import RATIO_SUMS
 from verl_df.adapters.policy_training.pair_log import PairLog
 from verl_df.adapters.policy_training.placement import Hours
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, LOGGED
+from verl_df.adapters.policy_training.rows import repair_key
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.ledger.spent import Ledger, read_rows
 from verl_df.method.feedback import RepairSample
+from verl_df.method.group_records import GROUPS, GROUPS_FILE
 from verl_df.method.records import PAIRS
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 from verl_df.settings.config import RepairConfig
@@ -124,6 +127,7 @@ def made(
     one._end_ids = frozenset([WORDS.eos_token_id])
     one._use(Place(hours))
     one._pair_log = PairLog(tmp_path / folder, -1)  # one writer for each
+    one._group_log = GroupLog(tmp_path / folder, -1)
     one.global_steps, one.timing_raw, one.curr_step_profile = 1, {}, False
     return one
 
@@ -485,6 +489,24 @@ def test_advantages_are_gated_through_verls_own_hook(queue, tmp_path, monkeypatc
     assert error == pytest.approx([0, 0, 0, 0, -value, 0])
     assert repaired == pytest.approx([0, 0, 0, 0, value, 0])
     assert (metrics["df/repaired/old_log_prob"], metrics["df/policy/entropy"]) == (-2.0, 0.5)
+
+
+def test_groups_are_logged_with_what_became_of_each_rollout(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE), tmp_path, monkeypatch)
+    batch = one._balance_batch(sampled(queue, {"right": (RIGHT, RIGHT), "u": (RIGHT, WRONG)}), {})
+    first, second = GROUPS.read(tmp_path / GROUPS_FILE)
+    assert (first.uid, first.skip, second.uid, second.skip) == ("u", None, "right", "all_correct")
+    assert (first.reference, first.reference_kind, second.reference) == (first.rollouts[0].text, "sibling", None)
+    used = {key for key in batch.keys if not key.startswith("pad")}
+    for group in (first, second):
+        assert [(one.key in used, repair_key(one.key) in used) for one in group.rollouts] == [
+            (one.used, one.repair_used) for one in group.rollouts
+        ]
+    right, wrong = first.rollouts
+    assert (right.reward, right.rejections, right.repair) == (1.0, None, None)
+    assert wrong.used and wrong.repair_used and wrong.gated == pytest.approx(1 / 6, abs=1e-4)
+    assert None in wrong.rejections and wrong.repair != wrong.text and wrong.repair_reward == 1.0
+    assert not any(one.used for one in second.rollouts)
 
 
 def test_the_update_of_written_pairs_is_logged_by_token(queue, tmp_path, monkeypatch) -> None:

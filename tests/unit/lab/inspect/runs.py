@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from verl_df.method.alignment import align
+from verl_df.method.group import SkipReason
+from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord, RolloutRecord
 from verl_df.method.records import PAIRS, PairRecord, TokenSide
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide
 
@@ -69,11 +71,38 @@ def token_arrays(number: int) -> TokenArrays:
     return TokenArrays(one.step, one.key, update_side(len(one.error.token_ids), -0.625), repair)
 
 
+def group(number: int) -> GroupRecord:
+    """Of prompt `number`: a right rollout, and the errors of its two pairs; every second one was skipped."""
+    one, skipped = record(2 * number), number % 2 == 1
+    right = RolloutRecord("r_0_0", f"It is 7. {HOSTILE}", 5, 1.0, True, not skipped, 1.0, None, None, None, False)
+    errors = [
+        RolloutRecord(
+            key=pair.key,
+            text="".join(pair.error.tokens),
+            tokens=12,
+            reward=0.0,
+            finished=False,
+            used=not skipped,
+            gated=0.25,
+            rejections=None if skipped else pair.rejections,
+            repair=None if skipped or pair.repair is None else "".join(pair.repair.tokens),
+            repair_reward=None if skipped or pair.repair is None else 1.0,
+            repair_used=not skipped and pair.repair is not None,
+        )
+        for pair in (one, record(2 * number + 1))
+    ]
+    reference = (None, None) if skipped else (one.reference, one.reference_kind)
+    skip = SkipReason.NO_CORRECT.value if skipped else None
+    rollouts = (right, *errors)
+    return GroupRecord(one.step, one.uid, one.prompt, one.images, one.ground_truth, *reference, skip, rollouts)
+
+
 def write_run(folder: Path, pairs: int = 12) -> Path:
     (folder / "images").mkdir(parents=True)
     Image.new("RGB", (5, 4), (200, 10, 10)).save(folder / "images" / "cat.png")
     PAIRS.write(folder / "pairs.jsonl", map(record, range(pairs)))
     TOKEN_ARRAYS.write(folder / TOKEN_ARRAYS_FILE, map(token_arrays, (0, 1)))
+    GROUPS.write(folder / GROUPS_FILE, map(group, range(4)))
     lines = []
     for step in range(12):
         values = {"df/repair_feasible_rate": 0.9 - 0.05 * step, "df/rejected/wrong": 2.0, "df/skipped/all_correct": 1.0}

@@ -170,14 +170,38 @@ def test_a_click_on_a_curve_shows_the_pairs_of_the_step(page: Page):
     page.keyboard.press("ArrowRight")
     expect(figure.locator(".reading")).to_contain_text("step 2:")
     page.keyboard.press("Enter")
+    expect(page.locator("#groups h2")).to_have_text("Groups of step 2")
+    page.get_by_role("link", name="The pairs of this step").click()
     expect(page.locator("#step")).to_have_value("2")
     assert lines(page) == ["5", "6", "7", "8"]
+    page.go_back()
     page.go_back()
     page.get_by_text("own (1 metrics)").click()
     drawing = page.locator("figure", has_text="own/metric").locator("svg")
     box = drawing.bounding_box()
     drawing.click(position={"x": box["width"] * 0.98, "y": box["height"] / 2})
-    expect(page.locator("#step")).to_have_value("11")
+    expect(page.locator("#groups")).to_contain_text("No group of this step is on record")
+
+
+def test_a_group_shows_its_rollouts_and_what_became_of_them(page: Page, address: str):
+    page.goto(f"{address}#view=groups&step=1")
+    boxes = page.locator(".group")
+    expect(boxes).to_have_count(2)
+    expect(boxes.nth(0)).to_contain_text("1 of 3 rollouts right, 1 of 2 errors repaired, 4 rows in the update")
+    expect(boxes.nth(1)).to_contain_text("no repair asked for: no rollout was right")
+    boxes.nth(0).locator("summary").click()
+    rows = boxes.nth(0).locator("tbody tr")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("none asked for")
+    expect(rows.nth(1)).to_contain_text("2: cut by the length limit")
+    expect(rows.nth(1)).to_contain_text("12, cut")
+    expect(rows.nth(2)).to_contain_text("2: feasible")
+    expect(rows.nth(2)).to_contain_text("reward 1; in the update")
+    expect(boxes.nth(0)).to_contain_text("Reference (sibling)")
+    assert boxes.nth(0).locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 5
+    assert page.locator("img").count() == 1  # a response that looks like one is text
+    boxes.nth(0).get_by_role("link", name="pair 2").click()
+    expect(page.locator("#pair h2")).to_have_text("Pair 2")
 
 
 def test_what_was_not_used_leads_to_its_pairs(page: Page):
@@ -205,7 +229,8 @@ def test_dark_and_light_on_a_phone(browser: Browser, address: str, scheme: str):
         colour = page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
         return sum(map(int, re.findall(r"\d+", colour)[:3]))
 
-    views = {"": "pair-list", "#pair=2": "pair"} | {f"#view={name}": name for name in ("curves", "unused", "flags")}
+    views = {"": "pair-list", "#pair=2": "pair", "#view=groups&step=1": "groups"}
+    views |= {f"#view={name}": name for name in ("curves", "unused", "flags")}
     for view, name in views.items():
         page.goto(address + view)
         expect(page.locator(f"#{name}")).to_be_visible()

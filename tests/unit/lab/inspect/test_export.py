@@ -14,6 +14,7 @@ import pytest
 
 from verl_df.cli import main
 from verl_df.lab.inspect.export import PAIRS_PER_SHARD, bundle, export_page
+from verl_df.method.group_records import GROUPS, GROUPS_FILE
 from verl_df.method.records import PAIRS
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 
@@ -63,6 +64,8 @@ def test_records_pictures_and_curves_are_in_it(page: str, run_folder: Path):
     assert records == list(PAIRS.read(run_folder / "pairs.jsonl"))
     arrays = [one and TOKEN_ARRAYS.load(json.dumps(one)) for one in found["data-tokens-0"]]
     assert arrays == [*TOKEN_ARRAYS.read(run_folder / TOKEN_ARRAYS_FILE), *([None] * 10)]
+    groups = [GROUPS.load(json.dumps(one)) for step in (1, 2) for one in found[f"data-groups-{step}"]]
+    assert groups == list(GROUPS.read(run_folder / GROUPS_FILE)) and "data-groups-3" not in found
     assert len(found["data-index"]["rows"]) == len(records)
     assert found["data-run"]["curves"]["own/metric"][3] == [3, 3.0]
     assert found["data-pictures"] == {"cat.png": 0}

@@ -13,11 +13,12 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from tests.unit.lab.inspect.runs import record, token_arrays
+from tests.unit.lab.inspect.runs import group, record, token_arrays
 from verl_df.cli import main
 from verl_df.lab.inspect.facts import MODULES
 from verl_df.lab.inspect.index import COLUMNS
 from verl_df.lab.inspect.server import InspectServer
+from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord
 from verl_df.method.records import PAIRS
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 
@@ -131,8 +132,8 @@ def test_no_other_file_is_served(get: Get, run_folder: Path, path: str):
 
 def test_token_arrays_are_found_by_step_and_key(get: Get, run_folder: Path):
     def found(number: int, step: int = 1) -> object:
-        asked = data(get, f"/data/tokens?step={step}&key={quote(record(number).key)}")["record"]
-        return asked and TOKEN_ARRAYS.load(json.dumps(asked))
+        asked = data(get, f"/data/tokens?step={step}&key={quote(record(number).key)}")["records"]
+        return TOKEN_ARRAYS.load(json.dumps(asked[0])) if asked else None
 
     path = run_folder / TOKEN_ARRAYS_FILE
     assert found(1) == token_arrays(1) and found(0) == token_arrays(0)
@@ -151,6 +152,16 @@ def test_token_arrays_are_found_by_step_and_key(get: Get, run_folder: Path):
     assert get("/data/tokens?step=x&key=")[0].status == 400
     path.unlink()
     assert found(1) is None
+
+
+def test_groups_are_found_by_step(get: Get, run_folder: Path):
+    def found(step: int) -> list[GroupRecord]:
+        return [GROUPS.load(json.dumps(one)) for one in data(get, f"/data/groups?step={step}")["records"]]
+
+    assert [found(step) for step in (1, 2, 3)] == [[group(0), group(1)], [group(2), group(3)], []]
+    assert get("/data/groups?step=1e3")[0].status == 400
+    (run_folder / GROUPS_FILE).write_text(GROUPS.dump(group(2)) + "\n", encoding="utf-8")
+    assert found(2) == [group(2)] and found(1) == []
 
 
 @pytest.mark.parametrize("query", ["from=-1", "from=x", "from=1e3", "from=" + "9" * 30])

@@ -4,6 +4,7 @@ import { curvesView, flagsView } from "./curves.js";
 import { Run } from "./data.js";
 import { el } from "./dom.js";
 import { LENS_DEFAULTS } from "./lens.js";
+import { groupsView } from "./groups.js";
 import { listView, moveInList } from "./list.js";
 import { DEFAULTS, readHash, writeHash } from "./model.js";
 import { pairView } from "./pair.js";
@@ -41,6 +42,7 @@ function navigationBar() {
 async function current() {
   const { view, pair } = app.state;
   if (view === "curves") return curvesView(app);
+  if (view === "groups") return groupsView(app);
   if (view === "unused") return unusedView(app);
   if (view === "flags") return flagsView(app);
   if (!pair) return listView(app);

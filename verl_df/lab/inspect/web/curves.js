@@ -27,13 +27,13 @@ function folded(prefix, names, curves, onstep) {
 
 export function curvesView(app) {
   const { sections, curves } = app.run.facts;
-  const onstep = (step) => app.go({ view: "pairs", step: String(step), pair: "", page: "" });
+  const onstep = (step) => app.go({ view: "groups", step: String(step), pair: "", page: "" });
   const drawn = sections.map(({ title, panels }) => {
     const charts = panels.filter((panel) => panel.series.length).map((panel) => lineChart(panel, onstep));
     return charts.length ? el("section", {}, el("h2", {}, title), el("div", { class: "charts" }, charts)) : null;
   });
   const all = [...prefixes(Object.keys(curves))].map(([prefix, names]) => folded(prefix, names, curves, onstep));
-  return el("div", { id: "curves" }, el("p", { class: "soft" }, "A click on a step shows its pairs."), drawn, el("section", {}, el("h2", {}, "All metrics"), all.length ? all : "none"));
+  return el("div", { id: "curves" }, el("p", { class: "soft" }, "A click on a step shows its groups."), drawn, el("section", {}, el("h2", {}, "All metrics"), all.length ? all : "none"));
 }
 
 export function flagsView(app) {

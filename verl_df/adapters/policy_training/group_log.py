@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes groups of a run, for people: all rollouts of a prompt and what became of them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.policy_training.pair_log import kept_records
+from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_media
+from verl_df.io.lines import RecordWriter
+from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord, group_record
+
+
+class GroupLog:
+    """Appends up to `df.log.groups_per_step` groups of a step to `groups.jsonl`, those with a wrong rollout first."""
+
+    def __init__(self, folder: Path, limit: int):
+        self._folder, self._limit = folder, limit
+        self._writer: RecordWriter[GroupRecord] | None = None
+
+    def start_after(self, step: int) -> None:
+        """As `PairLog.start_after`."""
+        for record in kept_records(self._folder / GROUPS_FILE, GROUPS, step):
+            self._open().write(record)
+
+    def write(self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any) -> None:
+        """Write one step's groups, in the order of the batch among those that were sent and those that were not.
+
+        Args:
+            step: training step.
+            rows: the groups as they were sent.
+            answers: one for each.
+            tokenizer: the policy's.
+        """
+        groups = sorted(zip(rows, answers, strict=True), key=lambda group: not group[1].attempts)
+        for row, answer in groups if self._limit < 0 else groups[: self._limit]:
+            messages = row.columns["raw_prompt"]
+            record = group_record(
+                row.request,
+                answer.attempts,
+                {key: float((gate > 0).mean()) if len(gate) else 0.0 for key, gate in answer.gates.items()},
+                {repair.source for repair in answer.repairs},
+                step=step,
+                skip=answer.outcome.skip,
+                prompt=prompt_text(messages),
+                images=save_media(messages, self._folder / IMAGES_FOLDER),
+                decode=partial(tokenizer.decode, skip_special_tokens=True),
+            )
+            self._open().write(record)
+
+    def _open(self) -> RecordWriter[GroupRecord]:
+        if self._writer is None:
+            self._writer = GROUPS.writer(self._folder / GROUPS_FILE)
+        return self._writer

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of a run as JSON lines: all rollouts of a prompt, what was asked for them, and what entered the update."""
+
+from collections.abc import Callable, Collection, Sequence
+
+from verl_df.io.lines import Lines
+from verl_df.io.validation import Listed, checked
+from verl_df.method.feedback import GroupRequest, RepairAttempt
+from verl_df.method.group import ReferenceKind, SkipReason
+
+
+@checked
+class RolloutRecord:
+    """One rollout of a group.
+
+    Attributes:
+        key: in the step's batch; that of the pair's record, where there is one.
+        text: of the response, without special tokens.
+        tokens: its length.
+        reward: r_task in [0, 1].
+        finished: false: cut by the length limit.
+        used: whether it entered the update.
+        gated: share of its tokens with a gate above 0; 0 where it was not used.
+        rejections: one per repair candidate, a reason or None; None: no repair was asked for.
+        repair: text of the chosen repair; None without one, as the next.
+        repair_reward: its r_task.
+        repair_used: whether a repair of it entered the update as a row.
+    """
+
+    key: str
+    text: str
+    tokens: int
+    reward: float
+    finished: bool
+    used: bool
+    gated: float
+    rejections: Listed[str | None] | None
+    repair: str | None
+    repair_reward: float | None
+    repair_used: bool
+
+
+@checked
+class GroupRecord:
+    """One prompt of a step.
+
+    Attributes:
+        step: training step.
+        uid: prompt id.
+        prompt: x as text.
+        images: file names.
+        ground_truth: the annotated answer.
+        reference: a as text, None where no repair was asked for, as its kind.
+        reference_kind: as in the records of pairs.
+        skip: why no repair was asked for, a `SkipReason`, or None.
+        rollouts: in the order of their sessions.
+    """
+
+    step: int
+    uid: str
+    prompt: str
+    images: Listed[str]
+    ground_truth: str
+    reference: str | None
+    reference_kind: ReferenceKind | None
+    skip: str | None
+    rollouts: Listed[RolloutRecord]
+
+
+GROUPS = Lines(GroupRecord, version=1)
+GROUPS_FILE = "groups.jsonl"
+
+
+def group_record(
+    request: GroupRequest,
+    attempts: Sequence[RepairAttempt],
+    gated: dict[str, float],
+    repairs_used: Collection[str],
+    *,
+    step: int,
+    skip: SkipReason | None,
+    prompt: str,
+    images: tuple[str, ...],
+    decode: Callable[[Sequence[int]], str],
+) -> GroupRecord:
+    """The record of one group.
+
+    Args:
+        request: the group.
+        attempts: of its rollouts that were sent to the repair model.
+        gated: by the key of each rollout in the update, its share of tokens with a gate above 0.
+        repairs_used: keys of the rollouts whose repair is in the update.
+        step: training step.
+        skip: why no repair was asked for, or None.
+        prompt: the prompt as text.
+        images: file names of its pictures.
+        decode: token ids -> text without special tokens.
+    """
+    by_key = {attempt.key: attempt for attempt in attempts}
+    reference = next(iter(attempts), None)
+    texts = {rollout.key: decode(rollout.token_ids) for rollout in request.rollouts}
+    rows = []
+    for rollout in request.rollouts:
+        attempt = by_key.get(rollout.key)
+        repair = None if attempt is None else attempt.repair
+        rows.append(
+            RolloutRecord(
+                key=rollout.key,
+                text=texts[rollout.key],
+                tokens=len(rollout.token_ids),
+                reward=rollout.reward,
+                finished=rollout.finished,
+                used=rollout.key in gated,
+                gated=round(gated.get(rollout.key, 0.0), 4),
+                rejections=None if attempt is None else tuple(one and one.value for one in attempt.rejections),
+                repair=None if repair is None else decode(repair.token_ids.tolist()),
+                repair_reward=None if repair is None else repair.reward,
+                repair_used=rollout.key in repairs_used,
+            )
+        )
+    return GroupRecord(
+        step=step,
+        uid=request.uid,
+        prompt=prompt,
+        images=images,
+        ground_truth=request.answer or "",
+        reference=None if reference is None else _reference(request, reference, texts),
+        reference_kind=None if reference is None else reference.reference,
+        skip=None if skip is None else skip.value,
+        rollouts=tuple(rows),
+    )
+
+
+def _reference(request: GroupRequest, attempt: RepairAttempt, texts: dict[str, str]) -> str:
+    if attempt.sibling is not None:
+        return texts[attempt.sibling]
+    return (request.preferred if attempt.reference == "preferred" else request.answer) or ""
