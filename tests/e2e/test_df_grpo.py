@@ -69,8 +69,10 @@ def test_the_update_of_logged_pairs_is_on_record_token_by_token(run: Run) -> Non
             if row is None:
                 continue
             trained += 1
-            assert list(row.weight) == pytest.approx(side.gate) and set(row.trained) == {1}
-            assert row.gated_advantage == pytest.approx([a * w for a, w in zip(row.advantage, row.weight, strict=True)])
+            factor = max(row.weight)  # each prompt weighs the same, whatever the number of its rows
+            assert row.weight == pytest.approx([factor * one for one in side.gate]) and set(row.trained) == {1}
+            products = [a * w for a, w in zip(row.advantage, row.weight, strict=True)]
+            assert row.gated_advantage == pytest.approx(products, rel=1e-4)  # of five digits each
             assert row.log_prob == pytest.approx(row.old_log_prob, abs=1e-3)  # one optimiser step per batch
             assert row.ratio == pytest.approx([1.0] * len(side.gate), abs=1e-3) and not any(row.clipped)
             assert min(row.entropy) >= 0 >= max(row.log_prob) and row.ref_kl is None
