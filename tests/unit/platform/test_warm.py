@@ -271,14 +271,30 @@ while not select.select([sys.stdin], [], [], 0.1)[0]:
 NAMES = ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT"]
 
 
-def test_signals_reach_the_program(warm: Warm) -> None:
-    process = warm.start("-c", LISTEN, *NAMES, stdin=subprocess.PIPE)
+def ignore_all() -> None:
+    """As nohup and a shell's `&` leave some."""
+    for name in NAMES:
+        signal.signal(signal.Signals[name], signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("before", [None, ignore_all], ids=["", "ignored"])
+def test_signals_reach_the_program(warm: Warm, before: Callable[[], None] | None) -> None:
+    """A handler counts, also for a signal that the program was started to ignore."""
+    process = warm.start("-c", LISTEN, *NAMES, stdin=subprocess.PIPE, preexec_fn=before)
     assert process.stdout.readline() == "ready\n"
     for name in NAMES:
         process.send_signal(signal.Signals[name])
         assert process.stdout.readline() == f"heard {name}\n"
     process.communicate("", timeout=SECONDS)
     assert process.returncode == 0
+
+
+def test_what_a_program_was_started_to_ignore_it_ignores(warm: Warm) -> None:
+    process = warm.start("-c", LISTEN, stdin=subprocess.PIPE, preexec_fn=ignore_all)
+    assert process.stdout.readline() == "ready\n"
+    for name in NAMES:
+        process.send_signal(signal.Signals[name])
+    assert process.communicate("", timeout=SECONDS) == ("", "") and process.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGKILL"])

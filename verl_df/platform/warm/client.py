@@ -242,7 +242,8 @@ def stand_in(connection: socket.socket, descriptors: list[int]) -> NoReturn:
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     for number in PASSED_ON:
-        if signal.getsignal(number) != signal.SIG_IGN:
+        # What this process was started to ignore, as under nohup, the twin ignores too, unless it sets a handler.
+        if number != signal.SIGTSTP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
     # A pipe is at its end when nobody holds it any more: only the twin may.
     nothing = os.open(os.devnull, os.O_RDWR)
