@@ -30,12 +30,21 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
+def hear_ctrl_c() -> None:
+    """Whatever the tests were started to ignore, as in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(world: Path, out: Path, output: Path, *overrides: str) -> subprocess.Popen:
     """A run on its way; its output goes to a file."""
     environment = {**os.environ, **SIZES, "WORLD": str(world), "OUT": str(out)}
     with output.open("w") as file:
         return subprocess.Popen(
-            ["bash", str(SCRIPT), *OVERRIDES, *overrides], env=environment, stdout=file, stderr=file
+            ["bash", str(SCRIPT), *OVERRIDES, *overrides],
+            env=environment,
+            stdout=file,
+            stderr=file,
+            preexec_fn=hear_ctrl_c,
         )
 
 

@@ -18,7 +18,7 @@ from verl_df.lab.command_line import add_options
 from verl_df.lab.explain.options import ALIGNMENT, GATE, add_settings
 from verl_df.lab.explain.sampling import Sampling
 from verl_df.lab.toy.settings import WORLDS
-from verl_df.lab.weight_audit.batch import BatchSettings
+from verl_df.lab.weight_audit.settings import BatchSettings
 from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from verl_df.io.files import write_text
-from verl_df.lab.command_line import option
 from verl_df.lab.explain.rows import ROWS, Group, RolloutRow
 from verl_df.lab.generation import Generator, Response, load_processor
 from verl_df.lab.toy.data import DATA_SOURCE, Example, examples
@@ -17,24 +16,10 @@ from verl_df.lab.toy.sampling import ask
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.truth import error_mask
 from verl_df.lab.toy.verdict import judge
+from verl_df.lab.weight_audit.settings import BatchSettings
 
 OpenGenerator = Callable[[str], AbstractContextManager[Generator]]
 ROLLOUTS = "rollouts.jsonl"
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """How responses are sampled; each field is an option.
-
-    Raises: ValueError for a number out of its range.
-    """
-
-    prompts: int = option("held-out problems of the toy world", 64, metavar="N")
-    per_prompt: int = option("responses to each, at temperature 1", 8, metavar="N")
-
-    def __post_init__(self) -> None:
-        if self.prompts < 2 or self.per_prompt < 2:
-            raise ValueError("--prompts and --per-prompt: 2 or more")
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,9 +25,10 @@ from verl_df.lab.explain.units import Units, open_units
 from verl_df.lab.generation import Generator, VLLMGenerator, load_processor
 from verl_df.lab.task_reward import TaskReward
 from verl_df.lab.toy.settings import WORLDS
-from verl_df.lab.weight_audit.batch import Audited, BatchSettings, OpenGenerator, audited, sample_batch
+from verl_df.lab.weight_audit.batch import Audited, OpenGenerator, audited, sample_batch
 from verl_df.lab.weight_audit.passes import Passes
 from verl_df.lab.weight_audit.report import Line, write_lines, write_page
+from verl_df.lab.weight_audit.settings import BatchSettings
 from verl_df.lab.weight_audit.sources import (
     CONTROLS,
     ByKey,

@@ -19,10 +19,11 @@ from verl_df.lab.toy.sampling import Sampler
 from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.truth import error_mask
 from verl_df.lab.weight_audit.__main__ import add_arguments
-from verl_df.lab.weight_audit.batch import BatchSettings, audited, sample_batch
+from verl_df.lab.weight_audit.batch import audited, sample_batch
 from verl_df.lab.weight_audit.figures import MEASURES
 from verl_df.lab.weight_audit.passes import Passes
 from verl_df.lab.weight_audit.run import audit
+from verl_df.lab.weight_audit.settings import BatchSettings
 from verl_df.lab.weight_audit.sources import CONTROLS, token_columns
 from verl_df.token_weights.settings import WeightKind
 
