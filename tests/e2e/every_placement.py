@@ -28,7 +28,7 @@ class EveryPlacement:
     hours, self_test, devices = Hours.SAMPLING, True, 1
 
     def __init__(self, site: Site) -> None:
-        elsewhere = RemoteConfig(base_url=os.environ[URL], model=MODEL, max_retries=0)
+        elsewhere = RemoteConfig(base_url=os.environ[URL], model=MODEL)
         site = replace(site, repair=replace(site.repair, remote=elsewhere))
         self._places: dict[str, Placement] = {name: kind(site) for name, kind in ALL.items()}
         self._awake = self._places["colocated"].awake()
