@@ -64,6 +64,7 @@ JUNK = st.recursive(
 def test_what_earlier_versions_wrote_is_read_and_written_again(format: Lines, line: str, tmp_path: Path) -> None:
     record = format.load(line)
     kept = {name: value for name, value in json.loads(line).items() if name != "question" or format is AUDITS}
+    kept |= {"key": ""} if format is PAIRS else {}  # which came later
     assert json.loads(format.dump(record)) == kept
     assert list(json.loads(format.dump(record))) == list(kept)  # the version first, then the fields in their order
     assert "\n" not in format.dump(record)
