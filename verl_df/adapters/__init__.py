@@ -10,6 +10,7 @@ model. What both use lies here:
 | `reward_request.py` | how verl asks a reward manager for a reward, and what its answer means |
 | `prompt_content.py` | a prompt's messages as text and pictures, for logs |
 | `accounted.py` | the synchronous V1 trainer with a time ledger and a budget; both programs' trainers derive from it |
+| `accounted_sft.py` | verl's SFT trainer with a time ledger |
 | `clean_stop.py` | around `run_ppo`: Ctrl-C and SIGTERM end a run after a step, with a checkpoint |
 | `living_workers.py` | `ReplayBuffer`, whose wait ends with a dead worker |
 | `metrics_log.py` | `FileLogger`, which keeps what an interrupted run had logged |

@@ -7,6 +7,7 @@ from verl_df.io.lines import Lines
 from verl_df.io.validation import Listed, checked
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import ReferenceKind, SkipReason
+from verl_df.method.records import given_text
 
 
 @checked
@@ -98,7 +99,6 @@ def group_record(
     """
     by_key = {attempt.key: attempt for attempt in attempts}
     reference = next(iter(attempts), None)
-    texts = {rollout.key: decode(rollout.token_ids) for rollout in request.rollouts}
     rows = []
     for rollout in request.rollouts:
         attempt = by_key.get(rollout.key)
@@ -106,7 +106,7 @@ def group_record(
         rows.append(
             RolloutRecord(
                 key=rollout.key,
-                text=texts[rollout.key],
+                text=decode(rollout.token_ids),
                 tokens=len(rollout.token_ids),
                 reward=rollout.reward,
                 finished=rollout.finished,
@@ -124,14 +124,8 @@ def group_record(
         prompt=prompt,
         images=images,
         ground_truth=request.answer or "",
-        reference=None if reference is None else _reference(request, reference, texts),
+        reference=None if reference is None else given_text(request, reference, decode),
         reference_kind=None if reference is None else reference.reference,
         skip=None if skip is None else skip.value,
         rollouts=tuple(rows),
     )
-
-
-def _reference(request: GroupRequest, attempt: RepairAttempt, texts: dict[str, str]) -> str:
-    if attempt.sibling is not None:
-        return texts[attempt.sibling]
-    return (request.preferred if attempt.reference == "preferred" else request.answer) or ""

@@ -97,6 +97,13 @@ class PairRecord:
 PAIRS = Lines(PairRecord, version=1, optional=("key",))
 
 
+def given_text(request: GroupRequest, attempt: RepairAttempt, decode: Callable[[Sequence[int]], str]) -> str:
+    """a as text: what the repair model was given beside y. decode: token ids -> text without special tokens."""
+    if attempt.sibling is None:
+        return {"answer": request.answer, "preferred": request.preferred}[attempt.reference] or ""
+    return decode(next(one.token_ids for one in request.rollouts if one.key == attempt.sibling))
+
+
 def pair_record(
     attempt: RepairAttempt,
     request: GroupRequest,
@@ -122,7 +129,6 @@ def pair_record(
     """
     rollouts = {rollout.key: rollout for rollout in request.rollouts}
     rollout, repair = rollouts[attempt.key], attempt.repair
-    texts = {"answer": request.answer or "", "preferred": request.preferred or ""}
 
     def side(token_ids: Sequence[int], mask: np.ndarray, gate: np.ndarray, reward: float) -> TokenSide:
         return TokenSide.from_arrays(token_ids, token_texts(token_ids), mask, gate, reward)
@@ -133,7 +139,7 @@ def pair_record(
         prompt=prompt,
         images=images,
         ground_truth=request.answer or "",
-        reference=texts[attempt.reference] if attempt.sibling is None else decode(rollouts[attempt.sibling].token_ids),
+        reference=given_text(request, attempt, decode),
         reference_kind=attempt.reference,
         error=side(rollout.token_ids, attempt.mask, attempt.gate, rollout.reward),
         repair=None if repair is None else side(repair.token_ids.tolist(), repair.mask, repair.gate, repair.reward),

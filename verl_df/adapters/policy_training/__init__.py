@@ -16,6 +16,9 @@
 | `advantage.py` | `register_adv_est`: verl's estimators times the gate, `df_NAME` |
 | `loss.py` | `register_policy_loss`: verl's losses, `df_NAME`; and the worker's `loss_fn` |
 | `worker.py` | `ActorRolloutRefWorker` with that `loss_fn` and a fixed number of mini-batches |
-| `pair_log.py` | the pairs that a run leaves behind, as JSON lines |
+| `step_log.py` | a file of JSON lines that outlives an interruption; the three logs below are one each |
+| `pair_log.py` | the pairs that a run leaves behind |
+| `group_log.py` | its groups: all rollouts, and what became of them |
+| `token_log.py` | what the update saw of each token of the logged pairs |
 | `row_fields.py` | carries the gate past verl's fixed argument lists |
 """

@@ -7,23 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
-from verl_df.adapters.policy_training.pair_log import kept_records
+from verl_df.adapters.policy_training.step_log import StepLog
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_media
-from verl_df.io.lines import RecordWriter
 from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord, group_record
 
 
-class GroupLog:
+class GroupLog(StepLog[GroupRecord]):
     """Appends up to `df.log.groups_per_step` groups of a step to `groups.jsonl`, those with a wrong rollout first."""
 
     def __init__(self, folder: Path, limit: int):
+        super().__init__(folder / GROUPS_FILE, GROUPS)
         self._folder, self._limit = folder, limit
-        self._writer: RecordWriter[GroupRecord] | None = None
-
-    def start_after(self, step: int) -> None:
-        """As `PairLog.start_after`."""
-        for record in kept_records(self._folder / GROUPS_FILE, GROUPS, step):
-            self._open().write(record)
 
     def write(self, step: int, rows: Sequence[GroupRow], answers: Sequence[GroupAnswer], tokenizer: Any) -> None:
         """Write one step's groups, in the order of the batch among those that were sent and those that were not.
@@ -48,9 +42,4 @@ class GroupLog:
                 images=save_media(messages, self._folder / IMAGES_FOLDER),
                 decode=partial(tokenizer.decode, skip_special_tokens=True),
             )
-            self._open().write(record)
-
-    def _open(self) -> RecordWriter[GroupRecord]:
-        if self._writer is None:
-            self._writer = GROUPS.writer(self._folder / GROUPS_FILE)
-        return self._writer
+            self.append(record)

@@ -10,17 +10,16 @@ import torch
 from verl_df.adapters import data_plane
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training.loss import RowUpdates
-from verl_df.adapters.policy_training.pair_log import kept_records
 from verl_df.adapters.policy_training.row_fields import LOGGED
 from verl_df.adapters.policy_training.rows import is_repair_key, repair_key
-from verl_df.io.lines import RecordWriter
+from verl_df.adapters.policy_training.step_log import StepLog
 from verl_df.method.records import PairRecord
 from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide, rounded
 
 _FIELDS = ("response_mask", "advantages", "old_log_probs", "rollout_log_probs", "entropy", "ref_log_prob")
 
 
-class TokenLog:
+class TokenLog(StepLog[TokenArrays]):
     """Appends the rows of up to `df.log.token_arrays_per_step` written pairs of a step to `token_arrays.jsonl`.
 
     A step goes through `expect`, `mark`, `see_advantages` and `write`; where no pair is expected, nothing is kept or
@@ -28,15 +27,10 @@ class TokenLog:
     """
 
     def __init__(self, folder: Path, limit: int):
-        self._path, self._limit = folder / TOKEN_ARRAYS_FILE, limit
-        self._writer: RecordWriter[TokenArrays] | None = None
+        super().__init__(folder / TOKEN_ARRAYS_FILE, TOKEN_ARRAYS)
+        self._limit = limit
         self._pairs: list[str] = []
         self._places: dict[str, int] = {}
-
-    def start_after(self, step: int) -> None:
-        """As `PairLog.start_after`."""
-        for record in kept_records(self._path, TOKEN_ARRAYS, step):
-            self._open().write(record)
 
     def expect(self, records: Sequence[PairRecord]) -> None:
         """The pairs of this step that were written; drops what an earlier step left."""
@@ -88,7 +82,7 @@ class TokenLog:
             for number, (key, place) in enumerate(zip(keys, sorted(seen), strict=True))
         }
         for pair in self._pairs:
-            self._open().write(TokenArrays(step, pair, sides.get(pair), sides.get(repair_key(pair))))
+            self.append(TokenArrays(step, pair, sides.get(pair), sides.get(repair_key(pair))))
 
     def _side(self, key: str, update: dict[str, np.ndarray], row: dict[str, torch.Tensor]) -> UpdateSide:
         place, length = self._places[key], len(row["response_mask"])
@@ -109,8 +103,3 @@ class TokenLog:
             entropy=rounded(own["entropy"]) if "entropy" in own else None,
             ref_kl=None if reference is None else rounded(own["old_log_probs"] - reference),
         )
-
-    def _open(self) -> RecordWriter[TokenArrays]:
-        if self._writer is None:
-            self._writer = TOKEN_ARRAYS.writer(self._path)
-        return self._writer
