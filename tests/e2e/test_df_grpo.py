@@ -107,6 +107,25 @@ def test_the_ledger_says_where_each_second_of_a_step_went(run: Run) -> None:
     assert sum(row.seconds.repair for row in rows) > 0
 
 
+def test_the_peak_memory_of_each_process_is_known_by_phase(run: Run) -> None:
+    phases = {"rollout", "repair", "log_probs", "update", "save", "weight_sync"}
+    kinds = {"trainer", "actor", "rollout_engine", "repair_engine", "agent_loop", "reward", "data_queue"}
+    for row in read_rows(run.folder):
+        values = run.metrics[row.step]
+        assert {one.kind for one in row.memory} == kinds
+        for one in row.memory:
+            assert phases <= one.host.keys() <= {*phases, "validation"} and one.device == {}
+            assert 0.03 < min(one.host.values()) <= max(one.host.values()) < 16  # GiB
+        for kind in kinds:
+            peak = sum(one.peak for one in row.memory if one.kind == kind)
+            assert values[f"df/memory/{kind}"] == pytest.approx(peak)
+            assert 0 < values[f"df/memory/{kind}/update"] <= peak + 1e-9
+        assert values["df/memory/total"] == pytest.approx(sum(one.peak for one in row.memory))
+        assert 0 < values["timing_s/df_memory"]
+    # it trains there, and nothing of it is freed between
+    assert run.series("df/memory/actor/update")[-1] > run.series("df/memory/reward/update")[-1]
+
+
 def test_repaired_rows_are_trained_on_under_the_policy(run: Run) -> None:
     for step in (step for step in range(1, STEPS + 1) if run.metrics[step]["df/rows/repair"]):
         values = run.metrics[step]

@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""verl's synchronous trainer with a time ledger, a budget of device-seconds at which a run ends, and a clean stop."""
+"""verl's synchronous trainer with a ledger of time and memory, a budget of device-seconds at which a run ends, and a
+clean stop.
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, open_dict
+from ray.actor import ActorHandle
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 from verl.utils.debug import marked_timer
 
+from verl_df.adapters import data_plane
 from verl_df.adapters.clean_stop import StopRequest
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.living_workers import end_with_dead_workers
-from verl_df.ledger.rows import Parts, RepairTime, step_row
+from verl_df.adapters.run_memory import RunMemory
+from verl_df.ledger.memory import ProcessMemory, memory_metrics
+from verl_df.ledger.rows import LedgerRow, Parts, RepairTime, step_row
 from verl_df.ledger.spent import Ledger
 
 SAVING = "save_checkpoint"
 # Of the wait for repairs, what falls into verl's own timer `gen`; and all of what DF does after sampling.
 REPAIRS_IN_SAMPLING, AFTER_SAMPLING = "df_sampling", "df"
+MEMORY = "df_memory"  # seconds that looking at the memory took
 
 
 def known_parts(timing: Mapping[str, float], waited: float = 0.0) -> Parts:
@@ -58,6 +64,8 @@ class AccountedTrainer(PPOTrainerSync):
         self._stop = StopRequest(Path(config.trainer.default_local_dir))
         self._repair_time: RepairTime | None = None
         self._step_started = 0.0
+        self._memory = RunMemory(self.processes)
+        self.timing_raw: dict[str, float] = {}  # verl's, which it makes with the first step
         with open_dict(config):
             # verl compares the mode with the literal "sync" in six places; any other name would silently get the
             # asynchronous replay buffer and checkpoints. From here on this is a synchronous trainer.
@@ -94,6 +102,8 @@ class AccountedTrainer(PPOTrainerSync):
         """verl's, and the clock starts."""
         super().on_step_begin()
         self._step_started, self._repair_time = time.perf_counter(), None
+        with marked_timer(MEMORY, self.timing_raw):
+            self._memory.begin()
 
     def on_step_end(self) -> None:
         """verl's weight sync, after a look at stop and budget: a checkpoint is saved while the engine still sleeps."""
@@ -105,6 +115,7 @@ class AccountedTrainer(PPOTrainerSync):
             else:
                 self._end_when_spent()
         super().on_step_end()
+        self._end_phase("weight_sync")
 
     def _end_when_spent(self) -> None:
         if self._budget is None:
@@ -128,9 +139,54 @@ class AccountedTrainer(PPOTrainerSync):
             with open_dict(self.config):
                 self.config.trainer.test_freq = 1  # verl looks at it next
 
+    # ---- memory ------------------------------------------------------------------------------------------------------
+
+    def processes(self) -> dict[str, Sequence[ActorHandle]]:
+        """The run's actors by kind; of a process with two kinds the first counts."""
+        groups = {"actor": self.actor_rollout_wg}
+        if self.use_reference_policy:
+            groups["reference"] = self.ref_policy_wg
+        if self.use_critic:
+            groups["critic"] = self.critic_wg
+        return {
+            **{kind: group.workers for kind, group in groups.items()},
+            "rollout_engine": [one for replica in self.llm_server_manager.get_replicas() for one in replica.servers],
+            "agent_loop": self.agent_loop_manager.agent_loop_workers,
+            "reward": self.reward_loop_manager.reward_loop_workers,
+            "data_queue": data_plane.processes(),
+        }
+
+    def _end_phase(self, name: str) -> None:
+        """One of `ledger.memory.PHASES` is over."""
+        with marked_timer(MEMORY, self.timing_raw):
+            self._memory.end(name)
+
+    def on_sample_end(self) -> None:
+        """verl's, which puts the rollout engine to sleep, after a look at what it used."""
+        self._end_phase("rollout")
+        super().on_sample_end()
+
+    def _compute_advantage(self, batch: Batch, metrics: dict) -> Batch:
+        self._end_phase("log_probs")
+        return super()._compute_advantage(batch, metrics)
+
+    def _step_once(self, metrics: dict, timing_raw: dict, sample_batch_size: int) -> Batch:
+        batch = super()._step_once(metrics, timing_raw, sample_batch_size)
+        self._end_phase("update")
+        return batch
+
+    def _save_checkpoint(self) -> None:
+        super()._save_checkpoint()
+        self._end_phase("save")
+
+    def on_validate_end(self) -> None:
+        """verl's, and validation is over; the one before training belongs to no step, and is not looked at."""
+        super().on_validate_end()
+        self._end_phase("validation")
+
     # ---- the ledger --------------------------------------------------------------------------------------------------
 
-    def _row(self, wall: float) -> Any:
+    def _row(self, wall: float, memory: tuple[ProcessMemory, ...] = ()) -> LedgerRow:
         """The row of the step that takes `wall` seconds, saving included."""
         repair = self._repair_time
         trainer = self.resource_pool_manager.get_n_gpus()
@@ -141,6 +197,7 @@ class AccountedTrainer(PPOTrainerSync):
             devices=trainer,
             repair_devices=self._get_n_gpus_for_throughput() - trainer,
             repair=repair,
+            memory=memory,
         )
 
     def _compute_metrics(self, batch: Batch, metrics: dict, timing_raw: dict, global_steps: int, epoch: int) -> None:
@@ -149,5 +206,7 @@ class AccountedTrainer(PPOTrainerSync):
 
     def _account(self, metrics: dict) -> None:
         """Write the step's row. To be called when its timers have stopped."""
-        self._ledger.write(self._row(self.timing_raw["step"]))
+        memory = self._memory.take(metrics)
+        metrics.update(memory_metrics(memory))
+        self._ledger.write(self._row(self.timing_raw["step"], memory))
         metrics["ledger/device_seconds"] = self._ledger.spent.device_seconds.total

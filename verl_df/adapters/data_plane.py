@@ -8,8 +8,10 @@ fetched and written by key.
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import ray
 import torch
 import transfer_queue as tq
+from ray.actor import ActorHandle
 from tensordict import NonTensorStack, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
@@ -60,6 +62,12 @@ def batch_of(batch: Batch, keys: Sequence[str], tags: Sequence[dict[str, Any]]) 
     return Batch(
         partition_id=batch.partition_id, keys=list(keys), tags=list(tags), fields=None, extra_info=batch.extra_info
     )
+
+
+def processes() -> list[ActorHandle]:
+    """The actors that hold the queue: its storage, and the controller that all jobs of a cluster share."""
+    storage = [ray.get_actor(name) for name in ray.util.list_named_actors() if name.startswith("TransferQueueStorage")]
+    return [*storage, ray.get_actor("TransferQueueController", namespace="transfer_queue")]
 
 
 def _get(batch: Batch, keys: Sequence[str], fields: Sequence[str] | None) -> TensorDict:

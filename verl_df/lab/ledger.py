@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs spent: seconds and device-seconds by part, and all runs together.
+"""What runs spent: seconds and device-seconds by part, all runs together, and the peaks of each run's memory.
 
     verl-df ledger outputs/toy/df_grpo
     verl-df ledger outputs/toy/df_grpo outputs/toy/repair_rl outputs/toy/stage1    DF with its repair model
     verl-df ledger outputs/toy/df_grpo --json
 
-RUN is a run's folder, or its ledger.jsonl. verl_df/ledger/rows.py says what belongs to which part.
+RUN is a run's folder, or its ledger.jsonl. verl_df/ledger/rows.py says what belongs to which part, and
+verl_df/ledger/memory.py what is measured of memory.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 from verl_df import cli
 from verl_df.lab.markdown import markdown_table
+from verl_df.ledger.memory import KINDS, PHASES, PREFIX, memory_metrics, most
 from verl_df.ledger.rows import NAMES, Parts
 from verl_df.ledger.spent import Spent, read_rows
 
@@ -29,21 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the totals. Raises: FileNotFoundError, ValueError."""
-    spent = {str(one): Spent.of(read_rows(one)) for one in arguments.runs}
+    rows = {str(one): read_rows(one) for one in arguments.runs}
+    spent = {name: Spent.of(own) for name, own in rows.items()}
+    memory = {name: most(memory_metrics(row.memory) for row in own) for name, own in rows.items()}
     if len(spent) < len(arguments.runs):
         raise ValueError("a run is named twice, and would count twice")
     everything = sum(spent.values(), Spent())
     if arguments.json:
-        print(json.dumps(as_json(spent, everything), indent=2))
+        print(json.dumps(as_json(spent, everything, memory), indent=2))
         return
-    print("\n".join(ledger_table(name, one) for name, one in spent.items()), end="")
+    tables = [[ledger_table(name, one), *memory_tables(memory[name])] for name, one in spent.items()]
+    print("\n".join(table for of_run in tables for table in of_run), end="")
     if len(spent) > 1:
         print("\n" + ledger_table("all together", everything), end="")
 
 
-def as_json(spent: Mapping[str, Spent], everything: Spent) -> dict[str, Any]:
-    """Totals of each run and of all."""
-    return {"runs": {name: _content(one) for name, one in spent.items()}, "all": _content(everything)}
+def as_json(spent: Mapping[str, Spent], everything: Spent, memory: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Totals of each run and of all, and each run's peaks of memory by metric, in GiB."""
+    runs = {name: {**_content(one), "memory_gib": memory[name]} for name, one in spent.items()}
+    return {"runs": runs, "all": _content(everything)}
 
 
 def _content(spent: Spent) -> dict[str, Any]:
@@ -64,6 +70,30 @@ def ledger_table(name: str, spent: Spent) -> str:
     ]
     header = (f"{name}: {spent.steps} steps", "seconds", "share", "device-seconds")
     return markdown_table(header, [*rows, cells("total", spent.seconds.total, spent.device_seconds.total)])
+
+
+def memory_tables(peaks: Mapping[str, float]) -> list[str]:
+    """Tables of host and device memory; none where a run did not measure it.
+
+    Args:
+        peaks: of the run, by metric, in GiB.
+    """
+    tables = []
+    for title, prefix in (("host memory, GiB", PREFIX), ("device memory, GiB", f"{PREFIX}device/")):
+        kinds = [kind for kind in (*KINDS, "total") if f"{prefix}{kind}" in peaks]
+        phases = [phase for phase in PHASES if any(f"{prefix}{kind}/{phase}" in peaks for kind in kinds)]
+
+        def cell(name: str) -> str:
+            return f"{peaks[name]:.2f}" if name in peaks else "-"
+
+        rows = [
+            (kind.replace("_", " "), *(cell(f"{prefix}{kind}{of}") for of in ("", *(f"/{phase}" for phase in phases))))
+            for kind in kinds
+        ]
+        if rows:
+            header = (f"peak of {title}", "step", *(phase.replace("_", " ") for phase in phases))
+            tables.append(markdown_table(header, rows))
+    return tables
 
 
 def _share(part: float, whole: Parts) -> str:

@@ -15,7 +15,8 @@ from dataclasses import fields, replace
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from verl_df.io.lines import Lines
-from verl_df.io.validation import checked
+from verl_df.io.validation import Listed, checked
+from verl_df.ledger.memory import ProcessMemory
 
 
 @checked
@@ -106,6 +107,7 @@ class LedgerRow:
         repair_devices: of the repair model alone, beside them. Those behind `placement: remote` are not known.
         seconds: of wall time.
         device_seconds: the same of all devices.
+        memory: peaks of the run's processes; empty where they were not looked at, as in older runs.
     """
 
     step: NonNegativeInt
@@ -113,9 +115,10 @@ class LedgerRow:
     repair_devices: NonNegativeInt
     seconds: Parts
     device_seconds: Parts
+    memory: Listed[ProcessMemory] = ()
 
 
-LEDGER = Lines(LedgerRow, version=1, what="a row of the ledger")
+LEDGER = Lines(LedgerRow, version=1, what="a row of the ledger", optional=("memory",))
 
 
 def step_row(
@@ -126,6 +129,7 @@ def step_row(
     devices: int,
     repair_devices: int = 0,
     repair: RepairTime | None = None,
+    memory: tuple[ProcessMemory, ...] = (),
 ) -> LedgerRow:
     """The row of a step.
 
@@ -136,13 +140,14 @@ def step_row(
         devices: that the trainer holds.
         repair_devices: of the repair model alone: decoding while a group is `open`, waiting otherwise.
         repair: None where nothing is repaired.
+        memory: peaks of the step.
     """
     repair = RepairTime() if repair is None else repair
     spent = replace(known, waiting=0.0) + repair.shared
     seconds = replace(spent, waiting=max(0.0, wall - spent.total))
     busy = min(repair.open, seconds.total)
     own = Parts(repair_decode=busy, waiting=seconds.total - busy) * repair_devices
-    return LedgerRow(step, devices, repair_devices, seconds, seconds * devices + own)
+    return LedgerRow(step, devices, repair_devices, seconds, seconds * devices + own, memory)
 
 
 def total(parts: Iterable[Parts]) -> Parts:

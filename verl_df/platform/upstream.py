@@ -28,6 +28,7 @@ NAMES: dict[str, str] = {
     f"{_TRAINER}._compute_old_log_prob": "repairs have no log-probabilities of the rollout engine",
     f"{_TRAINER}._compute_advantage": "the gate is put in reach of the estimator",
     f"{_TRAINER}._update_actor": "mini-batches, and the ratio of repaired rows",
+    f"{_TRAINER}._save_checkpoint": "the memory that saving takes is told apart",
     f"{_TRAINER}._compute_metrics": "a skipped step has none of verl's",
     "verl.workers.engine_workers:ActorRolloutRefWorker.init_model": "our loss takes the place of verl's",
     "verl.workers.engine_workers:ActorRolloutRefWorker.update_actor": "rows of a mini-batch",

@@ -15,10 +15,27 @@ from verl.utils.debug import marked_timer
 
 from verl_df.adapters.accounted import AccountedTrainer, known_parts
 from verl_df.adapters.clean_stop import StopRequest
+from verl_df.ledger.memory import ProcessMemory
 from verl_df.ledger.rows import Parts
 from verl_df.ledger.spent import LEDGER_FILE, read_rows
 
 STEP_S, SAVE_S = 0.02, 0.05
+
+
+class Memory:
+    """A `RunMemory`: every process uses 1 GiB in every phase. phases: of each step."""
+
+    def __init__(self) -> None:
+        self.phases: list[list[str]] = []
+
+    def begin(self) -> None:
+        self.phases.append([])
+
+    def end(self, phase: str) -> None:
+        self.phases[-1].append(phase)
+
+    def take(self, metrics: dict[str, Any]) -> tuple[ProcessMemory, ...]:
+        return (ProcessMemory("trainer", 0, 1, dict.fromkeys(self.phases[-1], 1.0), {}),)
 
 
 class Loop(AccountedTrainer):
@@ -32,22 +49,17 @@ class Loop(AccountedTrainer):
         self.config: DictConfig = OmegaConf.create({"trainer": trainer, "global_profiler": {"steps": None}})
         self.global_steps, self.total_training_steps, self.steps_per_epoch = global_steps, 6, 100
         self.resource_pool_manager = SimpleNamespace(get_n_gpus=lambda: 2)
-        self.checkpoint_manager = SimpleNamespace(update_weights=lambda step: None)
+        self.checkpoint_manager = SimpleNamespace(update_weights=lambda step: None, sleep_replicas=lambda: None)
+        self.curr_step_profile = False
         self.saved: list[int] = []
         self.validated: list[int] = []
         self.logged: dict[int, dict[str, float]] = {}
         self._setup()
+        self._memory: Any = Memory()
+        self.phases = self._memory.phases
 
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
-        with marked_timer("gen", timing_raw):
-            time.sleep(STEP_S)
-        if self.global_steps == self.stop_in:
-            self._stop.make()
-        return KVBatchMeta(partition_id="train", keys=[], tags=[])
-
-    def _save_checkpoint(self) -> None:
-        time.sleep(SAVE_S)
-        self.saved.append(self.global_steps)
+        return self._step_once(metrics, timing_raw, 1)
 
     def _validate(self) -> dict[str, float]:
         self.validated.append(self.global_steps)
@@ -57,6 +69,23 @@ class Loop(AccountedTrainer):
         """Takes the place of what needs a cluster."""
 
     _start_profiling = _stop_profiling = _shutdown_dump_executor = _reissue_inflight_prompts = nothing
+
+
+def one_step(self: Loop, metrics: dict, timing_raw: dict, sample_batch_size: int) -> KVBatchMeta:
+    """verl's parts of a step that matter here, in its order."""
+    batch = KVBatchMeta(partition_id="train", keys=[], tags=[])
+    with marked_timer("gen", timing_raw):
+        time.sleep(STEP_S)
+        self.on_sample_end()
+    self._compute_advantage(batch, metrics)
+    if self.global_steps == self.stop_in:
+        self._stop.make()
+    return batch
+
+
+def save(self: Loop) -> None:
+    time.sleep(SAVE_S)
+    self.saved.append(self.global_steps)
 
 
 @pytest.fixture
@@ -70,6 +99,9 @@ def loop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Loop]
     monkeypatch.setattr(trainer_base, "tq", SimpleNamespace(kv_clear=lambda **_: None))
     monkeypatch.setattr(PPOTrainerSync, "_setup", lambda self: None)
     monkeypatch.setattr(PPOTrainerSync, "_compute_metrics", lambda self, *_, **__: None)
+    monkeypatch.setattr(PPOTrainerSync, "_step_once", one_step)
+    monkeypatch.setattr(PPOTrainerSync, "_save_checkpoint", save)
+    monkeypatch.setattr(PPOTrainerSync, "_compute_advantage", lambda self, batch, metrics: batch)
 
     def run(budget: float | None, after: int = 0, save_freq: int = -1, test_freq: int = -1, stop_in: int = 0) -> Loop:
         one = Loop(tmp_path, budget, after, save_freq, test_freq)
@@ -153,6 +185,19 @@ def test_a_stop_before_the_first_step_does_none(
     one = loop(None, after=2, save_freq=1)
     assert one.saved == [] and one.logged == {} and not one._stop.made()
     assert "stopped before step 3" in capsys.readouterr().out
+
+
+def test_memory_is_looked_at_after_each_phase(loop: Callable[..., Loop], tmp_path: Path) -> None:
+    one = loop(None, save_freq=4, test_freq=3)
+    always = ["rollout", "log_probs", "update"]
+    saved, validated = {4, 6}, {3, 6}
+    assert one.phases == [
+        [*always, *["save"] * (step in saved), "weight_sync", *["validation"] * (step in validated)]
+        for step in range(1, 7)
+    ]
+    for row, phases in zip(read_rows(tmp_path), one.phases, strict=True):
+        assert row.memory == (ProcessMemory("trainer", 0, 1, dict.fromkeys(phases, 1.0), {}),)
+        assert one.logged[row.step]["df/memory/total"] == one.logged[row.step]["df/memory/trainer/update"] == 1.0
 
 
 def test_timers_are_parts() -> None:

@@ -25,6 +25,8 @@ from verl_df.settings.speculation import speculate
 # Two engines with one seed would draw the same random numbers.
 SEED_OFFSET = 7919
 
+ENGINE_NAME = "df_repair"  # in the names of its actors
+
 
 def repair_run_config(config: DictConfig, repair: RepairConfig) -> DictConfig:
     """The run's config as the repair engine should see it.
@@ -98,7 +100,7 @@ class RepairServer:
         repair: the `df.repair` block.
         resource_pool: the pool on which they run, which the actor's workers may share.
         gpus_per_node: of the pool.
-        name: of the replicas among Ray's actors.
+        name: of the replicas among Ray's actors, with `ENGINE_NAME` in it.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import ray
 import torch
 from omegaconf import DictConfig
+from ray.actor import ActorHandle
 from tensordict import TensorDict
 from verl import DataProto
 from verl.trainer.ppo.utils import Role
@@ -33,6 +34,7 @@ from verl_df.adapters.policy_training.pair_log import PairLog, log_folder
 from verl_df.adapters.policy_training.placement import Placement, Site
 from verl_df.adapters.policy_training.placements.registry import place
 from verl_df.adapters.policy_training.repair_client import end_token_ids
+from verl_df.adapters.policy_training.repair_server import ENGINE_NAME
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.rows import (
@@ -48,6 +50,7 @@ from verl_df.adapters.policy_training.rows import (
 from verl_df.adapters.policy_training.self_test import run_self_test
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
+from verl_df.adapters.run_memory import named_actors
 from verl_df.ledger.rows import RepairTime
 from verl_df.method.checks import preferred_response
 from verl_df.method.feedback import GroupRequest
@@ -132,6 +135,9 @@ class DFTrainer(AccountedTrainer):
             run_self_test(placement.connection, self._stream, self.df.repair, self.train_dataset, self.tokenizer)
         logger.info("repair model ready: %s", type(placement).__name__)
 
+    def processes(self) -> dict[str, Sequence[ActorHandle]]:
+        return {**super().processes(), "repair_engine": named_actors(ENGINE_NAME)}
+
     def _get_n_gpus_for_throughput(self) -> int:
         return super()._get_n_gpus_for_throughput() + (self._placement.devices if self._uses_repairs else 0)
 
@@ -151,6 +157,7 @@ class DFTrainer(AccountedTrainer):
         if self._uses_repairs:
             with marked_timer(AFTER_SAMPLING, self.timing_raw, color="magenta"):
                 groups = self._difference_feedback(batch, metrics)
+            self._end_phase("repair")
             if groups is None:
                 raise _NothingToTrain(batch)
             batch = groups

@@ -11,7 +11,7 @@ from verl_df.io.pictures import as_png
 from verl_df.lab.inspect.index import COLUMNS
 from verl_df.lab.report.charts import panel_series
 from verl_df.lab.report.loading import IMAGES_DIR, METRICS_FILE, METRICS_WRITER, PAIRS_FILE, PAIRS_WRITER, read_curves
-from verl_df.lab.report.panels import FEEDBACK, LEARNING, OPTIMISATION, repaired_rows_section
+from verl_df.lab.report.panels import run_sections
 from verl_df.lab.report.style import DARK, LIGHT
 
 # Modules in an order in which each imports from those before it only.
@@ -65,7 +65,7 @@ def run_facts(run: Path) -> dict[str, Any]:
         "curves": curves,
         "sections": [
             {"title": section.title, "panels": [_panel(panel, curves) for panel in section.panels]}
-            for section in (LEARNING, FEEDBACK, repaired_rows_section(curves), OPTIMISATION)
+            for section in run_sections(curves)
         ],
         "problems": problems,
     }

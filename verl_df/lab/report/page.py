@@ -11,12 +11,9 @@ from verl_df.lab.report.loading import Curve, RunData, load_run
 from verl_df.lab.report.pairs import DEFAULT_PAIRS, choose_pairs, show_pair
 from verl_df.lab.report.panels import (
     ACCURACY_PATTERN,
-    FEEDBACK,
-    LEARNING,
-    OPTIMISATION,
     Line,
     Panel,
-    repaired_rows_section,
+    run_sections,
 )
 from verl_df.lab.report.style import DARK, LIGHT
 from verl_df.lab.report.svg import format_number
@@ -69,7 +66,7 @@ def build_report(run: Path, *, n_pairs: int = DEFAULT_PAIRS) -> str:
         ValueError: an input is malformed, or ``n_pairs`` is not positive.
     """
     data = load_run(run)
-    sections = (LEARNING, FEEDBACK, repaired_rows_section(data.curves), OPTIMISATION)
+    sections = run_sections(data.curves)
     figures = [(section.title, section_figures(section, data.curves)) for section in sections]
     summary = dict(data.summary)
     title = str(summary.pop("title", f"Difference feedback: {run.resolve().name}"))

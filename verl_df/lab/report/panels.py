@@ -36,6 +36,9 @@ class Section:
     panels: tuple[Panel, ...]
 
 
+# The others are small; a chart has eight colours.
+_SHOWN = ("total", "actor", "rollout_engine", "repair_engine", "trainer", "agent_loop", "reward", "data_queue")
+
 LEARNING = Section(
     "Learning",
     (
@@ -148,6 +151,23 @@ OPTIMISATION = Section(
 )
 
 
+MEMORY = Section(
+    "Memory",
+    (
+        Panel(
+            "Host memory, GiB",
+            "Peak of resident memory in a step, by what processes are for; pages that processes share count in each.",
+            tuple(Line(f"df/memory/{kind}", kind.replace("_", " "), colour) for colour, kind in enumerate(_SHOWN)),
+        ),
+        Panel(
+            "Device memory, GiB",
+            "Peak allocated by torch in a step, of the process with the largest.",
+            (Line("df/memory/device/actor", "actor", 0), Line("df/memory/device/critic", "critic", 3)),
+        ),
+    ),
+)
+
+
 # What is known of the metrics that come for both kinds of rows; others are shown under their own name.
 ROW_METRICS = {
     "ratio": ("Ratio", "Updated policy over the policy before the update, mean over tokens."),
@@ -161,6 +181,11 @@ ROW_METRICS = {
     "gated_log_prob": ("Log-probability of gated tokens", "The same, only where the gate is above zero."),
     "ref_kl": ("KL to the reference model", "Mean log ratio to the reference model, before the update."),
 }
+
+
+def run_sections(names: Iterable[str]) -> tuple[Section, ...]:
+    """Everything that is drawn of a run. names: of the metrics that it logged."""
+    return LEARNING, FEEDBACK, repaired_rows_section(names), OPTIMISATION, MEMORY
 
 
 def repaired_rows_section(names: Iterable[str]) -> Section:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from verl_df.adapters.policy_training.placement import Hours, Site
-from verl_df.adapters.policy_training.repair_server import RepairServer
+from verl_df.adapters.policy_training.repair_server import ENGINE_NAME, RepairServer
 
 
 class Colocated:
@@ -19,7 +19,7 @@ class Colocated:
 
     def __init__(self, site: Site) -> None:
         trainer = site.config.trainer
-        self._server = RepairServer(site.config, site.repair, site.actor_pool, trainer.n_gpus_per_node, "df_repair")
+        self._server = RepairServer(site.config, site.repair, site.actor_pool, trainer.n_gpus_per_node, ENGINE_NAME)
         self._server.sleep()
         self.connection = self._server.connection
 

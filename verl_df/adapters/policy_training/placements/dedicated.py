@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from verl.single_controller.ray.base import ResourcePoolManager
 
 from verl_df.adapters.policy_training.placement import Hours, Site
-from verl_df.adapters.policy_training.repair_server import RepairServer
+from verl_df.adapters.policy_training.repair_server import ENGINE_NAME, RepairServer
 
 POOL = "df_repair_pool"
 
@@ -21,7 +21,7 @@ class Dedicated:
         pools = ResourcePoolManager({POOL: [own.n_gpus_per_node] * own.nnodes}, mapping={}, max_colocate_count=1)
         pools.create_resource_pool()
         pool = pools.resource_pool_dict[POOL]
-        self._server = RepairServer(site.config, site.repair, pool, own.n_gpus_per_node, "df_repair_dedicated")
+        self._server = RepairServer(site.config, site.repair, pool, own.n_gpus_per_node, f"{ENGINE_NAME}_dedicated")
         self.devices = pools.get_n_gpus()
         self.connection = self._server.connection
 
