@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file of records that have a `step`, kept where a run goes on after an interruption."""
 
+import shutil
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from verl_df.io.json_lines import cut_half_line
+from verl_df.io.files import whole_path
 from verl_df.io.lines import Lines, RecordWriter
 from verl_df.method.group_records import GroupRecord
 from verl_df.method.records import PairRecord
@@ -29,17 +30,22 @@ class StepLog(Generic[Stepped]):
         """Keep the records of an earlier run in the same folder up to the step that this one goes on from (0: none).
 
         The steps after it are done again, and would be in the file twice. The file as it was is set aside.
+
+        Raises:
+            InUse: another run writes it.
         """
         path = self._path
         if not path.exists():
             return
         aside = path.with_name(f"{path.stem}.{len(list(path.parent.glob(f'{path.stem}.*.jsonl'))) + 1}.jsonl")
-        path.rename(aside)
-        if step > 0:
-            cut_half_line(aside)  # of a run that was killed
-            for record in self._lines.read(aside):
-                if record.step <= step:
-                    self.append(record)
+        with self._lines.writer(path):  # nobody else writes it; what a crash left of a last line is cut off
+            if step > 0:
+                with whole_path(aside) as copy:
+                    shutil.copyfile(path, copy)
+                # path keeps its content until this is whole: the run may be killed here too, or find the disk full
+                self._lines.write(path, (record for record in self._lines.read(aside) if record.step <= step))
+            else:
+                path.rename(aside)
 
     def append(self, record: Stepped) -> None:
         """Write one record."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pairs that a run writes, and the metrics of repaired rows."""
 
+from collections.abc import Iterable
+from errno import ENOSPC
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.prompt_content import FRAMES_SHOWN, IMAGES_FOLDER, media_items, pictures, prompt_text
+from verl_df.io.lock import InUse
 from verl_df.method.feedback import GroupRequest, RepairAttempt
 from verl_df.method.group import Rollout, SkipReason
 from verl_df.method.group_records import GROUPS, GROUPS_FILE
@@ -270,3 +273,28 @@ def test_a_resumed_run_keeps_the_pairs_of_the_steps_before_it(tmp_path: Path) ->
     log.write(3, *groups(1), WORDS)
     assert [record.step for record in PAIRS.read(path)] == [1, 2, 3]
     assert (tmp_path / "pairs.1.jsonl").read_text() == before
+
+
+def test_a_run_that_ends_while_it_takes_pairs_over_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2, 3, 4):
+        PairLog(tmp_path, 1).write(step, *groups(1), WORDS)
+
+    def full(path: Path, records: Iterable[object]) -> None:
+        next(iter(records))
+        raise OSError(ENOSPC, "the disk is full")
+
+    with monkeypatch.context() as small, pytest.raises(OSError, match="the disk is full"):
+        small.setattr(PAIRS, "write", full)
+        PairLog(tmp_path, 1).start_after(3)
+    PairLog(tmp_path, 1).start_after(3)
+    assert [record.step for record in PAIRS.read(tmp_path / PAIRS_FILE)] == [1, 2, 3]
+    assert len(list(PAIRS.read(tmp_path / "pairs.2.jsonl"))) == 4
+
+
+def test_pairs_that_another_run_writes_stay_where_they_are(tmp_path: Path) -> None:
+    other = PairLog(tmp_path, 1)
+    other.write(1, *groups(1), WORDS)
+    for step in (0, 1):
+        with pytest.raises(InUse):
+            PairLog(tmp_path, 1).start_after(step)
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == [PAIRS_FILE]

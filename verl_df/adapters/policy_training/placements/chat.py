@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A repair prompt and its answer in the forms of the OpenAI API, with vLLM's additions."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,6 +9,8 @@ from typing import Any, Self
 
 from verl_df.judges.failures import EndpointFailure, FailureReason
 from verl_df.judges.payload import choice_of
+
+HALF_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell one; no tokenizer reads it, and no token makes one
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,13 @@ class Reply:
         message = choice.get("message")
         if not isinstance(message, dict) or not isinstance(message.get("content"), str | None):
             raise EndpointFailure(FailureReason.EMPTY, "no message")
+        text = message.get("content") or ""
+        if HALF_SURROGATE.search(text):
+            raise EndpointFailure(FailureReason.UNPARSABLE, "its text holds half a surrogate pair, no character")
         usage = reply.get("usage")
         scores = _scores(choice.get("logprobs"))
         return cls(
-            text=message.get("content") or "",
+            text=text,
             stopped=choice.get("finish_reason") == "stop",
             token_ids=_ids(choice.get("token_ids")),
             prompt_ids=_ids(reply.get("prompt_token_ids")),

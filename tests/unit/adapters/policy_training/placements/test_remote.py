@@ -181,6 +181,7 @@ FAILURES = {
     "slows down": (lambda _: hangs, Rejection.NO_ANSWER),
     "answers with something else": (lambda _: body("[]"), Rejection.NO_ANSWER),
     "no choices": (lies(choices=[]), Rejection.NO_ANSWER),
+    "half a surrogate pair": (lies(_message={"content": "red \ud83d"}), Rejection.NO_ANSWER),
     "words for token ids": (lies(_token_ids=["a"]), Rejection.NO_ANSWER),
     "no token ids": (lies(_token_ids=None), Rejection.OTHER_TOKENS),
     "ids of another text": (lies(_token_ids=[5, 6, 7]), Rejection.OTHER_TOKENS),
