@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repairs decoded plainly and with drafts (df.repair.speculation), in turn, in one call.
 
-    .venv/bin/python scripts/bench/repair_decoding.py [--rounds 5] [--json FILE] [--plot FILE]
+    .venv/bin/python scripts/bench/repair_decoding.py [--speculation copy ngram] [--rounds 5] [--json FILE] [--plot FILE]
 
 | workload | what is decoded |
 | --- | --- |
@@ -9,7 +9,7 @@
 | toy, few | the same, 4 at a time |
 | long | responses of 512 tokens, five of them to be repaired, 4 at a time, at temperature 1, by `verl_df.lab.tiny.copying`: put together by hand, it copies its prompt but for the wrong tokens, and slips once in a response or two. What it shows is what a model that only copies can gain |
 
-Each decoder is an engine in a process of its own that does nothing while the other works; which goes first alternates.
+Each decoder is an engine in a process of its own that does nothing while another works; they take turns in going first.
 Draft lengths are those of verl_df/settings/speculation.py. Figures are read from the engine's own counters:
 
 | figure | what it is |
@@ -29,6 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from multiprocessing.connection import Connection
@@ -170,12 +171,12 @@ def long_prompts(workload: Workload, folder: str) -> tuple[Path, list[dict[str, 
 # ---- in turn ---------------------------------------------------------------------------------------------------------
 
 
-def measure(workload: Workload, speculation: str, rounds: int) -> list[dict[str, dict[str, float]]]:
-    """Figures of both decoders in each round."""
+def measure(workload: Workload, speculations: Sequence[str], rounds: int) -> list[dict[str, dict[str, float]]]:
+    """Figures of each decoder in each round; the plain one is called off."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         pipes, processes = {}, []
-        for name in ("off", speculation):
+        for name in ("off", *speculations):
             pipes[name], other = context.Pipe()
             processes.append(context.Process(target=serve, args=(other, workload, name, folder)))
             processes[-1].start()
@@ -183,9 +184,9 @@ def measure(workload: Workload, speculation: str, rounds: int) -> list[dict[str,
             ask(pipes[name])
         found = []
         for number in range(rounds):
-            order = ("off", speculation) if number % 2 == 0 else (speculation, "off")
-            figures = {name: ask(pipes[name]) for name in order}
-            found.append({"plain": figures["off"], "drafts": figures[speculation]})
+            first = number % len(pipes)
+            order = [*pipes][first:] + [*pipes][:first]
+            found.append({name: ask(pipes[name]) for name in order})
         for pipe in pipes.values():
             pipe.send(False)
         for process in processes:
@@ -199,36 +200,37 @@ def ask(pipe: Connection) -> dict[str, float]:
     return pipe.recv()
 
 
-def ratios(rounds: list[dict[str, dict[str, float]]], figure: str) -> list[float]:
+def ratios(rounds: list[dict[str, dict[str, float]]], speculation: str, figure: str) -> list[float]:
     """With drafts over plain, a figure for each round."""
-    return [one["drafts"][figure] / one["plain"][figure] for one in rounds]
+    return [one[speculation][figure] / one["off"][figure] for one in rounds]
 
 
-def row(workload: Workload, rounds: list[dict[str, dict[str, float]]]) -> str:
+def row(workload: Workload, speculation: str, rounds: list[dict[str, dict[str, float]]]) -> str:
     """A line of the table."""
-    cells = [f"{workload.name:10}", f"{workload.sequences:>9}"]
+    cells = [f"{workload.name:10}", f"{workload.sequences:>9}", f"{speculation:11}"]
     for figure in FIGURES:
-        values = ratios(rounds, figure)
+        values = ratios(rounds, speculation, figure)
         cells.append(f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})".rjust(24))
-    last = rounds[-1]["drafts"]
+    last = rounds[-1][speculation]
     kept = last["accepted_tokens"] / max(1.0, last["draft_tokens"])
     cells += [f"{last['tokens'] / last['sequence_passes']:>16.1f}", f"{kept:>9.0%}"]
     return " ".join(cells)
 
 
-def plot(found: dict[str, list[dict[str, dict[str, float]]]]) -> str:
+def plot(found: dict[str, list[dict[str, dict[str, float]]]], speculations: Sequence[str]) -> str:
     """The ratios of each round, as SVG."""
     from verl_df.lab.drawing import draw_svg
 
-    lines = [(name, figure) for name in found for figure in ("passes", "wall_s")]
+    shown = {"passes": "forward passes", "wall_s": "wall time"}
+    lines = [(name, kind, figure) for name in found for kind in speculations for figure in shown]
 
     def draw(axes: Any) -> None:
-        for name, figure in lines:
-            values = ratios(found[name], figure)
+        for name, kind, figure in lines:
+            values = ratios(found[name], kind, figure)
             axes.plot(range(1, len(values) + 1), values, marker="o")
         axes.set(xlabel="round", ylabel="with drafts / plain", ylim=(0, None))
 
-    labels = [f"{name}: {'forward passes' if figure == 'passes' else 'wall time'}" for name, figure in lines]
+    labels = [f"{name}, {kind}: {shown[figure]}" for name, kind, figure in lines]
     return draw_svg("Repairs with drafts against plain decoding", labels, draw)
 
 
@@ -236,7 +238,7 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--speculation", choices=("ngram", "suffix"), default="ngram")
+    parser.add_argument("--speculation", choices=("copy", "ngram", "suffix"), nargs="+", default=["copy"])
     parser.add_argument("--workload", choices=[one.name for one in WORKLOADS], nargs="*")
     parser.add_argument("--json", type=Path, help="write every round's figures there")
     parser.add_argument("--plot", type=Path, help="write an SVG there")
@@ -244,15 +246,16 @@ def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in cpu_environment().items()})
     found = {}
     heads = " ".join(f"{name:>24}" for name in FIGURES)
-    print(f"{'workload':10} {'at a time':>9} {heads} {'tokens/seq. pass':>16} {'accepted':>9}")
+    print(f"{'workload':10} {'at a time':>9} {'speculation':11} {heads} {'tokens/seq. pass':>16} {'accepted':>9}")
     for workload in WORKLOADS:
         if not given.workload or workload.name in given.workload:
             found[workload.name] = measure(workload, given.speculation, given.rounds)
-            print(row(workload, found[workload.name]), flush=True)
+            for kind in given.speculation:
+                print(row(workload, kind, found[workload.name]), flush=True)
     if given.json:
-        given.json.write_text(json.dumps({"speculation": given.speculation, "rounds": found}, indent=1) + "\n")
+        given.json.write_text(json.dumps({"rounds": found}, indent=1) + "\n")
     if given.plot:
-        given.plot.write_text(plot(found))
+        given.plot.write_text(plot(found, given.speculation))
 
 
 if __name__ == "__main__":

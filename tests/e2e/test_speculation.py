@@ -25,6 +25,7 @@ from verl_df.lab.tiny.copying import CopyingModel
 from verl_df.settings import speculation as rule
 
 MODEL = CopyingModel(length=25, vocabulary=40, wrong=4, sureness=4.0, context=256)
+DRAFTING = ("copy", "ngram")
 # Sampled in one batch, so that one request's settings would be seen with another's. Temperature, top-p.
 SAMPLINGS = ((1.0, 1.0), (0.7, 1.0), (1.3, 1.0), (1.0, 0.8))
 PROMPTS = 160  # each of them answered with each sampling
@@ -123,14 +124,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(folder: Path) -> dict[str, Drawn]:
     found = {}
-    for speculation in ("off", "ngram"):
+    for speculation in ("off", *DRAFTING):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             found[speculation] = pool.submit(draw, str(folder), speculation).result()
     return found
 
 
-def test_greedy_repairs_are_the_same_with_drafts(drawn: dict[str, Drawn]) -> None:
-    assert drawn["off"].greedy == drawn["ngram"].greedy
+@pytest.mark.parametrize("speculation", DRAFTING)
+def test_greedy_repairs_are_the_same_with_drafts(drawn: dict[str, Drawn], speculation: str) -> None:
+    assert drawn["off"].greedy == drawn[speculation].greedy
     repaired = [[token + MODEL.wrong if token < MODEL.wrong else token for token in ids] for ids in prompts()]
     assert drawn["off"].greedy == repaired
 
@@ -138,6 +140,7 @@ def test_greedy_repairs_are_the_same_with_drafts(drawn: dict[str, Drawn]) -> Non
 def test_one_that_decodes_alone_gets_long_drafts_to_its_end(drawn: dict[str, Drawn]) -> None:
     assert drawn["off"].tokens_per_pass == 1
     assert drawn["ngram"].tokens_per_pass > 2  # 2.7: three passes until the first draft, and after each repaired token
+    assert drawn["copy"].tokens_per_pass > drawn["ngram"].tokens_per_pass + 1  # one pass, and one for each of them
 
 
 def probabilities(logits: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
@@ -163,12 +166,12 @@ def places(folder: Path, responses: list[list[int]], temperature: float, top_p: 
     return found
 
 
-@pytest.mark.parametrize("speculation", ["off", "ngram"])
+@pytest.mark.parametrize("speculation", ["off", *DRAFTING])
 @pytest.mark.parametrize("number", range(len(SAMPLINGS)))
 def test_what_is_sampled_has_the_models_distribution(
     drawn: dict[str, Drawn], folder: Path, speculation: str, number: int
 ) -> None:
-    assert (drawn[speculation].accepted > 1000) == (speculation == "ngram")  # or nothing was tested
+    assert (drawn[speculation].accepted > 1000) == (speculation in DRAFTING)  # or nothing was tested
     responses = drawn[speculation].sampled[number]
     found = places(folder, responses, *SAMPLINGS[number])
     assert sum(map(len, found)) > 1000

@@ -97,9 +97,10 @@ class RepairConfig:
             once: by how much the log-probabilities of its answers may differ, in nats.
         timeout_s: seconds that the samples of one rollout may take, waiting for their turn included, before the run
             fails; with `placement: remote` they are given up and counted.
-        speculation: how the repair engine drafts what is likely to come next (docs/speculation.md): `ngram`, from the
-            prompt, which holds the wrong response; `suffix`, from earlier responses too, needs the package
-            arctic-inference; `off`. Repairs have the same distribution with all of them.
+        speculation: how the repair engine drafts what is likely to come next (docs/speculation.md): from the
+            prompt, which holds the wrong response, with `ngram` (vLLM's) or `copy` (its drafts go on right after an
+            edit); `suffix`, from earlier responses too, needs the package arctic-inference; `off`. Repairs have the
+            same distribution with all of them.
         rollout: keys of `actor_rollout_ref.rollout` to set differently for the repair engine
             (for example gpu_memory_utilization, tensor_model_parallel_size).
     """
@@ -120,7 +121,7 @@ class RepairConfig:
     max_concurrency: PositiveInt = 1024
     self_test_tolerance: PositiveFloat = 0.1
     timeout_s: PositiveFloat = 600.0
-    speculation: Literal["ngram", "suffix", "off"] = "ngram"
+    speculation: Literal["copy", "ngram", "suffix", "off"] = "ngram"
     rollout: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

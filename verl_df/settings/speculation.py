@@ -19,6 +19,8 @@ VERIFIED_TOKENS = 512
 LONGEST_DRAFT = 127
 # A draft follows a place where the last 2 tokens were seen before; of several, one where up to 8 were.
 LOOKUP = (2, 8)
+# vLLM's `method: custom_class` is a class by its name. Its drafts follow the same place after an edit as well.
+COPY_PROPOSER = "verl_df.adapters.policy_training.copy_drafts.CopyProposer"
 _KEY = "df.repair.speculation"
 
 
@@ -57,14 +59,16 @@ def speculate(rollout: DictConfig, speculation: str) -> None:
     """
     if speculation == "off":
         return
-    schedule = draft_schedule(rollout.max_num_seqs, rollout.response_length)
     config: dict[str, Any] = {
-        "method": speculation,
-        "num_speculative_tokens": schedule[0][2],
-        "num_speculative_tokens_per_batch_size": schedule,
+        "method": "custom_class" if speculation == "copy" else speculation,
+        "num_speculative_tokens": draft_length(1, rollout.response_length),
     }
+    if speculation != "suffix":  # which has lengths of its own, and ends the engine where it is told others
+        config["num_speculative_tokens_per_batch_size"] = draft_schedule(rollout.max_num_seqs, rollout.response_length)
     if speculation == "ngram":
         config |= {"prompt_lookup_min": LOOKUP[0], "prompt_lookup_max": LOOKUP[1]}
+    if speculation == "copy":
+        config["model"] = COPY_PROPOSER
     rollout.engine_kwargs = OmegaConf.merge(rollout.engine_kwargs, {"vllm": {"speculative_config": config}})
     rollout.max_model_len += draft_room(rollout.response_length)
     rollout.disable_log_stats = False  # the engine counts accepted tokens only with its statistics
@@ -99,4 +103,4 @@ def check_speculation(repair: RepairConfig, rollout: DictConfig) -> None:
             f"engine_kwargs.vllm.async_scheduling=True out for df.repair.rollout, or set {_KEY}=off"
         )
     if repair.speculation == "suffix" and importlib.util.find_spec("arctic_inference") is None:
-        raise ConfigError(f"{chosen} needs the package arctic-inference, which is not installed; ngram needs none")
+        raise ConfigError(f"{chosen} needs the package arctic-inference, which is not installed; copy needs none")

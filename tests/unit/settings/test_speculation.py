@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from verl_df.settings.config import ConfigError, RepairConfig
 from verl_df.settings.speculation import (
+    COPY_PROPOSER,
     LONGEST_DRAFT,
     VERIFIED_TOKENS,
     check_speculation,
@@ -69,11 +70,22 @@ def test_what_the_engine_is_told() -> None:
     assert (block.max_model_len, block.disable_log_stats) == (2000 + 2 * 127, False)
 
 
-def test_suffix_decoding_looks_nothing_up() -> None:
+def test_copies_are_drafted_by_a_class_of_our_own() -> None:
+    block = rollout()
+    speculate(block, "copy")
+    assert block.engine_kwargs.vllm.speculative_config == {
+        "method": "custom_class",
+        "model": COPY_PROPOSER,
+        "num_speculative_tokens": 127,
+        "num_speculative_tokens_per_batch_size": draft_schedule(64, 500),
+    }
+
+
+def test_suffix_decoding_looks_nothing_up_and_chooses_lengths_itself() -> None:
     block = rollout(response_length=20)
     speculate(block, "suffix")
     config = block.engine_kwargs.vllm.speculative_config
-    assert (config.method, config.num_speculative_tokens) == ("suffix", 20) and "prompt_lookup_min" not in config
+    assert config == {"method": "suffix", "num_speculative_tokens": 20}
     assert block.max_model_len == 2000 + draft_room(20) == 2040
 
 

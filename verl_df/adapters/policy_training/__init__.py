@@ -6,6 +6,7 @@
 | `trainer.py` | `register_trainer("df_sync")`, the synchronous V1 trainer with repairs between sampling and update |
 | `placement.py` | what a place of the repair model is; the four are in `placements/` |
 | `repair_server.py` | rollout replicas for the repair model (`RolloutReplica.init_colocated`) |
+| `copy_drafts.py` | vLLM's `method: custom_class`: drafts of the repair engine |
 | `self_test.py` | what an engine elsewhere must show before training |
 | `reward_manager.py` | a reward manager (`reward.reward_manager`): verl's reward, with r_task beside it |
 | `group_stream.py` | groups sent to the reward workers as they are complete, and collected in an order of their own |
