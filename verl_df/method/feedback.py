@@ -354,11 +354,12 @@ def _reached(
             gate=gates.get((MemberKind.REPAIR, rollout.key), np.zeros(len(candidate.token_ids), dtype=np.float32)),
             reward=candidate.reward,
         )
+    generated = np.asarray(rollout.loss_mask, dtype=bool)
     return RepairAttempt(
         key=rollout.key,
         reference=plan.reference.kind,
         sibling=plan.reference.given.key if isinstance(plan.reference.given, Rollout) else None,
-        mask=nothing.astype(bool) if alignment is None else alignment.error_mask & np.asarray(rollout.loss_mask),
+        mask=nothing.astype(bool) if alignment is None else alignment.error_mask & generated,
         gate=gates.get((MemberKind.ERROR, rollout.key), nothing),
         truth=None if truth is None else np.asarray(truth, dtype=bool),
         repair=repair,

@@ -11,6 +11,7 @@ from pydantic import Field
 from verl_df.io.json_lines import read_lines
 from verl_df.io.lines import Lines
 from verl_df.io.validation import Listed, checked
+from verl_df.lab.explain.spans import check_spans, marked
 from verl_df.lab.explain.units import Units
 from verl_df.method.feedback import GroupRequest
 from verl_df.method.group import Rollout
@@ -33,7 +34,9 @@ class RolloutRow:
         repair: ŷ as text; or
         repair_token_ids: its tokens.
         repair_reward: r_task of ŷ; without it the reward function judges.
-        truth_mask: the truly wrong tokens of y, 0 or 1 each.
+        truth_mask: the truly wrong tokens of y, 0 or 1 each; or
+        wrong_spans: the truly wrong characters of `response`, as [start, end), from 0; the tokenizer says which tokens
+            these are.
         prompt: x, with an `<image>` marker for each picture.
         images: files of the pictures, in the folder of the JSONL file.
         ground_truth: the annotated answer.
@@ -42,7 +45,7 @@ class RolloutRow:
         preferred: the preferred response of the prompt, for `--reference preferred`.
 
     Raises:
-        ValueError: a response, or a repair, given twice or not at all, or a reward of a repair that is not there.
+        ValueError: a response, a repair or a truth given twice, or what belongs to one that is not there.
     """
 
     uid: str
@@ -54,6 +57,7 @@ class RolloutRow:
     repair_token_ids: Listed[TokenId] | None = None
     repair_reward: Share | None = None
     truth_mask: Listed[Annotated[int, Field(ge=0, le=1)]] | None = None
+    wrong_spans: Listed[Listed[int]] | None = None
     prompt: str = ""
     images: Listed[str] = ()
     ground_truth: str | None = None
@@ -68,6 +72,10 @@ class RolloutRow:
             raise ValueError("give either 'repair', a text, or 'repair_token_ids'")
         if self.repair_reward is not None and not self.has_repair:
             raise ValueError("'repair_reward' without 'repair' or 'repair_token_ids'")
+        if self.wrong_spans is not None:
+            if self.truth_mask is not None:
+                raise ValueError("give either 'truth_mask', of tokens, or 'wrong_spans', of characters")
+            check_spans(self.wrong_spans, self.response)
         if self.prompt.count("<image>") != len(self.images):
             raise ValueError(
                 f"{self.prompt.count('<image>')} <image> markers in 'prompt' for {len(self.images)} images"
@@ -149,8 +157,11 @@ def _group(path: Path, uid: str, rows: Sequence[tuple[int, RolloutRow]], units: 
             ids = _ids(row.response, row.token_ids, row.finished, units)
             if row.has_repair:
                 repairs[_key(line)] = _ids(row.repair, row.repair_token_ids, True, units)
-            if row.truth_mask is not None:
-                _add_truth(truths, ids, row.truth_mask)
+            truth = row.truth_mask
+            if row.wrong_spans is not None and row.response is not None:
+                truth = marked(row.wrong_spans, units.extents(row.response, row.finished))
+            if truth is not None:
+                _add_truth(truths, ids, truth)
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: {error}") from error
         rollouts.append(Rollout(_key(line), ids, row.reward, (True,) * len(ids), row.finished))

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from verl_df.lab.explain.spans import Extent, without_gaps
+
 SPLITS = {
     # a word takes the blank before it along, as the tokens of most tokenizers do
     "words": re.compile(r" ?\w+| ?[^\w\s]|\s"),
@@ -17,6 +19,9 @@ class Units(Protocol):
 
     def encode(self, text: str, finished: bool = True) -> tuple[int, ...]:
         """Ids of a response; `finished`: it ends with an end token, where the units have one."""
+
+    def extents(self, text: str, finished: bool = True) -> list[Extent]:
+        """The characters of `text` that each id of `encode` stands for; every character belongs to one, at least."""
 
     def check(self, token_ids: Sequence[int]) -> None:
         """Raise ValueError for an id that none of the units has."""
@@ -39,6 +44,10 @@ class Pieces:
     def encode(self, text: str, finished: bool = True) -> tuple[int, ...]:
         """See `Units`. Pieces have no end token."""
         return tuple(self._number(piece) for piece in self._split.findall(text))
+
+    def extents(self, text: str, finished: bool = True) -> list[Extent]:
+        """See `Units`."""
+        return [piece.span() for piece in self._split.finditer(text)]
 
     def check(self, token_ids: Sequence[int]) -> None:
         """See `Units`. Ids come from a tokenizer, never from here."""
@@ -63,6 +72,10 @@ class Numbers:
     def encode(self, text: str, finished: bool = True) -> tuple[int, ...]:
         """See `Units`. Raises: ValueError."""
         raise ValueError("a text beside token ids: give --tokenizer, or token ids everywhere")
+
+    def extents(self, text: str, finished: bool = True) -> list[Extent]:
+        """See `Units`. Raises: ValueError."""
+        raise ValueError("'wrong_spans' beside token ids: give --tokenizer")
 
     def check(self, token_ids: Sequence[int]) -> None:
         """See `Units`. `align` knows which ids there can be."""
@@ -89,6 +102,19 @@ class Tokens:
             raise ValueError("half of a surrogate pair is no text: give token ids instead")
         ids, end = self._tokenizer.encode(text, add_special_tokens=False), self._tokenizer.eos_token_id
         return (*ids, end) if finished and end is not None and ids[-1:] != [end] else tuple(ids)
+
+    def extents(self, text: str, finished: bool = True) -> list[Extent]:
+        """See `Units`. The end token that `encode` adds stands for no character.
+
+        Raises: ValueError for a tokenizer that does not know where its tokens come from.
+        """
+        if not self._tokenizer.is_fast:
+            raise ValueError(
+                "this tokenizer does not say which characters a token stands for: write 'token_ids' and 'truth_mask'"
+            )
+        found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        extents = without_gaps(found["offset_mapping"], len(text))
+        return extents + [(len(text), len(text))] * (len(self.encode(text, finished)) - len(extents))
 
     def check(self, token_ids: Sequence[int]) -> None:
         """See `Units`."""

@@ -95,6 +95,12 @@ def test_a_reward_function_judges_given_repairs(tmp_path: Path, toy_rows: list[d
     assert metrics["df/repaired"] == sum("repair_token_ids" in row for row in toy_rows)
 
 
+def test_a_response_without_any_token_can_be_repaired(tmp_path: Path) -> None:
+    path = written(tmp_path / "rows.jsonl", RIGHT, REPAIRED | {"response": ""})
+    (pair,), metrics = explained(tmp_path, path)
+    assert metrics["df/repaired"] == 1 and len(pair.error.mask) == 0
+
+
 def test_the_report_shows_the_pairs_with_their_pictures(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((30, 30, 3), np.uint8)).save(tmp_path / "x.png")
     shown = {"prompt": "<image>What is x?", "images": ["x.png"]}
