@@ -4,7 +4,8 @@
     verl-df study run examples/studies/controls.yaml --out outputs/controls
     verl-df study table examples/studies/controls.yaml --out outputs/controls
 
-`run` trains what has no result yet and may be stopped anywhere; several processes may share the folder. `table` writes
+`run` trains what has no result yet, `--jobs` at a time, and may be stopped anywhere; several processes may share the
+folder. `table` writes
 the tables of what is finished. With `--results FILE.jsonl` results are kept in that file too, and what is in it is not
 trained again: it is what a repository keeps of a study.
 """
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.add_argument("study", type=Path, metavar="FILE.yaml", help="the study")
         one.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
         one.add_argument("--results", type=Path, metavar="FILE.jsonl", help="results that are kept beside the folder")
+    run_.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (%(default)s)")
     for name in ("arm", "world", "seed"):
         kind = int if name == "seed" else str
         run_.add_argument(f"--{name}", action="append", type=kind, help=f"this {name} only; may be repeated")
@@ -40,10 +42,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.command == "run":
         wanted = [run for run in runs if all(_wanted(arguments, run, name) for name in ("arm", "world", "seed"))]
         if not wanted:
-            raise ValueError(f"{arguments.study} has no such run: arms {list(study.arms)}, worlds {list(study.worlds)}")
+            raise ValueError(f"{arguments.study} has no such run: arms {list(study.rows)}, worlds {list(study.worlds)}")
+        if arguments.jobs < 1:
+            raise ValueError(f"--jobs={arguments.jobs}: give at least 1")
         done = {} if arguments.results is None else kept_results(runs, arguments.results)
         wanted = [run for run in wanted if run.name not in done]
-        failed = run_study(wanted, study.script, arguments.out.resolve(), arguments.results)
+        failed = run_study(wanted, runs, study.script, arguments.out.resolve(), arguments.results, jobs=arguments.jobs)
         if failed:
             raise ValueError(f"{len(failed)} runs failed: {', '.join(failed)}; the same command tries them again")
     from verl_df.lab.study.tables import write_tables

@@ -14,9 +14,11 @@ from verl_df.io.lines import Lines
 from verl_df.io.validation import Listed, checked
 from verl_df.lab.report.charts import STEP_TIMER
 from verl_df.lab.report.loading import METRICS_FILE, read_curves
-from verl_df.lab.study.settings import Run
+from verl_df.lab.study.settings import Budget, Run
+from verl_df.ledger.spent import LEDGER_FILE, Spent, read_rows
 
 VALIDATION = "validation"
+SHORT = 0.01  # share of a budget that may be missing: its clock is read a moment before the ledger's
 PACKAGES = ("verl", "vllm", "torch", "transformers", "ray")
 
 
@@ -33,6 +35,9 @@ class Result:
         right: by validation step, one figure per problem in their order, "0" or "1".
         step_seconds: median of `timing_s/step`.
         seconds: sum of `timing_s/step`.
+        device_seconds: of training, by its ledger; None where it has none, as stock verl.
+        budget: of the study's file.
+        granted: device-seconds that this made: of the run that it is like, then of each of `budget.plus`.
     """
 
     world: str
@@ -45,6 +50,9 @@ class Result:
     right: dict[str, str]
     step_seconds: float
     seconds: float
+    device_seconds: float | None = None
+    budget: Budget | None = None
+    granted: Listed[float] = ()
 
     def __post_init__(self) -> None:
         for step, bits in self.right.items():
@@ -66,24 +74,25 @@ class Result:
         return np.array([float(bit) for bit in self.right[str(step)]])
 
 
-RESULTS = Lines(Result, version=1)
+RESULTS = Lines(Result, version=1, optional=("device_seconds", "budget", "granted"))
 
 
 def same_settings(result: Result, run: Run) -> bool:
     """Whether a result is of the settings that the run has now."""
-    return (result.env, result.overrides) == (run.env, run.overrides)
+    return (result.env, result.overrides, result.budget) == (run.env, run.overrides, run.budget)
 
 
-def read_result(run: Run, folder: Path) -> Result:
+def read_result(run: Run, folder: Path, granted: tuple[float, ...] = ()) -> Result:
     """The result of a run from the files that it left.
 
     Args:
         run: which.
-        folder: its OUT, with `metrics.jsonl` and the validations.
+        folder: its OUT, with `metrics.jsonl`, the validations, and the ledger where it writes one.
+        granted: device-seconds, for a run with a budget.
 
     Raises:
-        ValueError: no validation or no timed step, rows without the name of their problem, or validations of other
-            problems.
+        ValueError: no validation or no timed step, rows without the name of their problem, validations of other
+            problems, or a budget that was not spent.
     """
     files = sorted((folder / VALIDATION).glob("*.jsonl"), key=lambda path: int(path.stem))
     validations = {int(path.stem): _verdicts(path) for path in files}
@@ -96,6 +105,9 @@ def read_result(run: Run, folder: Path) -> Result:
     seconds = [value for _, value in read_curves(folder / METRICS_FILE).get(STEP_TIMER, ())]
     if not seconds:
         raise ValueError(f"{folder / METRICS_FILE}: no {STEP_TIMER}: the run ended before its first step")
+    spent = Spent.of(read_rows(folder)) if (folder / LEDGER_FILE).exists() else None
+    if run.budget is not None:
+        check_spent(run, spent, sum(granted))
     return Result(
         world=run.world,
         arm=run.arm,
@@ -107,7 +119,28 @@ def read_result(run: Run, folder: Path) -> Result:
         right={str(step): _bits(validations[step], problems) for step in validations},
         step_seconds=float(np.median(seconds)),
         seconds=float(np.sum(seconds)),
+        device_seconds=None if spent is None else spent.device_seconds.total,
+        budget=run.budget,
+        granted=granted,
     )
+
+
+def check_spent(run: Run, spent: Spent | None, budget: float) -> None:
+    """A run with a budget had what it was given.
+
+    Raises:
+        ValueError: it has no ledger, or its steps ended before its budget was spent.
+    """
+    if spent is None:
+        raise ValueError(
+            f"{run.name}: no {LEDGER_FILE} in its OUT: stock verl knows no budget; take the same algorithm with "
+            "df.group.mode=off, which equals it to the bit, and let df.log.dir be OUT"
+        )
+    if spent.device_seconds.total < (1 - SHORT) * budget:
+        raise ValueError(
+            f"{run.name}: its {spent.steps} steps took {spent.device_seconds.total:.1f} of the {budget:.1f} "
+            "device-seconds that it has: allow it more steps (trainer.total_training_steps, the toy's STEPS)"
+        )
 
 
 def _verdicts(path: Path) -> dict[str, bool]:

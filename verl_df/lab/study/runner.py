@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what a study still lacks, one after the other; several processes may share a study's folder."""
+"""Runs what a study still lacks; several processes may share a study's folder."""
 
 import os
 import subprocess
@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from verl_df.io.lock import InUse, only_writer
+from verl_df.lab.study.budgets import budget_override, check_before, check_likes, granted_to
 from verl_df.lab.study.kept import keep, kept_results
+from verl_df.lab.study.queue import work_off
 from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result, same_settings
 from verl_df.lab.study.settings import Run
 from verl_df.platform.watch.parents import ending_with_this_process
@@ -16,40 +18,71 @@ RESULT = "result.jsonl"
 CLAIM = "study"  # a lock beside the run's own, which the launch script takes
 
 
-def run_study(runs: list[Run], script: str, out: Path, results: Path | None = None) -> list[str]:
+def run_study(
+    wanted: list[Run],
+    study: list[Run],
+    script: str,
+    out: Path,
+    results: Path | None = None,
+    jobs: int = 1,
+) -> list[str]:
     """Run every run that has no result yet.
 
     Args:
-        runs: of the study.
+        wanted: these of the study.
+        study: all of it.
         script: the launch script.
         out: folder of the study. A run's own folder holds its log and its result.
         results: a file of results, to which what is finished here is added.
+        jobs: runs at a time.
 
     Returns:
         names of the runs that failed; the others are done, or another process is at them.
 
     Raises:
-        ValueError: the folder holds a result of other settings.
+        ValueError: the folder holds a result of other settings, or a run's budget is not known.
     """
-    failed = []
-    for number, run in enumerate(runs, start=1):
-        folder = out / run.name
+    check_before(wanted, _by_name(study, out, results))
+    failed: list[str] = []
+
+    def work(run: Run) -> None:
         try:
-            with only_writer(folder, CLAIM):
-                result = kept_result(run, folder)
+            with only_writer(out / run.name, CLAIM):
+                result = kept_result(run, out / run.name)
                 if result is None:
-                    print(f"study: {run.name}, {number} of {len(runs)}", flush=True)
-                    if _train(run, script, folder) != 0:
-                        print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
-                        failed.append(run.name)
-                        continue
-                    result = read_result(run, folder)
-                    RESULTS.write(folder / RESULT, [result])
-                if results is not None:
+                    print(f"study: {run.name}, {wanted.index(run) + 1} of {len(wanted)}", flush=True)
+                    result = _trained(run, study, script, out, results)
+                if result is None:
+                    failed.append(run.name)
+                elif results is not None:
                     keep(result, results)
         except InUse:
-            continue
+            pass  # another process is at it
+
+    work_off(wanted, work, jobs)
     return failed
+
+
+def _trained(run: Run, study: list[Run], script: str, out: Path, results: Path | None) -> Result | None:
+    """The result of a run that is trained now; None where it failed, or where its budget is not known yet."""
+    folder = out / run.name
+    granted: tuple[float, ...] = ()
+    if run.budget is not None:
+        done = _by_name(study, out, results)
+        if run.like not in done:  # it failed, or another process is at it
+            print(f"study: {run.name} needs {run.like}, which has no result yet", file=sys.stderr, flush=True)
+            return None
+        granted = granted_to(run, done)
+    if _train(run, script, folder, granted) != 0:
+        print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
+        return None
+    result = read_result(run, folder, granted)
+    RESULTS.write(folder / RESULT, [result])
+    return result
+
+
+def _by_name(study: list[Run], out: Path, results: Path | None) -> dict[str, Result]:
+    return {result.name: result for result in finished(study, out, results)}
 
 
 def kept_result(run: Run, folder: Path) -> Result | None:
@@ -78,17 +111,19 @@ def finished(runs: list[Run], out: Path | None, results: Path | None) -> list[Re
         results: a file of results, or None; it comes before the folder.
 
     Raises:
-        ValueError: one has other settings than the study's file.
+        ValueError: one has other settings than the study's file, or got the device time of a result that has changed.
     """
     found = {} if results is None else kept_results(runs, results)
     for run in runs:
         if out is not None and run.name not in found and (one := kept_result(run, out / run.name)) is not None:
             found[run.name] = one
-    return [found[run.name] for run in runs if run.name in found]
+    ordered = [found[run.name] for run in runs if run.name in found]
+    check_likes(ordered, runs)
+    return ordered
 
 
-def _train(run: Run, script: str, folder: Path) -> int:
+def _train(run: Run, script: str, folder: Path, granted: tuple[float, ...]) -> int:
     """Exit code of the launch script, which goes on with a run that was interrupted."""
-    overrides = [*run.overrides, f"trainer.validation_data_dir={folder / VALIDATION}"]
+    overrides = [*run.overrides, *budget_override(granted), f"trainer.validation_data_dir={folder / VALIDATION}"]
     environment = {**ending_with_this_process(os.environ), **run.env, "OUT": str(folder), "BRIEF": "1"}
     return subprocess.run(["bash", script, *overrides], env=environment, check=False).returncode

@@ -3,6 +3,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +21,14 @@ from verl_df.lab.study.results import RESULTS
 from verl_df.lab.study.runner import CLAIM
 from verl_df.lab.study.settings import read_study, runs_of
 
-# Writes what verl leaves: two validations of four problems, and the metrics. BROKEN makes it fail.
+OUTPUTS = ("study.md", "study.tex", "results.jsonl", "toy.svg", "other.svg")
+# Writes what verl leaves: two validations of four problems, and the metrics. BROKEN makes it fail. KILL: the second,
+# fourth and sixth start kill the study, each at another place.
 SCRIPT = """
 set -eu
 echo "$OUT $*" >>"$LOG"
+killed() { [[ -n "${KILL:-}" && $(wc -l <"$LOG") == "$1" ]] && kill -9 $PPID && exit 1 || true; }
+killed 2
 [[ -z "${BROKEN:-}" || ! -e "$BROKEN" ]] || exit 3
 for last in "$@"; do :; done
 seed=$(printf '%s\\n' "$@" | sed -n 's/^data.seed=//p')
@@ -32,8 +39,10 @@ for step in 0 5; do
         right=$(( step > 0 && (problem + seed + ${BETTER:-0}) % 4 < 2 + ${BETTER:-0} ))
         echo "{\\"problem\\": \\"p/$problem\\", \\"acc\\": $right}"
     done >"$folder/$step.jsonl"
+    killed 4
 done
 printf '{"step": %s, "data": {"timing_s/step": %s}}\\n' 1 2.0 2 4.0 3 9.0 >"$OUT/metrics.jsonl"
+killed 6
 """
 
 
@@ -74,6 +83,45 @@ def test_runs_come_seed_by_seed_with_overrides_from_the_general_to_the_special(s
         f"{world}/{arm}.{seed}" for seed in (1, 2) for world in ("toy", "other") for arm in ("base", "df")
     ]
     assert runs[2].overrides == ("a=1", "b=2", "data.seed=1") and runs[0].env["ALGO"] == "grpo"
+
+
+def test_a_sweep_is_an_arm_for_each_value(study: Path) -> None:
+    swept = {"title": "Soft", "overrides": ["c=3"], "sweep": {"x.alpha": [0.1, 1, "a/b"], "x.on": [True]}}
+    write(study, yaml.safe_load(study.read_text()) | {"arms": {"df": {}, "soft": swept}, "seeds": [1]})
+    read = read_study(study)
+    assert {name: arm.title for name, arm in read.rows.items()} == {
+        "df": "",
+        "soft_0.1_true": "Soft, alpha 0.1, on true",
+        "soft_1_true": "Soft, alpha 1, on true",
+        "soft_a-b_true": "Soft, alpha a/b, on true",
+    }
+    overrides = {one.arm: one.overrides for one in runs_of(read) if one.world == "toy"}
+    assert overrides["soft_a-b_true"] == ("a=1", "c=3", "x.alpha=a/b", "x.on=true", "data.seed=1")
+    assert run(study) == 0 and len(started(study)) == 8
+    assert "| Soft, alpha 0.1, on true | 50.0 (50.0) | +0.0 [" in (study.parent / "out/study.md").read_text()
+
+
+@pytest.mark.parametrize("jobs", ["2", "5"])
+def test_several_runs_at_a_time_make_the_same_tables(study: Path, jobs: str) -> None:
+    assert run(study, "--jobs", jobs) == 0
+    made = (study.parent / "out").rename(study.parent / "parallel")
+    assert len(started(study)) == 8 and run(study) == 0
+    for name in OUTPUTS:
+        assert (made / name).read_bytes() == (study.parent / "out" / name).read_bytes()
+
+
+def test_a_study_that_was_killed_anywhere_makes_the_same_tables(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed with its run before that wrote anything, half way, and when all was written; then started again."""
+    assert run(study) == 0
+    whole = (study.parent / "out").rename(study.parent / "whole")
+    (study.parent / "log").unlink()
+    monkeypatch.setenv("KILL", "1")
+    command = [sys.executable, "-m", "verl_df", "study", "run", str(study), "--out", str(study.parent / "out")]
+    statuses = [subprocess.run(command, capture_output=True, check=False).returncode for _ in range(4)]
+    assert statuses == [-signal.SIGKILL] * 3 + [0]
+    assert len(started(study)) == 8 + 3  # the one that was stopped, once more, and no other
+    for name in OUTPUTS:
+        assert (whole / name).read_bytes() == (study.parent / "out" / name).read_bytes()
 
 
 def test_a_study_trains_what_is_missing_and_nothing_twice(study: Path, capsys) -> None:
@@ -181,6 +229,9 @@ def test_the_results_of_the_repository_are_of_its_studies(path: Path) -> None:
         ({"seeds": [1, 1]}, "seeds: give at least one, and each once"),
         ({"sedes": [1]}, "sedes"),
         ({"arms": {"df": {"override": []}}}, "override"),
+        ({"arms": {"df": {"sweep": {"a": [1, 2]}}}}, "reference=df: no such arm; did you mean 'df_"),
+        ({"arms": {"df": {}, "a": {"sweep": {"x": [1, "1"]}}}}, "a sweep makes an arm whose name another one has"),
+        ({"arms": {"df": {}, "a": {"sweep": {"x": []}}}}, "arms.a.sweep.x: give at least one value"),
     ],
 )
 def test_a_wrong_file_is_one_line(study: Path, capsys, changed: dict, said: str) -> None:
