@@ -90,6 +90,9 @@ def test_groups_on_record_are_those_of_the_step(run: Run) -> None:
     for name, record in pairs.items():
         assert rollouts[name].rejections == record.rejections
         assert (rollouts[name].repair is None) == (record.repair is None)
+        texts = zip(rollouts[name].rejections, rollouts[name].candidates, strict=True)
+        missing = [reason for reason, text in texts if text is None]  # the chosen one's text is the repair
+        assert missing == ([] if record.repair is None else [None])
 
 
 def test_the_ledger_says_where_each_second_of_a_step_went(run: Run) -> None:

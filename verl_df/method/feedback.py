@@ -120,6 +120,8 @@ class RepairAttempt:
         edit_distance: in tokens; None without a repair.
         edit_ratio: edit distance over |y|; None without a repair.
         rejections: one per candidate, a reason or None.
+        chosen: which candidate became the repair; None without a feasible one.
+        candidates: token ids of each; one with none stands for samples that could not be had.
     """
 
     key: str
@@ -132,6 +134,8 @@ class RepairAttempt:
     edit_distance: int | None
     edit_ratio: float | None
     rejections: tuple[Rejection | None, ...]
+    chosen: int | None = None
+    candidates: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -366,4 +370,6 @@ def _reached(
         edit_distance=None if alignment is None else alignment.distance,
         edit_ratio=None if alignment is None else alignment.edit_ratio,
         rejections=selection.rejections,
+        chosen=selection.chosen,
+        candidates=tuple(candidate.token_ids for candidate in attempt.candidates) or ((),) * len(selection.rejections),
     )

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Groups of a run as JSON lines: all rollouts of a prompt, what was asked for them, and what entered the update."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
 
 from verl_df.io.lines import Lines
 from verl_df.io.validation import Listed, checked
@@ -26,6 +28,8 @@ class RolloutRecord:
         repair: text of the chosen repair; None without one, as the next.
         repair_reward: its r_task.
         repair_used: whether a repair of it entered the update as a row.
+        candidates: one per repair candidate: its text, cut after `LOGGED_TOKENS` tokens, or None of the chosen one,
+            which is `repair`, and of one that could not be had. Empty in files of older runs.
     """
 
     key: str
@@ -39,6 +43,7 @@ class RolloutRecord:
     repair: str | None
     repair_reward: float | None
     repair_used: bool
+    candidates: Listed[str | None] = ()
 
 
 @checked
@@ -71,12 +76,16 @@ class GroupRecord:
 GROUPS = Lines(GroupRecord, version=1)
 GROUPS_FILE = "groups.jsonl"
 
+LOGGED_TOKENS = 2048
+CUT = " … [cut]"
+
 
 def group_record(
     request: GroupRequest,
     attempts: Sequence[RepairAttempt],
     gated: dict[str, float],
     repairs_used: Collection[str],
+    candidates: Mapping[str, Sequence[np.ndarray]],
     *,
     step: int,
     skip: SkipReason | None,
@@ -91,6 +100,8 @@ def group_record(
         attempts: of its rollouts that were sent to the repair model.
         gated: by the key of each rollout in the update, its share of tokens with a gate above 0.
         repairs_used: keys of the rollouts whose repair is in the update.
+        candidates: token ids of all repair candidates, by the key of their rollout; longer ones than `LOGGED_TOKENS`
+            may be cut behind the first token too many. Those of a rollout may be missing.
         step: training step.
         skip: why no repair was asked for, or None.
         prompt: the prompt as text.
@@ -116,6 +127,7 @@ def group_record(
                 repair=None if repair is None else decode(repair.token_ids.tolist()),
                 repair_reward=None if repair is None else repair.reward,
                 repair_used=rollout.key in repairs_used,
+                candidates=() if attempt is None else _texts(attempt, candidates.get(rollout.key, ()), decode),
             )
         )
     return GroupRecord(
@@ -129,3 +141,14 @@ def group_record(
         skip=None if skip is None else skip.value,
         rollouts=tuple(rows),
     )
+
+
+def _texts(
+    attempt: RepairAttempt, candidates: Sequence[np.ndarray], decode: Callable[[Sequence[int]], str]
+) -> tuple[str | None, ...]:
+    def text(number: int, ids: np.ndarray) -> str | None:
+        if number == attempt.chosen or not len(ids):
+            return None
+        return decode(ids[:LOGGED_TOKENS].tolist()) + CUT * (len(ids) > LOGGED_TOKENS)
+
+    return tuple(text(number, ids) for number, ids in enumerate(candidates))

@@ -3,19 +3,26 @@
 
 verl lets its reward workers be called with rows of a DataProto only, so a group is one row with the column `df_group`,
 which `DFRewardManager` hands to `GroupFeedback`. Only what the trainer does not have comes back: gates, and the tokens
-of repairs.
+of repairs. The other candidates stay in Ray's store, behind a reference, and travel only if their group is logged.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import ray
+from ray import ObjectRef
 
 from verl_df.method.feedback import GroupRequest, GroupResult, RepairAttempt
+from verl_df.method.group_records import LOGGED_TOKENS
 from verl_df.method.metrics import GroupOutcome
 
 GROUP = "df_group"
 CLIENT = "df_repair_client"
+
+Candidates = dict[str, tuple[np.ndarray, ...]]
+"""Token ids of all repair candidates by the key of their rollout, int32, cut after `LOGGED_TOKENS` + 1."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +72,15 @@ class GroupAnswer:
         gates: float32 [T] of each rollout that stays in the batch, by its key, in the group's order.
         repairs: in the group's order, after the rollouts.
         outcome: what is counted.
-        attempts: for the log of pairs.
+        attempts: for the log of pairs, without their candidates.
+        candidates: of type `Candidates`, where groups are logged; see `fetch_candidates`.
     """
 
     gates: dict[str, np.ndarray]
     repairs: tuple[RepairRow, ...]
     outcome: GroupOutcome
     attempts: tuple[RepairAttempt, ...]
+    candidates: ObjectRef | None = None
 
     @property
     def repaired(self) -> list[str]:
@@ -79,8 +88,8 @@ class GroupAnswer:
         return [attempt.key for attempt in self.attempts if attempt.repair is not None]
 
     @classmethod
-    def of(cls, result: GroupResult) -> "GroupAnswer":
-        """What the trainer needs of the method's result."""
+    def of(cls, result: GroupResult, logged: bool = False) -> "GroupAnswer":
+        """What the trainer needs of the method's result. logged: groups are, so that it may ask for the candidates."""
         gates = {member.key: member.gate for member in result.members if member.kind != "repair"}
         repairs = tuple(
             RepairRow(
@@ -94,4 +103,19 @@ class GroupAnswer:
             for member in result.members
             if member.kind == "repair"
         )
-        return cls(gates, repairs, result.outcome, result.attempts)
+        attempts = tuple(replace(attempt, candidates=()) for attempt in result.attempts)
+        kept = ray.put(_candidates(result.attempts)) if logged and attempts else None
+        return cls(gates, repairs, result.outcome, attempts, kept)
+
+
+def _candidates(attempts: Sequence[RepairAttempt]) -> Candidates:
+    return {
+        attempt.key: tuple(np.asarray(ids[: LOGGED_TOKENS + 1], dtype=np.int32) for ids in attempt.candidates)
+        for attempt in attempts
+    }
+
+
+def fetch_candidates(answers: Sequence[GroupAnswer]) -> list[Candidates]:
+    """The candidates of each group; none of a group without an attempt."""
+    fetched = iter(ray.get([answer.candidates for answer in answers if answer.candidates is not None]))
+    return [{} if answer.candidates is None else next(fetched) for answer in answers]

@@ -71,7 +71,8 @@ class GroupFeedback:
         )
         df = self._df
         config = FeedbackConfig(df.group, df.alignment, df.gate, df.repair.repair_truncated, df.repair.reward_threshold)
-        return GroupAnswer.of(await difference_feedback(row.request, config, models))
+        result = await difference_feedback(row.request, config, models)
+        return GroupAnswer.of(result, logged=df.log.groups_per_step != 0)
 
     async def _repair(
         self, row: GroupRow, model: RepairModel, response: str, reference: str, seed: str

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow
+from verl_df.adapters.policy_training.group_exchange import GroupAnswer, GroupRow, fetch_candidates
 from verl_df.adapters.policy_training.step_log import StepLog
 from verl_df.adapters.prompt_content import IMAGES_FOLDER, prompt_text, save_media
 from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord, group_record
@@ -29,13 +29,17 @@ class GroupLog(StepLog[GroupRecord]):
             tokenizer: the policy's.
         """
         groups = sorted(zip(rows, answers, strict=True), key=lambda group: not group[1].attempts)
-        for row, answer in groups if self._limit < 0 else groups[: self._limit]:
+        if self._limit >= 0:
+            groups = groups[: self._limit]
+        fetched = fetch_candidates([answer for _, answer in groups])
+        for (row, answer), candidates in zip(groups, fetched, strict=True):
             messages = row.columns["raw_prompt"]
             record = group_record(
                 row.request,
                 answer.attempts,
                 {key: float((gate > 0).mean()) if len(gate) else 0.0 for key, gate in answer.gates.items()},
                 {repair.source for repair in answer.repairs},
+                candidates,
                 step=step,
                 skip=answer.outcome.skip,
                 prompt=prompt_text(messages),

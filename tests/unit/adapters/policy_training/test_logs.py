@@ -2,6 +2,7 @@
 """The pairs that a run writes, and the metrics of repaired rows."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from errno import ENOSPC
 from io import BytesIO
 from pathlib import Path
@@ -23,9 +24,9 @@ from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.prompt_content import FRAMES_SHOWN, IMAGES_FOLDER, media_items, pictures, prompt_text
 from verl_df.io.lock import InUse
-from verl_df.method.feedback import GroupRequest, RepairAttempt
+from verl_df.method.feedback import GroupRequest, GroupResult, RepairAttempt
 from verl_df.method.group import Rollout, SkipReason
-from verl_df.method.group_records import GROUPS, GROUPS_FILE
+from verl_df.method.group_records import CUT, GROUPS, GROUPS_FILE, LOGGED_TOKENS
 from verl_df.method.metrics import GroupOutcome
 from verl_df.method.records import PAIRS
 from verl_df.method.repair import Rejection
@@ -253,6 +254,23 @@ def test_groups_with_a_wrong_rollout_are_written_first(tmp_path: Path, limit: in
     assert [one.uid for one in found] == expected
     assert found[1].rollouts[1].rejections == ("wrong",) and found[1].reference == "4"
     GroupLog(tmp_path / "other", limit).start_after(3)  # nothing there
+
+
+def test_texts_of_candidates_are_fetched_for_the_groups_that_are_logged(tmp_path: Path, store: list) -> None:
+    rows, answers = groups(2, 1)
+    sampled = ((2, 3), (), (1,) * (LOGGED_TOKENS + 9), (3,))
+    rejections = (Rejection.WRONG, Rejection.EMPTY, Rejection.UNFINISHED, None)
+    attempts = tuple(replace(one, chosen=3, rejections=rejections, candidates=sampled) for one in answers[0].attempts)
+    result = GroupResult("a", (), {}, GroupOutcome(0, 0), attempts)
+    assert GroupAnswer.of(result).candidates is None and store == []
+    answers = [GroupAnswer.of(result, logged=True), *answers[1:]]
+    assert len(store) == 1 and max(len(ids) for ids in store[0]["a_1_0"]) == LOGGED_TOKENS + 1
+    assert all(one.candidates == () for one in answers[0].attempts)
+    GroupLog(tmp_path, -1).write(3, rows, answers, WORDS)
+    first, second = GROUPS.read(tmp_path / GROUPS_FILE)
+    cut = " ".join("0" * LOGGED_TOKENS) + CUT
+    assert [one.candidates for one in first.rollouts] == [("1 2", None, cut, None)] * 2
+    assert second.rollouts[0].candidates == ()
 
 
 def test_values_that_json_does_not_have_are_null() -> None:

@@ -509,6 +509,14 @@ def test_groups_are_logged_with_what_became_of_each_rollout(queue, tmp_path, mon
     assert not any(one.used for one in second.rollouts)
 
 
+@pytest.mark.parametrize("limit", [0, 8])
+def test_candidates_are_kept_where_groups_are_logged(queue, tmp_path, monkeypatch, store, limit: int) -> None:
+    one = made(composed(*BASE, f"df.log.groups_per_step={limit}"), tmp_path, monkeypatch)
+    one._balance_batch(sampled(queue, {"right": (RIGHT, RIGHT), "u": (RIGHT, WRONG)}), {})
+    kept = [{key: [ids.tolist() for ids in samples] for key, samples in one.items()} for one in store]
+    assert kept == ([{"u_1_0": [list(WORDS.ids(RIGHT))] * one.df.repair.n}] if limit else [])
+
+
 def test_the_update_of_written_pairs_is_logged_by_token(queue, tmp_path, monkeypatch) -> None:
     overrides = (f"trainer.default_local_dir={tmp_path}", "df.log.token_arrays_per_step=1")
     one = made(composed(*BASE, *overrides), tmp_path, monkeypatch)

@@ -88,6 +88,7 @@ def group(number: int) -> GroupRecord:
             repair=None if skipped or pair.repair is None else "".join(pair.repair.tokens),
             repair_reward=None if skipped or pair.repair is None else 1.0,
             repair_used=not skipped and pair.repair is not None,
+            candidates=() if skipped else (f"Rejected. {HOSTILE}", None if pair.repair else "It is 5 and"),
         )
         for pair in (one, record(2 * number + 1))
     ]

@@ -195,13 +195,25 @@ def test_a_group_shows_its_rollouts_and_what_became_of_them(page: Page, address:
     expect(rows.nth(0)).to_contain_text("none asked for")
     expect(rows.nth(1)).to_contain_text("2: cut by the length limit")
     expect(rows.nth(1)).to_contain_text("12, cut")
-    expect(rows.nth(2)).to_contain_text("2: feasible")
+    expect(rows.nth(2)).to_contain_text("2: chosen")
+    rejected = rows.nth(2).locator("details")
+    expect(rejected).to_have_count(1)
+    expect(rejected.locator("pre")).to_be_hidden()
+    rejected.locator("summary", has_text="1: the answer is wrong").press("Enter")
+    expect(rejected.locator("pre")).to_have_text(f"Rejected. {HOSTILE}".replace("\u202e", "\\u202e"))
     expect(rows.nth(2)).to_contain_text("reward 1; in the update")
     expect(boxes.nth(0)).to_contain_text("Reference (sibling)")
     assert boxes.nth(0).locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 5
     assert page.locator("img").count() == 1  # a response that looks like one is text
     boxes.nth(0).get_by_role("link", name="pair 2").click()
     expect(page.locator("#pair h2")).to_have_text("Pair 2")
+    page.get_by_role("link", name="The group of this pair").click()
+    expect(boxes).to_have_count(1)
+    expect(boxes.locator("tbody tr")).to_have_count(3)  # a single one is open
+    page.get_by_role("link", name="All groups of this step").click()
+    expect(boxes).to_have_count(2)
+    page.goto(f"{address}#view=groups&step=1&q=another")
+    expect(page.locator("#groups")).to_contain_text("The group of prompt another is not on record")
 
 
 def test_what_was_not_used_leads_to_its_pairs(page: Page):

@@ -15,10 +15,20 @@ export function groupSummary(group) {
   return parts.join(", ");
 }
 
-// One line per candidate. rejections: of a rollout, or null.
-export function candidateLines(rejections) {
-  if (!rejections) return ["none asked for"];
-  return rejections.map((reason, k) => `${k + 1}: ${reason === null ? "feasible" : REASONS[reason] || reason}`);
+// [what became of it, its text or null] of each candidate. one: a rollout of a group. The chosen one's text is the repair's.
+export function candidateLines(one) {
+  if (!one.rejections) return [["none asked for", null]];
+  const texts = one.candidates || [];
+  const chosen = texts.length ? one.rejections.findIndex((reason, k) => reason === null && texts[k] === null) : -1;
+  const fate = (reason, k) => {
+    if (reason !== null) return REASONS[reason] || reason;
+    return k === chosen ? "chosen" : chosen < 0 ? "feasible" : "feasible, and no nearer to the response than the chosen one";
+  };
+  return one.rejections.map((reason, k) => [`${k + 1}: ${fate(reason, k)}`, texts[k] ?? null]);
+}
+
+function candidate([line, text]) {
+  return el("li", {}, text === null ? line : el("details", {}, el("summary", {}, line), el("pre", {}, text)));
 }
 
 function rolloutRow(one, k) {
@@ -26,7 +36,7 @@ function rolloutRow(one, k) {
     k + 1, number(one.reward), `${one.tokens}${one.finished ? "" : ", cut"}`,
     one.used ? `yes, ${percent(one.gated)} of its tokens` : "no",
     el("pre", {}, one.text),
-    el("ul", { class: "plain" }, candidateLines(one.rejections).map((line) => el("li", {}, line))),
+    el("ul", { class: "plain candidates" }, candidateLines(one).map(candidate)),
     one.repair === null ? "–" : el("div", {}, el("pre", {}, one.repair), `reward ${number(one.repair_reward)}; ${one.repair_used ? "in the update" : "not in the update"}`),
   ];
 }
@@ -60,12 +70,16 @@ function groupBox(app, group, alone) {
 }
 
 export async function groupsView(app) {
-  const { step } = app.state;
-  const pairs = el("a", { href: writeHash({ ...app.home, step }) }, "The pairs of this step");
-  const groups = /^\d+$/.test(step) ? await app.run.source.groups(Number(step)) : [];
-  return el("section", { id: "groups" }, el("h2", {}, `Groups of step ${step}`),
-    groups.length
-      ? el("p", { class: "soft" }, "Groups with a wrong rollout come first; how many are on record: df.log.groups_per_step. ", pairs)
-      : el("p", {}, "No group of this step is on record (df.log.groups_per_step). ", pairs),
-    groups.map((group) => groupBox(app, group, groups.length === 1)));
+  const { step, q } = app.state;
+  const all = { ...app.home, view: "groups", step };
+  const links = [
+    el("a", { href: writeHash({ ...app.home, step }) }, "The pairs of this step"),
+    q ? [" · ", el("a", { href: writeHash(all) }, "All groups of this step")] : null,
+  ].flat();
+  const logged = /^\d+$/.test(step) ? await app.run.source.groups(Number(step)) : [];
+  const groups = logged.filter((group) => !q || group.uid === q);
+  const what = groups.length
+    ? el("p", { class: "soft" }, "Groups with a wrong rollout come first; how many are on record: df.log.groups_per_step. ", links)
+    : el("p", {}, `${q ? `The group of prompt ${q}` : "No group of this step"} is ${q ? "not " : ""}on record (df.log.groups_per_step). `, links);
+  return el("section", { id: "groups" }, el("h2", {}, `Groups of step ${step}`), what, groups.map((group) => groupBox(app, group, groups.length === 1)));
 }

@@ -74,9 +74,11 @@ function tokenTable(name, side, gate, truth, row) {
   return box;
 }
 
-function candidates(record) {
+function candidates(app, record) {
   const items = record.rejections.map((reason, k) => el("li", {}, `candidate ${k + 1}: ${reason === null ? "feasible" : `rejected, ${REASONS[reason] || reason}`}`));
-  return el("section", {}, el("h3", {}, "Candidates of the repair model"), el("ol", { class: "plain" }, items));
+  const place = { ...app.home, view: "groups", step: String(record.step), q: record.uid };
+  return el("section", {}, el("h3", {}, "Candidates of the repair model"), el("ol", { class: "plain" }, items),
+    el("p", {}, el("a", { href: writeHash(place) }, "The group of this pair"), ": their texts, and all rollouts"));
 }
 
 function group(app, row) {
@@ -119,5 +121,5 @@ export async function pairView(app, row) {
         tokenTable("y", record.error, gates.error, record.truth_mask, update?.error),
         record.repair ? tokenTable("ŷ", record.repair, gates.repair, null, update?.repair) : null)),
     el("section", {}, el("h3", {}, `Reference (${record.reference_kind})`), el("pre", {}, record.reference)),
-    candidates(record), group(app, row));
+    candidates(app, record), group(app, row));
 }
