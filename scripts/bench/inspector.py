@@ -3,14 +3,17 @@
 
     .venv/bin/python scripts/bench/inspector.py [--pairs 100000] [--tokens 100] [--rounds 3]
 
-A run of that many pairs is written to a temporary folder, and served and opened anew in every round. Per round, from
-the request for the page:
+A run of that many pairs, 100 a step, is written to a temporary folder with what a run leaves beside them by default:
+200 metrics a step, the groups of 8 prompts with 8 rollouts each, and what the update saw of the tokens of 4 pairs. It
+is served and opened anew in every round. Per round, from the request for the page:
 
 | figure | what it is |
 | --- | --- |
 | first_list_s | seconds until the first pairs are listed |
 | all_pairs_s | seconds until every pair can be searched and sorted |
-| one_pair_s | seconds from the click on a pair to its tokens, once all are loaded |
+| one_pair_s | seconds from the click on a pair to its tokens and what the update saw of them, once all are loaded |
+| groups_s | seconds until the groups of the last step are listed |
+| curves_s | seconds until the curves are drawn |
 
 The browser, its page and the server share the machine's cores, whose number is printed.
 """
@@ -23,15 +26,20 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from verl_df.lab.inspect.server import InspectServer
 from verl_df.method.alignment import align
+from verl_df.method.group_records import GROUPS, GROUPS_FILE, GroupRecord, RolloutRecord
 from verl_df.method.records import PAIRS, PairRecord, TokenSide
+from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE, TokenArrays, UpdateSide, rounded
 
-DISTINCT = 500  # records that are written over and over, with a step and a prompt of their own
+DISTINCT = 500  # records that are written over and over, with a step, a prompt and a key of their own
+PAIRS_A_STEP, GROUPS_A_STEP, ARRAYS_A_STEP, ROLLOUTS, METRICS = 100, 8, 4, 8, 200
 LIMIT_MS = 300_000
 
 
@@ -64,17 +72,74 @@ def record(number: int, tokens: int) -> PairRecord:
     )
 
 
+def update_side(tokens: int, rng: random.Random) -> UpdateSide:
+    """What the update saw of a response of a run without a reference model."""
+
+    def numbers(low: float, high: float) -> tuple[float, ...]:
+        return rounded(np.array([rng.uniform(low, high) for _ in range(tokens)]))
+
+    ones = (1,) * tokens
+    return UpdateSide(
+        trained=ones,
+        advantage=numbers(-1, 1),
+        weight=numbers(0, 1),
+        gated_advantage=numbers(-1, 1),
+        old_log_prob=numbers(-3, 0),
+        rollout_log_prob=numbers(-3, 0),
+        log_prob=numbers(-3, 0),
+        ratio=numbers(0.9, 1.1),
+        clipped=(0,) * tokens,
+        entropy=numbers(0, 2),
+        ref_kl=None,
+    )
+
+
+def group(number: int, tokens: int) -> GroupRecord:
+    """A prompt whose first rollout is right; the others are wrong, and repaired."""
+    text = " ".join(f"w{(number + t) % 1000}" for t in range(tokens))
+    right = RolloutRecord("right", text, tokens, 1.0, True, True, 1.0, None, None, None, False)
+    samples = (f"{text} wrong", None)
+    wrong = RolloutRecord("wrong", text, tokens, 0.0, True, True, 0.1, ("wrong", None), text, 1.0, True, samples)
+    rollouts = (right, *[wrong] * (ROLLOUTS - 1))
+    return GroupRecord(1, "prompt", f"How many are {number}?", (), str(number), text, "sibling", None, rollouts)
+
+
+def write_lines(path: Path, made: Sequence[str], names: Iterable[dict[str, object]]) -> int:
+    """Write records over and over, each with a name of its own: values of its first fields. Returns: bytes."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, own in enumerate(names):
+            content = json.loads(made[number % len(made)])
+            head = {"schema_version": content.pop("schema_version"), **own}
+            rest = {name: content[name] for name in content if name not in own}
+            file.write(json.dumps({**head, **rest}, separators=(",", ":")) + "\n")
+    return path.stat().st_size
+
+
+def key(number: int) -> str:
+    """Of the wrong rollout of a pair."""
+    return f"prompt-{number // 4}_{number % 4}_0"
+
+
 def write_run(folder: Path, pairs: int, tokens: int) -> int:
-    """Write pairs.jsonl. Returns: its size in bytes."""
-    ends = []
-    for number in range(min(DISTINCT, pairs)):
-        content = json.loads(PAIRS.dump(record(number, tokens)))
-        del content["step"], content["uid"]
-        ends.append(json.dumps(content, separators=(",", ":"))[1:])
-    with (folder / "pairs.jsonl").open("w", encoding="utf-8") as file:
-        for number in range(pairs):
-            file.write(f'{{"step":{1 + number // 100},"uid":"prompt-{number // 4}",{ends[number % len(ends)]}\n')
-    return (folder / "pairs.jsonl").stat().st_size
+    """Write all files of a run. Returns: their size in bytes."""
+    numbers, rng = range(min(DISTINCT, pairs)), random.Random(0)
+    steps = range(1, 2 + (pairs - 1) // PAIRS_A_STEP)
+    made = [PAIRS.dump(record(number, tokens)) for number in numbers]
+    own = ({"step": 1 + n // PAIRS_A_STEP, "uid": f"prompt-{n // 4}", "key": key(n)} for n in range(pairs))
+    size = write_lines(folder / "pairs.jsonl", made, own)
+    sides = [update_side(tokens, rng) for _ in range(20)]
+    made = [TOKEN_ARRAYS.dump(TokenArrays(1, "key", rng.choice(sides), rng.choice(sides))) for _ in range(50)]
+    own = ({"step": step, "key": key((step - 1) * PAIRS_A_STEP + k)} for step in steps for k in range(ARRAYS_A_STEP))
+    size += write_lines(folder / TOKEN_ARRAYS_FILE, made, own)
+    made = [GROUPS.dump(group(number, tokens)) for number in range(50)]
+    prompts = PAIRS_A_STEP // 4
+    own = ({"step": step, "uid": f"prompt-{(step - 1) * prompts + k}"} for step in steps for k in range(GROUPS_A_STEP))
+    size += write_lines(folder / GROUPS_FILE, made, own)
+    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
+        for step in steps:
+            data = {f"part{n % 9}/metric{n}": rng.random() for n in range(METRICS)}
+            file.write(json.dumps({"step": step, "data": {**data, "df/repair_feasible_rate": rng.random()}}) + "\n")
+    return size + (folder / "metrics.jsonl").stat().st_size
 
 
 def open_run(browser: Browser, folder: Path, pairs: int) -> dict[str, float]:
@@ -93,11 +158,26 @@ def open_run(browser: Browser, folder: Path, pairs: int) -> dict[str, float]:
         click = time.perf_counter()
         page.locator("#pair-list tbody a").first.click()
         page.locator("#pair .tokens .t").first.wait_for()
+        page.locator("#update-notes", has_text="Not logged in this run").wait_for()
         one = time.perf_counter() - click
+        last = 1 + (pairs - 1) // PAIRS_A_STEP
+        seen = {
+            "groups_s": seen_after(page, f"{server.address}#view=groups&step={last}", "#groups .group"),
+            "curves_s": seen_after(page, f"{server.address}#view=curves", "#curves svg"),
+        }
         page.close()
         server.shutdown()
         thread.join()
-    return {"first_list_s": round(first, 2), "all_pairs_s": round(everything, 2), "one_pair_s": round(one, 2)}
+    taken = {"first_list_s": first, "all_pairs_s": everything, "one_pair_s": one, **seen}
+    return {name: round(seconds, 2) for name, seconds in taken.items()}
+
+
+def seen_after(page: Page, address: str, what: str) -> float:
+    """Seconds from a change of the page's address to something that is shown."""
+    start = time.perf_counter()
+    page.goto(address)
+    page.locator(what).first.wait_for()
+    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -175,8 +175,9 @@ class LogConfig:
         pairs_per_step: error/repair pairs written per step; 0: none, -1: all.
         table_every: W&B and TensorBoard get a table of the step's first written pairs, 16 at most, each time that many
             steps are done; 0: never.
-        groups_per_step: prompts whose whole group (all rollouts, reference, reasons of rejected repairs, what entered
-            the update) is written to `groups.jsonl`, those with a wrong rollout first; 0: none, -1: all.
+        groups_per_step: prompts whose whole group (all rollouts, reference, all repair candidates with the reasons of
+            the rejected ones, what entered the update) is written to `groups.jsonl`, those with a wrong rollout first;
+            0: none, -1: all. Of candidates the first 2,048 tokens are kept.
         token_arrays_per_step: of so many of the step's first written pairs `token_arrays.jsonl` gets what the update
             saw of each token (advantage, log-probabilities, ratio, entropy, KL), for the inspector; 0: none, -1: of
             all. A pair of 2 x 1,000 tokens takes some 150 kB.

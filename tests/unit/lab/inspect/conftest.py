@@ -35,7 +35,7 @@ def server(run_folder: Path) -> Iterator[InspectServer]:
 def js() -> Iterator[Callable[..., Any]]:
     """Call a function of the page's modules that need no browser, by name, with JSON arguments."""
     engine = MiniRacer()
-    for name in ("gates.js", "alignment.js", "lens.js", "model.js", "flags.js", "update.js"):
+    for name in ("gates.js", "alignment.js", "lens.js", "model.js", "flags.js", "update.js", "charts.js"):
         engine.eval(re.sub(r"^(import .*|export )", "", asset(name), flags=re.MULTILINE))
 
     def call(function: str, *arguments: Any) -> Any:

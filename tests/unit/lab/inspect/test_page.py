@@ -199,6 +199,21 @@ def test_addresses_that_are_broken_are_the_start_page(js: Js, text: str):
     assert js("readHash", text) == js("readHash", "")
 
 
+DRAWN = "((series, zero) => { const at = frame(series, zero); return series.map((one) => places(one.points, at)); })"
+VALUES = st.floats(-1e99, 1e99) | st.sampled_from([0.4453125, 0.44531250000000006, 5e-324, -5e-324, 0.0, -0.0, 1e-300])
+
+
+@many
+@given(st.lists(st.dictionaries(st.integers(0, 2**31 - 1), VALUES, min_size=1, max_size=9), min_size=1), st.booleans())
+def test_any_curve_is_drawn_inside_its_chart(js: Js, curves: list[dict[int, float]], zero: bool) -> None:
+    """Flat, tiny and huge ones: those that are read (`report.loading.read_curves`)."""
+    series = [{"points": sorted(curve.items())} for curve in curves]
+    for one, drawn in zip(series, js(DRAWN, series, zero), strict=True):
+        assert len(drawn) == len(one["points"])
+        assert all(0 <= x <= 520 and 0 <= y <= 200 for x, y in drawn)
+        assert [x for x, _ in drawn] == sorted(x for x, _ in drawn)
+
+
 def test_what_the_update_did_not_see_is_said(js: Js):
     one = dataclasses.asdict(token_arrays(1))
     pair = dataclasses.asdict(record(1))

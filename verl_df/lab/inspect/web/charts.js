@@ -12,7 +12,8 @@ export function thinned(points) {
   return Array.from({ length: MOST_POINTS }, (_, k) => points[Math.round((k * (points.length - 1)) / (MOST_POINTS - 1))]);
 }
 
-function frame(series, fromZero) {
+// The scales of a chart: x(step) and y(value) lie inside the drawing, whatever finite values it holds.
+export function frame(series, fromZero) {
   const steps = series.flatMap((one) => one.points.map(([step]) => step));
   const values = series.flatMap((one) => one.points.map(([, value]) => value));
   const extremes = (list) => list.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
@@ -35,11 +36,15 @@ function axes(at) {
   ];
 }
 
+export function places(points, at) {
+  return thinned(points).map(([step, value]) => [at.x(step), at.y(value)]);
+}
+
 function curve(one, at) {
-  const points = thinned(one.points);
+  const points = places(one.points, at);
   const drawn = points.length === 1
-    ? svg("circle", { cx: at.x(points[0][0]), cy: at.y(points[0][1]), r: 3 })
-    : svg("polyline", { points: points.map(([step, value]) => `${at.x(step).toFixed(1)},${at.y(value).toFixed(1)}`).join(" ") });
+    ? svg("circle", { cx: points[0][0], cy: points[0][1], r: 3 })
+    : svg("polyline", { points: points.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ") });
   return svg("g", { class: `c${one.colour % 8}` }, drawn);
 }
 
