@@ -3,7 +3,8 @@
 
 verl lets its reward workers be called with rows of a DataProto only, so a group is one row with the column `df_group`,
 which `DFRewardManager` hands to `GroupFeedback`. Only what the trainer does not have comes back: gates, and the tokens
-of repairs. The other candidates stay in Ray's store, behind a reference, and travel only if their group is logged.
+of repairs. Where groups are logged the other candidates come too, long ones behind a reference into Ray's store: these
+travel only if it is their group that is logged.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ CLIENT = "df_repair_client"
 
 Candidates = dict[str, tuple[np.ndarray, ...]]
 """Token ids of all repair candidates by the key of their rollout, int32, cut after `LOGGED_TOKENS` + 1."""
+
+_SMALL = 1 << 14  # bytes: putting an object into the store takes longer than sending as much, over a millisecond
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,14 @@ class GroupAnswer:
         repairs: in the group's order, after the rollouts.
         outcome: what is counted.
         attempts: for the log of pairs, without their candidates.
-        candidates: of type `Candidates`, where groups are logged; see `fetch_candidates`.
+        candidates: `Candidates` or a reference to them, where groups are logged; see `fetch_candidates`.
     """
 
     gates: dict[str, np.ndarray]
     repairs: tuple[RepairRow, ...]
     outcome: GroupOutcome
     attempts: tuple[RepairAttempt, ...]
-    candidates: ObjectRef | None = None
+    candidates: Candidates | ObjectRef | None = None
 
     @property
     def repaired(self) -> list[str]:
@@ -104,18 +107,21 @@ class GroupAnswer:
             if member.kind == "repair"
         )
         attempts = tuple(replace(attempt, candidates=()) for attempt in result.attempts)
-        kept = ray.put(_candidates(result.attempts)) if logged and attempts else None
+        kept = _candidates(result.attempts) if logged and attempts else None
         return cls(gates, repairs, result.outcome, attempts, kept)
 
 
-def _candidates(attempts: Sequence[RepairAttempt]) -> Candidates:
-    return {
+def _candidates(attempts: Sequence[RepairAttempt]) -> Candidates | ObjectRef:
+    found = {
         attempt.key: tuple(np.asarray(ids[: LOGGED_TOKENS + 1], dtype=np.int32) for ids in attempt.candidates)
         for attempt in attempts
     }
+    size = sum(ids.nbytes for candidates in found.values() for ids in candidates)
+    return found if size <= _SMALL else ray.put(found)
 
 
 def fetch_candidates(answers: Sequence[GroupAnswer]) -> list[Candidates]:
     """The candidates of each group; none of a group without an attempt."""
-    fetched = iter(ray.get([answer.candidates for answer in answers if answer.candidates is not None]))
-    return [{} if answer.candidates is None else next(fetched) for answer in answers]
+    references = [answer.candidates for answer in answers if isinstance(answer.candidates, ObjectRef)]
+    fetched = iter(ray.get(references) if references else ())
+    return [next(fetched) if isinstance(one.candidates, ObjectRef) else one.candidates or {} for one in answers]

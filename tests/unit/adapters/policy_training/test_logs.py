@@ -256,20 +256,24 @@ def test_groups_with_a_wrong_rollout_are_written_first(tmp_path: Path, limit: in
     GroupLog(tmp_path / "other", limit).start_after(3)  # nothing there
 
 
-def test_texts_of_candidates_are_fetched_for_the_groups_that_are_logged(tmp_path: Path, store: list) -> None:
+@pytest.mark.parametrize(("more", "stored"), [(0, 0), (4, 1)])
+def test_texts_of_candidates_reach_the_log(tmp_path: Path, store: list, more: int, stored: int) -> None:
+    """Few tokens with the answer, many through the store."""
     rows, answers = groups(2, 1)
-    sampled = ((2, 3), (), (1,) * (LOGGED_TOKENS + 9), (3,))
+    sampled = ((2, 3), (), (1,) * (LOGGED_TOKENS // 2 + more * LOGGED_TOKENS), (3,))
     rejections = (Rejection.WRONG, Rejection.EMPTY, Rejection.UNFINISHED, None)
     attempts = tuple(replace(one, chosen=3, rejections=rejections, candidates=sampled) for one in answers[0].attempts)
     result = GroupResult("a", (), {}, GroupOutcome(0, 0), attempts)
     assert GroupAnswer.of(result).candidates is None and store == []
     answers = [GroupAnswer.of(result, logged=True), *answers[1:]]
-    assert len(store) == 1 and max(len(ids) for ids in store[0]["a_1_0"]) == LOGGED_TOKENS + 1
+    assert len(store) == stored
+    if stored:
+        assert max(len(ids) for ids in store[0]["a_1_0"]) == LOGGED_TOKENS + 1
     assert all(one.candidates == () for one in answers[0].attempts)
     GroupLog(tmp_path, -1).write(3, rows, answers, WORDS)
     first, second = GROUPS.read(tmp_path / GROUPS_FILE)
-    cut = " ".join("0" * LOGGED_TOKENS) + CUT
-    assert [one.candidates for one in first.rollouts] == [("1 2", None, cut, None)] * 2
+    text = " ".join("0" * LOGGED_TOKENS) + CUT if more else " ".join("0" * (LOGGED_TOKENS // 2))
+    assert [one.candidates for one in first.rollouts] == [("1 2", None, text, None)] * 2
     assert second.rollouts[0].candidates == ()
 
 
