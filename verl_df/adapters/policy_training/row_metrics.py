@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
+from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS
 from verl_df.adapters.policy_training.loss import RATIO_SUMS
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR
 
@@ -19,12 +20,13 @@ def log_prob_metrics(data: TensorDict) -> dict[str, float]:
 
     Args:
         data: df_is_repair [rows, 1]; padded [rows, response_length] tensors response_mask, old_log_probs, df_gate;
-            entropy (absent where verl bypasses the policy's own log-probabilities) and ref_log_prob (absent without a
-            reference model).
+            entropy (absent where verl bypasses the policy's own log-probabilities), ref_log_prob (absent without a
+            reference model), df_blind_log_probs (absent without a pass that hides the picture).
 
     Returns:
         old_log_prob (the policy's, all tokens), gated_log_prob (tokens with a gate above zero), entropy, and
-        ref_kl, the mean of old_log_prob - ref_log_prob. A mean over no token is left out.
+        ref_kl, the mean of old_log_prob - ref_log_prob, and picture_gain, that of old_log_prob - df_blind_log_probs:
+        how much the picture says about a token. A mean over no token is left out.
     """
     mask, is_repair = data["response_mask"].bool(), data[IS_REPAIR].bool()
     metrics: dict[str, float] = {}
@@ -35,6 +37,8 @@ def log_prob_metrics(data: TensorDict) -> dict[str, float]:
             _put_mean(metrics, f"df/{name}/entropy", data["entropy"], rows)
         if "ref_log_prob" in data:
             _put_mean(metrics, f"df/{name}/ref_kl", data["old_log_probs"] - data["ref_log_prob"], rows)
+        if BLIND_LOG_PROBS in data:
+            _put_mean(metrics, f"df/{name}/picture_gain", data["old_log_probs"] - data[BLIND_LOG_PROBS], rows)
     return metrics
 
 

@@ -180,6 +180,7 @@ ROW_METRICS = {
     ),
     "gated_log_prob": ("Log-probability of gated tokens", "The same, only where the gate is above zero."),
     "ref_kl": ("KL to the reference model", "Mean log ratio to the reference model, before the update."),
+    "picture_gain": ("What the picture says", "Log-probability of a token minus that with the picture hidden, mean."),
 }
 
 

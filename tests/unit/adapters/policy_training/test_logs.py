@@ -194,6 +194,16 @@ def test_the_distance_to_a_reference_model() -> None:
     assert metrics["df/repaired/ref_kl"] == pytest.approx(1.0)
 
 
+def test_what_the_picture_says_about_the_tokens() -> None:
+    blind = [[-1.5, -3.0, -3.0], [-5.0, -7.0, 0.0]]
+    metrics = log_prob_metrics(padded(**ROWS, df_blind_log_probs=blind))
+    own, hidden = ROWS["old_log_probs"][0], blind[0]
+    mask = ROWS["response_mask"][0]
+    gains = [a - b for a, b, trained in zip(own, hidden, mask, strict=True) if trained]
+    assert metrics["df/policy/picture_gain"] == pytest.approx(sum(gains) / len(gains))
+    assert metrics["df/repaired/picture_gain"] == pytest.approx(1.0)
+
+
 def test_without_the_policys_own_pass_there_is_no_entropy() -> None:
     # verl's bypass mode takes the rollout engine's log-probabilities and computes no entropy
     metrics = log_prob_metrics(padded(**{name: values for name, values in ROWS.items() if name != "entropy"}))

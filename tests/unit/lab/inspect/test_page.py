@@ -263,6 +263,8 @@ ROWS = {"df/rows/error": line(10, 10), "df/rows/repair": line(10, 10)}
         ({"training/rollout_probs_diff_mean": line(0.05, 0.001)}, []),
         ({"repair/g_vis": line(0.9, 0.3)}, ["repair/g_vis"]),
         ({"repair/g_vis": line(0.3, 0.9)}, []),
+        ({"df/policy/picture_gain": line(0.3, 0.0)}, []),  # 0.03 over the last quarter
+        ({"df/policy/picture_gain": line(0.02, -0.01)}, ["df/policy/picture_gain"]),
     ],
 )
 def test_red_flags(js: Js, curves: dict[str, Any], metrics: list[str]):

@@ -43,5 +43,5 @@ export function flagsView(app) {
     el("p", { class: "soft" }, `${flag.metric}, from step ${flag.step} on. `, el("a", { href: writeHash({ ...app.home, ...flag.link }) }, "See pairs"))));
   return el("section", { id: "flags" }, el("h2", {}, "Red flags"),
     items.length ? el("ul", { class: "plain" }, items) : el("p", {}, "None is raised."),
-    el("p", { class: "soft" }, "Looked for: density near one, feasibility falling, empty masks, KL or entropy of repaired rows rising, accuracy up while mask precision falls, probabilities that differ between rollout and training, repairs that are right without the picture. A rule compares the first and last quarter of a curve of 8 points or more; a metric that was not logged raises none."));
+    el("p", { class: "soft" }, "Looked for: density near one, feasibility falling, empty masks, KL or entropy of repaired rows rising, accuracy up while mask precision falls, probabilities that differ between rollout and training, repairs that are right without the picture, responses that are as likely without it. A rule compares the first and last quarter of a curve of 8 points or more; a metric that was not logged raises none."));
 }

@@ -109,6 +109,17 @@ function blind(curves) {
   }];
 }
 
+function unseen(curves) {
+  const found = quarters(curves["df/policy/picture_gain"]);
+  if (!found || found.last >= 0.01) return [];
+  return [{
+    title: "Responses do not depend on the picture",
+    what: `With the picture hidden the policy finds its own tokens as likely: ${found.last.toPrecision(2)} nats a token over the last quarter, ${found.first.toPrecision(2)} over the first.`,
+    todo: "Look whether answers can be guessed from the question alone, and whether the picture reaches the model at all (the pair view shows what was logged; python -m verl_df.lab.smoke). df.loss.kind=papo rewards dependence on the picture.",
+    metric: "df/policy/picture_gain", step: found.step, link: {},
+  }];
+}
+
 export function redFlags(curves) {
-  return [dense, infeasible, emptyMasks, drifting, misplaced, differingPictures, blind].flatMap((rule) => rule(curves));
+  return [dense, infeasible, emptyMasks, drifting, misplaced, differingPictures, blind, unseen].flatMap((rule) => rule(curves));
 }
