@@ -24,11 +24,27 @@ from verl_df.lab.inspect.server import InspectServer
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs/pictures"
 WIDE, HIGH = 1160, 760
+MARGIN = 12
 
 
-def keep(shot: Path, of: Page | Locator) -> None:
-    """Take a picture with a palette: text compresses well, and the repository keeps every version."""
-    of.screenshot(path=shot)
+def keep(shot: Path, page: Page, of: Locator | None = None, high: int = HIGH) -> None:
+    """Take a picture of the window, or of an element and no more than its upper `high` pixels.
+
+    It gets a palette: text compresses well so, and the repository keeps every version.
+    """
+    clip = None
+    if of is not None:
+        box = of.bounding_box()
+        assert box is not None
+        scrolled = page.evaluate("scrollY")  # the box is in the window
+        top, left = max(0, box["y"] + scrolled - MARGIN), max(0, box["x"] - MARGIN)
+        clip = {
+            "x": left,
+            "y": top,
+            "width": box["width"] + 2 * MARGIN,
+            "height": min(high, box["height"] + 2 * MARGIN),
+        }
+    page.screenshot(path=shot, clip=clip, full_page=of is not None)
     with Image.open(shot) as picture:
         small = picture.convert("RGB").quantize(128)
     small.save(shot, optimize=True)
@@ -41,15 +57,14 @@ def take(page: Page, address: str, pair: int, folder: Path) -> None:
     page.locator("aside img").first.evaluate("image => image.decode()")
     keep(folder / "inspector_pair.png", page)
     page.get_by_text("Table of the tokens of y", exact=True).click()
-    table = page.get_by_label("Tokens of y", exact=True)
-    table.scroll_into_view_if_needed()
-    keep(folder / "inspector_tokens.png", table)
+    keep(folder / "inspector_tokens.png", page, page.locator("details.figures").first, 560)
     page.get_by_role("link", name="The group of this pair").click()
     page.locator("#groups .candidates summary").first.click()
-    keep(folder / "inspector_group.png", page.locator("#groups"))
+    keep(folder / "inspector_group.png", page, page.locator("#groups"))
     page.goto(f"{address}#view=curves")
+    page.get_by_role("heading", name="Memory", exact=True).wait_for()
     memory = page.locator("section", has=page.get_by_role("heading", name="Memory", exact=True)).locator("figure")
-    keep(folder / "inspector_memory.png", memory.first)
+    keep(folder / "inspector_memory.png", page, memory.first)
 
 
 def main() -> None:

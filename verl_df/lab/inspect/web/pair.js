@@ -65,10 +65,11 @@ function sides(record, gates) {
 
 function tokenTable(name, side, gate, truth, row) {
   const more = updateColumns(row);
-  const box = el("details", {}, el("summary", {}, `Table of the tokens of ${name}`));
+  const box = el("details", { class: `figures ${name === "y" ? "error" : "repair"}` }, el("summary", {}, `Table of the tokens of ${name}`));
   box.addEventListener("toggle", () => {
     if (box.children.length > 1) return;
-    const rows = side.tokens.map((text, t) => [t, side.token_ids[t], shownToken(text), side.mask[t], number(gate[t]), ...(truth ? [truth[t] ? "wrong" : ""] : []), ...more.map(([, value]) => value(t))]);
+    const shown = (text, t) => el("span", { class: [side.mask[t] ? "marked" : "", gate[t] > 0 ? "gated" : ""].join(" "), "--g": gate[t] }, shownToken(text));
+    const rows = side.tokens.map((text, t) => [t, side.token_ids[t], shown(text, t), side.mask[t], number(gate[t]), ...(truth ? [truth[t] ? "wrong" : ""] : []), ...more.map(([, value]) => value(t))]);
     box.append(table(["position", "id", "text", "mask", "gate", ...(truth ? ["truth"] : []), ...more.map(([head]) => head)], rows, `Tokens of ${name}`));
   });
   return box;
