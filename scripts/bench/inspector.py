@@ -106,12 +106,16 @@ def group(number: int, tokens: int) -> GroupRecord:
 
 def write_lines(path: Path, made: Sequence[str], names: Iterable[dict[str, object]]) -> int:
     """Write records over and over, each with a name of its own: values of its first fields. Returns: bytes."""
+    ends: list[str] = []
     with path.open("w", encoding="utf-8") as file:
         for number, own in enumerate(names):
-            content = json.loads(made[number % len(made)])
-            head = {"schema_version": content.pop("schema_version"), **own}
-            rest = {name: content[name] for name in content if name not in own}
-            file.write(json.dumps({**head, **rest}, separators=(",", ":")) + "\n")
+            if number < len(made):
+                content = json.loads(made[number])
+                version = content.pop("schema_version")
+                rest = {name: content[name] for name in content if name not in own}
+                ends.append(json.dumps(rest, separators=(",", ":"))[1:])
+            head = json.dumps({"schema_version": version, **own}, separators=(",", ":"))
+            file.write(f"{head[:-1]},{ends[number % len(made)]}\n")
     return path.stat().st_size
 
 

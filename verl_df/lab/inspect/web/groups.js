@@ -3,6 +3,8 @@
 import { el, table } from "./dom.js";
 import { number, percent, REASONS, SKIPS, writeHash } from "./model.js";
 
+const QUESTION = 120; // characters of it in a group's line
+
 // What a group's line says. group: a record of groups.jsonl.
 export function groupSummary(group) {
   const count = (test) => group.rollouts.filter(test).length;
@@ -48,9 +50,9 @@ async function groupBody(app, group) {
   return el("div", {},
     el("div", { class: "pair-body" },
       el("aside", {}, images.map((src, k) => el("img", { src, alt: `picture ${k + 1} of the prompt` }))),
-      el("div", {}, el("h3", {}, "Prompt"), el("pre", {}, group.prompt), el("p", {}, `Right answer: ${group.ground_truth}`),
+      el("div", {}, el("h3", {}, "Prompt"), el("pre", {}, group.prompt), el("p", {}, `Right answer: ${group.ground_truth} `, el("span", { class: "soft" }, `(prompt ${group.uid})`)),
         el("h3", {}, group.reference_kind ? `Reference (${group.reference_kind})` : "Reference"), group.reference === null ? el("p", {}, "None: no repair was asked for.") : el("pre", {}, group.reference))),
-    table(heads, group.rollouts.map(rolloutRow), "Rollouts of the group"),
+    el("div", { class: "rollouts" }, table(heads, group.rollouts.map(rolloutRow), "Rollouts of the group")),
     el("p", {}, "Pairs on record: ", pairs.length ? pairs.map((row) => [el("a", { href: writeHash({ ...app.home, pair: row.line }) }, `pair ${row.line}`), " "]).flat() : app.run.complete ? "none" : "not loaded yet"));
 }
 
@@ -59,7 +61,9 @@ const openGroups = new Set(); // stay open when the view is drawn anew
 function groupBox(app, group, alone) {
   const name = `${group.step}/${group.uid}`;
   const open = alone || openGroups.has(name);
-  const box = el("details", { class: "group", open }, el("summary", {}, el("b", {}, group.uid), ` ${groupSummary(group)}`));
+  const question = group.prompt.length > QUESTION ? `${group.prompt.slice(0, QUESTION)}…` : group.prompt;
+  const box = el("details", { class: "group", open },
+    el("summary", {}, el("b", {}, question), ` ${groupSummary(group)}`));
   const fill = async () => {
     if (box.open) openGroups.add(name);
     else openGroups.delete(name);

@@ -18,7 +18,7 @@ function tokenElement(side, t, gate, truth) {
 
 function blockElement(number_, range, other, tokens) {
   const [length, lengthOther] = [range[1] - range[0], other[1] - other[0]];
-  const label = `difference ${number_ + 1}: ${length || "no"} tokens here, ${lengthOther || "no"} on the other side`;
+  const label = `difference ${number_ + 1}: ${length || "no"} ${length === 1 ? "token" : "tokens"} here, ${lengthOther || "none"} on the other side`;
   return el("span", { class: "block", tabindex: "0", role: "group", "aria-label": label, "data-block": number_ }, length ? tokens : "▴");
 }
 
