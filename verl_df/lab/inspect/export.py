@@ -14,7 +14,7 @@ from verl_df.io.files import inside, whole_file
 from verl_df.io.json_text import parse_json
 from verl_df.lab.inspect.facts import MODULES, asset, check_run, picture, run_facts
 from verl_df.lab.inspect.index import PairIndex
-from verl_df.lab.inspect.lines import LineIndex, group_index, token_index
+from verl_df.lab.inspect.lines import group_index, token_index
 from verl_df.lab.report.loading import PAIRS_FILE
 from verl_df.method.group_records import GROUPS_FILE
 from verl_df.method.token_arrays import TOKEN_ARRAYS_FILE
@@ -31,8 +31,7 @@ def export_page(run: Path, out: Path) -> None:
 
     Raises:
         FileNotFoundError: no run.
-        ValueError: a pair or a group names a picture outside the run's folder, or one that cannot be read; a record of
-            token arrays or groups is broken.
+        ValueError: a pair or a group names a picture outside the run's folder, or one that cannot be read.
     """
     check_run(run)
     index = PairIndex(inside(run, PAIRS_FILE))
@@ -50,13 +49,13 @@ def export_page(run: Path, out: Path) -> None:
         names: dict[str, None] = {}
         for number, records in enumerate(_shards(index)):
             _put(file, f"data-shard-{number}", records)
-            _put(file, f"data-tokens-{number}", [_first(tokens, one) for one in records])
+            _put(file, f"data-tokens-{number}", [tokens.find((one["step"], one.get("key", "")), 1) for one in records])
             names.update(dict.fromkeys(name for record in records for name in record["images"]))
         groups.find(0, 0)  # reads the file
         for step in groups.places:
             found = groups.find(step, _EVERY)
             _put(file, f"data-groups-{step}", found)
-            names.update(dict.fromkeys(name for record in found for name in record["images"]))
+            names.update(dict.fromkeys(name for record in found["records"] for name in record["images"]))
         for number, name in enumerate(names):
             file.write(_block(f"picture-{number}", base64.b64encode(picture(run, name)).decode("ascii")))
         _put(file, "data-pictures", {name: number for number, name in enumerate(names)})
@@ -95,11 +94,6 @@ def _shards(index: PairIndex) -> Iterator[list[dict[str, Any]]]:
                 file.seek(offset)
                 records.append(parse_json(file.read(length)))
         yield records
-
-
-def _first(tokens: LineIndex, record: dict[str, Any]) -> dict[str, Any] | None:
-    found = tokens.find((record["step"], record.get("key", "")), 1)
-    return found[0] if found else None
 
 
 def _put(file: TextIO, name: str, content: Any) -> None:

@@ -27,25 +27,28 @@ class LineIndex:
         self._start()
 
     def _start(self) -> None:
-        self.places: dict[Hashable, list[tuple[int, int]]] = {}
-        self._end = 0
+        self.places: dict[Hashable, list[tuple[int, int, int]]] = {}  # number of the line, and its bytes
+        self._end, self._line = 0, 0
 
-    def find(self, name: Hashable, limit: int) -> list[dict[str, Any]]:
-        """The first `limit` records of this name, as they stand in the file.
+    def find(self, name: Hashable, limit: int) -> dict[str, list[Any]]:
+        """The first `limit` lines of this name.
 
-        Raises:
-            ValueError: one of them is broken.
+        Returns:
+            records: as they stand in the file; faults: what is wrong with those lines that hold none, and where.
         """
         with self._lock:
             self._read_on()
-            places = self.places.get(name, [])[:limit]
-            found = []
-            for offset, length in places:
+            found: dict[str, list[Any]] = {"records": [], "faults": []}
+            for number, offset, length in self.places.get(name, [])[:limit]:
                 with self.path.open("rb") as file:
                     file.seek(offset)
-                    line = file.read(length).decode("utf-8")
-                self._lines.load(line)
-                found.append(parse_json(line))
+                    line = file.read(length)
+                try:
+                    text = line.decode("utf-8")
+                    self._lines.load(text)
+                    found["records"].append(parse_json(text))
+                except ValueError as error:
+                    found["faults"].append(f"{self.path.name}, line {number}: {' '.join(str(error).split())[:300]}")
             return found
 
     def _read_on(self) -> None:
@@ -58,8 +61,9 @@ class LineIndex:
             file.seek(self._end)
             while (line := file.readline()).endswith(b"\n"):
                 start = self._pattern.match(line)
+                self._line += 1
                 if start is not None:
-                    self.places.setdefault(self._name(start), []).append((self._end, len(line)))
+                    self.places.setdefault(self._name(start), []).append((self._line, self._end, len(line)))
                 self._end += len(line)
 
 

@@ -138,9 +138,9 @@ class Handler(BaseHTTPRequestHandler):
             if not re.fullmatch(r"\d{1,18}", step):
                 raise Refused(HTTPStatus.BAD_REQUEST, "step: a number of a step")
             if name == "tokens":
-                self._send_json({"records": self.server.tokens.find((int(step), key), 1)})
+                self._send_json(self.server.tokens.find((int(step), key), 1))
             else:
-                self._send_json({"records": self.server.groups.find(int(step), MAX_GROUPS)})
+                self._send_json(self.server.groups.find(int(step), MAX_GROUPS))
         else:
             raise Refused(HTTPStatus.NOT_FOUND, "the run has no such data")
 

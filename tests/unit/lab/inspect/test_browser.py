@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every view of the inspector in a real browser: Debian's Chromium, where it is installed."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ from verl_df.lab.inspect.export import export_page
 from verl_df.lab.inspect.index import COLUMNS, summary
 from verl_df.lab.inspect.server import InspectServer
 from verl_df.method.gates import GateConfig, Level, StepSeparator, build_gate, split_steps
+from verl_df.method.group_records import GROUPS_FILE
 from verl_df.method.records import PAIRS
+from verl_df.method.token_arrays import TOKEN_ARRAYS_FILE
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path (Debian's package of that name)")
@@ -214,6 +217,22 @@ def test_a_group_shows_its_rollouts_and_what_became_of_them(page: Page, address:
     expect(boxes).to_have_count(2)
     page.goto(f"{address}#view=groups&step=1&q=another")
     expect(page.locator("#groups")).to_contain_text("The group of prompt another is not on record")
+
+
+def test_broken_lines_beside_the_pairs_hide_nothing_else(browser: Browser, run_folder: Path, server: InspectServer):
+    for name, extra in ((GROUPS_FILE, '"uid":'), (TOKEN_ARRAYS_FILE, f'"key":{json.dumps(record(1).key)},')):
+        path = run_folder / name
+        first, *lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = [one for one in lines if name == GROUPS_FILE]
+        path.write_text(first + '{"schema_version":1,"step":1,' + extra + "}\n" + "".join(lines), encoding="utf-8")
+    page = opened(browser, f"{server.address}#view=groups&step=1")
+    expect(page.locator(".group")).to_have_count(2)
+    expect(page.locator("#groups .flag")).to_contain_text("Not shown: groups.jsonl, line 2: ")
+    page.goto(f"{server.address}#pair=2")
+    expect(page.locator("#update-notes")).to_contain_text("cannot be read. token_arrays.jsonl, line 2: ")
+    expect(page.locator(".tokens.error .t")).to_have_count(12)
+    assert page.complaints == []
+    page.close()
 
 
 def test_what_was_not_used_leads_to_its_pairs(page: Page):

@@ -62,9 +62,9 @@ def test_records_pictures_and_curves_are_in_it(page: str, run_folder: Path):
     found = unpacked(page)
     records = [PAIRS.load(json.dumps(one)) for one in found["data-shard-0"]]
     assert records == list(PAIRS.read(run_folder / "pairs.jsonl"))
-    arrays = [one and TOKEN_ARRAYS.load(json.dumps(one)) for one in found["data-tokens-0"]]
+    arrays = [next(map(TOKEN_ARRAYS.load, map(json.dumps, one["records"])), None) for one in found["data-tokens-0"]]
     assert arrays == [*TOKEN_ARRAYS.read(run_folder / TOKEN_ARRAYS_FILE), *([None] * 10)]
-    groups = [GROUPS.load(json.dumps(one)) for step in (1, 2) for one in found[f"data-groups-{step}"]]
+    groups = [GROUPS.load(json.dumps(one)) for step in (1, 2) for one in found[f"data-groups-{step}"]["records"]]
     assert groups == list(GROUPS.read(run_folder / GROUPS_FILE)) and "data-groups-3" not in found
     assert len(found["data-index"]["rows"]) == len(records)
     assert found["data-run"]["curves"]["own/metric"][3] == [3, 3.0]

@@ -217,11 +217,12 @@ def test_any_curve_is_drawn_inside_its_chart(js: Js, curves: list[dict[int, floa
 def test_what_the_update_did_not_see_is_said(js: Js):
     one = dataclasses.asdict(token_arrays(1))
     pair = dataclasses.asdict(record(1))
-    assert "rollout engine's log-probabilities (calculate_log_probs" in " ".join(js("updateNotes", pair, one))
-    assert js("updateNotes", pair, one | {"error": None, "repair": None}) == [
+    assert "rollout engine's log-probabilities (calculate_log_probs" in " ".join(js("updateNotes", pair, one, []))
+    assert js("updateNotes", pair, one | {"error": None, "repair": None}, []) == [
         "y was not in the update.",
         "ŷ was not in the update.",
     ]
+    assert js("updateNotes", pair, None, ["line 7: ..."])[0].endswith("cannot be read. line 7: ...")
     assert "not trained on" in js("updateFigures", one["error"], 5)
     assert js("updateFigures", None, 5) == ""
     assert set(js("(() => Object.keys(UPDATE_COLUMNS))")) == one["error"].keys() - {"trained", "weight"}

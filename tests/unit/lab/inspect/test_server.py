@@ -147,8 +147,9 @@ def test_token_arrays_are_found_by_step_and_key(get: Get, run_folder: Path):
     assert found(2) == token_arrays(2)
     path.write_text(line.replace('"ratio":[', '"ratio":[2,'), encoding="utf-8")  # the run was started anew
     assert found(1) is None
-    response, content = get(f"/data/tokens?step=1&key={quote(record(2).key)}")
-    assert response.status == 404 and b"ratio has" in content
+    broken = data(get, f"/data/tokens?step=1&key={quote(record(2).key)}")
+    assert broken["records"] == [] and broken["faults"][0].startswith(f"{TOKEN_ARRAYS_FILE}, line 1: ")
+    assert "ratio has" in broken["faults"][0]
     assert get("/data/tokens?step=x&key=")[0].status == 400
     path.unlink()
     assert found(1) is None
@@ -162,6 +163,14 @@ def test_groups_are_found_by_step(get: Get, run_folder: Path):
     assert get("/data/groups?step=1e3")[0].status == 400
     (run_folder / GROUPS_FILE).write_text(GROUPS.dump(group(2)) + "\n", encoding="utf-8")
     assert found(2) == [group(2)] and found(1) == []
+    with (run_folder / GROUPS_FILE).open("ab") as file:
+        file.write(
+            b'{"schema_version":1,"step":2,"uid":"\xff"}\n{"schema_version":1,"step":2,"uid":' + b"[" * 5000 + b"\n"
+        )
+        file.write(GROUPS.dump(group(3)).encode() + b"\n")
+    assert found(2) == [group(2), group(3)]
+    faults = data(get, "/data/groups?step=2")["faults"]
+    assert [fault.partition(":")[0] for fault in faults] == [f"{GROUPS_FILE}, line {number}" for number in (2, 3)]
 
 
 @pytest.mark.parametrize("query", ["from=-1", "from=x", "from=1e3", "from=" + "9" * 30])

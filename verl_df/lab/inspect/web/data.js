@@ -13,8 +13,9 @@ const served = {
   facts: async (stamp) => (await answered(`/data/run?known=${encodeURIComponent(stamp)}`)).json(),
   part: async (from) => (await answered(`/data/index?from=${from}`)).json(),
   record: async (row) => (await answered("/data/pairs", { headers: { Range: `bytes=${row.offset}-${row.offset + row.length - 1}` } })).json(),
-  tokens: async (row, record) => (await (await answered(`/data/tokens?step=${record.step}&key=${encodeURIComponent(record.key ?? "")}`)).json()).records[0] ?? null,
-  groups: async (step) => (await (await answered(`/data/groups?step=${step}`)).json()).records,
+  // records, and faults: what is wrong with lines that hold none
+  tokens: async (row, record) => (await answered(`/data/tokens?step=${record.step}&key=${encodeURIComponent(record.key ?? "")}`)).json(),
+  groups: async (step) => (await answered(`/data/groups?step=${step}`)).json(),
   picture: async (name) => `/images/${encodeURIComponent(name)}`,
 };
 
@@ -45,7 +46,7 @@ function exported() {
     part: async () => unpacked("data-index"),
     record: (row) => entry("shard", row),
     tokens: (row) => entry("tokens", row),
-    groups: async (step) => (document.getElementById(`data-groups-${step}`) ? unpacked(`data-groups-${step}`) : []),
+    groups: async (step) => (document.getElementById(`data-groups-${step}`) ? unpacked(`data-groups-${step}`) : { records: [], faults: [] }),
     picture: async (name) => {
       names = names || (await unpacked("data-pictures"));
       return `data:image/png;base64,${document.getElementById(`picture-${names[name]}`).textContent}`;

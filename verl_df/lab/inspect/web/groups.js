@@ -80,10 +80,11 @@ export async function groupsView(app) {
     el("a", { href: writeHash({ ...app.home, step }) }, "The pairs of this step"),
     q ? [" · ", el("a", { href: writeHash(all) }, "All groups of this step")] : null,
   ].flat();
-  const logged = /^\d+$/.test(step) ? await app.run.source.groups(Number(step)) : [];
-  const groups = logged.filter((group) => !q || group.uid === q);
+  const { records, faults } = /^\d+$/.test(step) ? await app.run.source.groups(Number(step)) : { records: [], faults: [] };
+  const groups = records.filter((group) => !q || group.uid === q);
   const what = groups.length
     ? el("p", { class: "soft" }, "Groups with a wrong rollout come first; how many are on record: df.log.groups_per_step. ", links)
     : el("p", {}, `${q ? `The group of prompt ${q}` : "No group of this step"} is ${q ? "not " : ""}on record (df.log.groups_per_step). `, links);
-  return el("section", { id: "groups" }, el("h2", {}, `Groups of step ${step}`), what, groups.map((group) => groupBox(app, group, groups.length === 1)));
+  return el("section", { id: "groups" }, el("h2", {}, `Groups of step ${step}`), what, faults.map((fault) => el("p", { class: "flag" }, `Not shown: ${fault}`)),
+    groups.map((group) => groupBox(app, group, groups.length === 1)));
 }

@@ -105,7 +105,7 @@ function navigation(app, row) {
 // The element of a pair. Raises where the record cannot be read.
 export async function pairView(app, row) {
   const record = await app.run.source.record(row);
-  const update = await app.run.source.tokens(row, record);
+  const { records: [update = null], faults } = await app.run.source.tokens(row, record);
   const lens = Object.hasOwn(LENSES, app.state.lens) ? app.state.lens : "run";
   const gates = lensGates(record, lens, app.lens) || lensGates(record, "run", app.lens);
   const reading = el("p", { class: "reading", role: "status" }, "Point at a token, or move the focus over the differences, for figures.");
@@ -117,7 +117,7 @@ export async function pairView(app, row) {
     navigation(app, row), el("h2", {}, `Pair ${row.line}`), chips(record, row),
     el("div", { class: "pair-body" },
       el("aside", {}, await pictures(app, record), el("h3", {}, "Prompt"), el("pre", {}, record.prompt)),
-      el("div", {}, texts, reading, legend, el("p", { class: "soft", id: "update-notes" }, updateNotes(record, update).join(" ")),
+      el("div", {}, texts, reading, legend, el("p", { class: "soft", id: "update-notes" }, updateNotes(record, update, faults).join(" ")),
         record.repair ? el("section", {}, lensTable(app, record), lensSettings(app)) : null,
         tokenTable("y", record.error, gates.error, record.truth_mask, update?.error),
         record.repair ? tokenTable("ŷ", record.repair, gates.repair, null, update?.repair) : null)),

@@ -34,8 +34,9 @@ export function updateFigures(row, t) {
   return updateColumns(row).map(([head, value]) => `, ${head} ${value(t)}`).join("");
 }
 
-// Sentences on what is on record, and what is not. update: the record, or null.
-export function updateNotes(record, update) {
+// Sentences on what is on record, and what is not. update: the record, or null. faults: what is wrong with its line.
+export function updateNotes(record, update, faults) {
+  if (faults.length) return [`What the update saw of these tokens cannot be read. ${faults[0]}`];
   if (!update) return ["What the update saw of these tokens is not on record: df.log.token_arrays_per_step says of how many pairs of a step it is, and a step without an update has none."];
   const notes = [];
   if (!update.error) notes.push("y was not in the update.");
