@@ -13,6 +13,10 @@ from verl_df.lab.study.settings import BUDGET_KEY, Run
 from verl_df.ledger.spent import Spent, read_rows
 
 
+class NotKnownYet(ValueError):
+    """The device time that a run is to get has not been recorded."""
+
+
 def granted_to(run: Run, finished: Mapping[str, Result]) -> tuple[float, ...]:
     """Device-seconds of a run with a budget: of the run that it is like, then of each of `budget.plus`.
 
@@ -21,18 +25,18 @@ def granted_to(run: Run, finished: Mapping[str, Result]) -> tuple[float, ...]:
         finished: results by the name of their run.
 
     Raises:
-        ValueError: that run has no result yet, or one without a ledger.
+        NotKnownYet: that run has no result yet, or one without a ledger.
         FileNotFoundError: a ledger of `plus` is not there.
     """
     extra = granted_beside(run)
     like = finished.get(str(run.like))
     if like is None:
-        raise ValueError(
+        raise NotKnownYet(
             f"{run.name}: it gets the device time of {run.like}, which has no result yet, so its ledger is not whole: "
             "train that first, with the same --out or --results"
         )
     if like.device_seconds is None:
-        raise ValueError(
+        raise NotKnownYet(
             f"{run.name}: it gets the device time of {run.like}, whose result has none: stock verl writes no ledger "
             "(df.group.mode=off is the same and does), nor had results one before they kept it. Train it again"
         )
@@ -52,13 +56,18 @@ def granted_beside(run: Run) -> list[float]:
 
 
 def check_before(wanted: Iterable[Run], finished: Mapping[str, Result]) -> None:
-    """What would keep a run from getting its budget, before anything is trained. Raises: as `granted_to`."""
+    """What would keep a run from getting its budget, before anything is trained.
+
+    Raises:
+        NotKnownYet: the run that it is like has no result and is not among `wanted`.
+        FileNotFoundError: a ledger of `plus` is not there.
+    """
     wanted = list(wanted)
-    trained_now = {run.name for run in wanted}
+    known = {*finished, *(run.name for run in wanted)}
     for run in wanted:
         if run.budget is not None:
             granted_beside(run)
-            if run.like not in trained_now:
+            if run.like not in known:
                 granted_to(run, finished)
 
 

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs what a study still lacks; several processes may share a study's folder."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from verl_df.io.lock import InUse, only_writer
-from verl_df.lab.study.budgets import budget_override, check_before, check_likes, granted_to
+from verl_df.lab.study.budgets import NotKnownYet, budget_override, check_before, check_likes, granted_to
 from verl_df.lab.study.kept import keep, kept_results
+from verl_df.lab.study.launchers import Launcher, here
 from verl_df.lab.study.queue import work_off
 from verl_df.lab.study.results import RESULTS, VALIDATION, Result, read_result, same_settings
 from verl_df.lab.study.settings import Run
-from verl_df.platform.watch.parents import ending_with_this_process
 
 RESULT = "result.jsonl"
 CLAIM = "study"  # a lock beside the run's own, which the launch script takes
@@ -25,6 +23,7 @@ def run_study(
     out: Path,
     results: Path | None = None,
     jobs: int = 1,
+    launch: Launcher = here,
 ) -> list[str]:
     """Run every run that has no result yet.
 
@@ -35,12 +34,13 @@ def run_study(
         out: folder of the study. A run's own folder holds its log and its result.
         results: a file of results, to which what is finished here is added.
         jobs: runs at a time.
+        launch: starts the script.
 
     Returns:
         names of the runs that failed; the others are done, or another process is at them.
 
     Raises:
-        ValueError: the folder holds a result of other settings, or a run's budget is not known.
+        ValueError: the folder holds a result of other settings, or nothing can make a run's budget known.
     """
     check_before(wanted, _by_name(study, out, results))
     failed: list[str] = []
@@ -51,7 +51,7 @@ def run_study(
                 result = kept_result(run, out / run.name)
                 if result is None:
                     print(f"study: {run.name}, {wanted.index(run) + 1} of {len(wanted)}", flush=True)
-                    result = _trained(run, study, script, out, results)
+                    result = _trained(run, study, script, out, results, launch)
                 if result is None:
                     failed.append(run.name)
                 elif results is not None:
@@ -63,17 +63,19 @@ def run_study(
     return failed
 
 
-def _trained(run: Run, study: list[Run], script: str, out: Path, results: Path | None) -> Result | None:
+def _trained(
+    run: Run, study: list[Run], script: str, out: Path, results: Path | None, launch: Launcher
+) -> Result | None:
     """The result of a run that is trained now; None where it failed, or where its budget is not known yet."""
     folder = out / run.name
-    granted: tuple[float, ...] = ()
-    if run.budget is not None:
-        done = _by_name(study, out, results)
-        if run.like not in done:  # it failed, or another process is at it
-            print(f"study: {run.name} needs {run.like}, which has no result yet", file=sys.stderr, flush=True)
-            return None
-        granted = granted_to(run, done)
-    if _train(run, script, folder, granted) != 0:
+    try:
+        granted = () if run.budget is None else granted_to(run, _by_name(study, out, results))
+    except NotKnownYet as error:  # the other runs go on
+        print(f"study: {error}", file=sys.stderr, flush=True)
+        return None
+    # the script goes on with a run that was interrupted
+    overrides = [*run.overrides, *budget_override(granted), f"trainer.validation_data_dir={folder / VALIDATION}"]
+    if launch(["bash", script, *overrides], {**run.env, "OUT": str(folder), "BRIEF": "1"}) != 0:
         print(f"study: {run.name} failed: see {folder / 'run.log'}", file=sys.stderr, flush=True)
         return None
     result = read_result(run, folder, granted)
@@ -120,10 +122,3 @@ def finished(runs: list[Run], out: Path | None, results: Path | None) -> list[Re
     ordered = [found[run.name] for run in runs if run.name in found]
     check_likes(ordered, runs)
     return ordered
-
-
-def _train(run: Run, script: str, folder: Path, granted: tuple[float, ...]) -> int:
-    """Exit code of the launch script, which goes on with a run that was interrupted."""
-    overrides = [*run.overrides, *budget_override(granted), f"trainer.validation_data_dir={folder / VALIDATION}"]
-    environment = {**ending_with_this_process(os.environ), **run.env, "OUT": str(folder), "BRIEF": "1"}
-    return subprocess.run(["bash", script, *overrides], env=environment, check=False).returncode

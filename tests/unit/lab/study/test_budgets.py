@@ -118,14 +118,16 @@ def test_where_the_other_run_fails_the_run_is_left_for_later(study: Path, capsys
     changed(study, "df", env={"BROKEN": "1"})
     assert run(study, "--seed", "1") == 1
     said = capsys.readouterr().err
-    assert "study: toy/base.1 needs toy/df.1, which has no result yet" in said
+    assert "study: toy/base.1: it gets the device time of toy/df.1, which has no result yet" in said
     assert "2 runs failed: toy/df.1, toy/base.1" in said and started(study) == ["df.1"]
 
 
 def test_stock_verl_has_no_time_to_give_nor_to_take(study: Path, capsys: pytest.CaptureFixture) -> None:
     changed(study, "df", env={"STOCK": "1"})
     assert run(study, "--seed", "1") == 1
-    assert "toy/df.1, whose result has none: stock verl writes no ledger" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "study: toy/base.1: it gets the device time of toy/df.1, whose result has none: stock verl writes no" in said
+    assert "1 runs failed: toy/base.1" in said
     changed(study, "df", env={"REPAIR": "1"})
     changed(study, "base", env={"STOCK": "1", "STEPS": "9"})
     (study.parent / "out/toy/df.1/result.jsonl").unlink()
