@@ -7,9 +7,10 @@
     verl-df data convert jsonl --from mine.jsonl --name mine --out data
     verl-df data convert jsonl --from preferences.jsonl --name mine --preferred chosen --carry rejected --out data
     verl-df data check data/mine_train.parquet
+    verl-df data spans visualprocessbench --out data/steps
 
-Writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when the same
-command is given again.
+`convert` writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when
+the same command is given again. `spans` writes responses whose errors are known, for explain and audit-weights.
 """
 
 import argparse
@@ -21,13 +22,18 @@ from verl_df import cli
 from verl_df.lab.command_line import check_at_least
 from verl_df.lab.data.prompts import FORMS
 from verl_df.lab.data.sources import OWN, SOURCES, table
+from verl_df.lab.data.spans.options import add_span_arguments, run_spans
 
 _DEFAULT = "(default: %(default)s)"
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run a command."""
-    print({"list": lambda _: table(), "convert": _convert, "check": _check}[arguments.command](arguments))
+    print(
+        {"list": lambda _: table(), "convert": _convert, "check": _check, "spans": run_spans}[arguments.command](
+            arguments
+        )
+    )
 
 
 def _check(arguments: argparse.Namespace) -> str:
@@ -93,6 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands.add_parser("list", help="the sources")
     check = commands.add_parser("check", help="the kinds of a file's ground truths, and those that nothing could match")
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="parquet file of verl's RL rows")
+    spans = "responses whose wrong characters are known, as rollouts for explain and audit-weights"
+    add_span_arguments(commands.add_parser("spans", help=spans))
     add = commands.add_parser("convert", help="write the rows of a source").add_argument
     add("source", choices=(*SOURCES, OWN), metavar="SOURCE", help="its name, or jsonl for your own file")
     add("--from", dest="where", metavar="WHERE", help="file, folder or hub name (default: the source's on the hub)")

@@ -27,7 +27,7 @@ def hub_rows(name: str, configs: Sequence[str], split: str, commit: str | None) 
 
 
 def downloaded_rows(name: str, wanted: Sequence[str], commit: str, start: int) -> Iterator[RawRow]:
-    """Rows of a table whose archive is another file: both are downloaded into the hub's cache with the first row.
+    """Rows of a file whose archive is another: both are downloaded into the hub's cache with the first row.
 
     Raises:
         ValueError, OSError: from the hub.
@@ -35,7 +35,7 @@ def downloaded_rows(name: str, wanted: Sequence[str], commit: str, start: int) -
     from huggingface_hub import hf_hub_download
 
     paths = [Path(hf_hub_download(name, file, repo_type="dataset", revision=commit)) for file in wanted]
-    yield from file_rows([path for path in paths if path.suffix == ".parquet"], paths[0].parent, start)
+    yield from file_rows([path for path in paths if path.suffix != ".zip"], paths[0].parent, start)
 
 
 def commit_of(name: str, revision: str | None) -> str:

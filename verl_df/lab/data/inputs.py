@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from verl_df.lab.data.hub import commit_of, downloaded_rows, hub_rows
 from verl_df.lab.data.reading import RawRow, file_rows
-from verl_df.lab.data.source import Source
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+class OnHub(Protocol):
+    """What is looked at of a source. hub: its name there; downloads: files, where they are not rows to be streamed."""
+
+    @property
+    def hub(self) -> str: ...
+
+    @property
+    def downloads(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Input:
     commit: str = ""
 
 
-def open_input(where: str, source: Source, split: str, configs: Sequence[str], revision: str | None) -> Input:
+def open_input(where: str, source: OnHub, split: str, configs: Sequence[str], revision: str | None) -> Input:
     """What --from names: a file, a folder, or a name on the hub.
 
     Raises:
