@@ -21,6 +21,7 @@ from verl_df.lab.toy.settings import WORLDS
 from verl_df.lab.weight_audit.settings import BatchSettings
 from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
+from verl_df.method.group import OnNoCorrect
 
 _DEFAULT = "(default: %(default)s)"
 
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--world", choices=WORLDS, default="count", help=f"toy world that the batch is sampled from {_DEFAULT}")
     add("--rows", type=Path, metavar="JSONL", help="rollouts of the policy, instead of sampling them")
     add("--reward-path", metavar="PATH", help="pkg://module or file of r_task (default: the toy's; with --rows verl's)")
+    choices = [choice.value for choice in OnNoCorrect]
+    help = f"df.group.on_no_correct: annotated_answer audits prompts without a right response too {_DEFAULT}"
+    add("--on-no-correct", choices=choices, default=OnNoCorrect.SKIP.value, help=help)
     add("--seed", type=int, default=0, help=f"of samples, references and draws {_DEFAULT}")
     add_options(parser, BatchSettings)
     add_options(parser, Sampling)

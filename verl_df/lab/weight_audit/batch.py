@@ -17,6 +17,7 @@ from verl_df.lab.toy.settings import ToySettings
 from verl_df.lab.toy.truth import error_mask
 from verl_df.lab.toy.verdict import judge
 from verl_df.lab.weight_audit.settings import BatchSettings
+from verl_df.method.group import GroupConfig, OnNoCorrect
 
 OpenGenerator = Callable[[str], AbstractContextManager[Generator]]
 ROLLOUTS = "rollouts.jsonl"
@@ -24,7 +25,7 @@ ROLLOUTS = "rollouts.jsonl"
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """A wrong response whose wrong tokens are known, of a prompt that has right responses too.
+    """A wrong response whose wrong tokens are known, of a prompt that has a reference.
 
     Attributes:
         key: of the rollout.
@@ -75,15 +76,16 @@ def _row(example: Example, image: str, response: Response, tokenizer: object) ->
     )
 
 
-def audited(groups: list[Group], threshold: float) -> list[Audited]:
+def audited(groups: list[Group], config: GroupConfig) -> list[Audited]:
     """The responses that weights are compared with the truth on.
 
     A prompt without a right response is left out: its group-relative advantages are 0 whatever the weights, and DF
-    has no reference for it.
+    has no reference for it. With `on_no_correct=annotated_answer` it has one, and with right repairs advantages are
+    not 0: then such prompts count.
 
     Args:
         groups: prompts with their responses.
-        threshold: a rollout with at least this reward is right.
+        config: which rollouts are right, and what becomes of a prompt without one.
 
     Raises:
         ValueError: there is none.
@@ -91,15 +93,17 @@ def audited(groups: list[Group], threshold: float) -> list[Audited]:
     found = []
     for group in groups:
         rollouts = group.request.rollouts
-        if not any(rollout.reward >= threshold for rollout in rollouts):
+        alone = not any(rollout.reward >= config.reward_threshold for rollout in rollouts)
+        if alone and config.on_no_correct is OnNoCorrect.SKIP:
             continue
         for rollout in rollouts:
             truth = group.truths.get(rollout.token_ids)
-            if rollout.reward < threshold and truth is not None and any(truth):
+            if rollout.reward < config.reward_threshold and truth is not None and any(truth):
                 found.append(Audited(rollout.key, group.request.uid, np.asarray(truth, dtype=bool)))
     if not found:
         raise ValueError(
-            "no wrong response with a 'truth_mask' that marks a token, of a prompt that also has a right response: "
-            "nothing can be compared; take more prompts, or an earlier checkpoint"
+            "no wrong response with a 'truth_mask' or 'wrong_spans' that mark a token, of a prompt that also has a "
+            "right response: nothing can be compared; take more prompts, an earlier checkpoint, or --on-no-correct "
+            "annotated_answer"
         )
     return found

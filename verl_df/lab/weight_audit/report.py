@@ -22,6 +22,7 @@ _COLUMNS = {
     "mass": "mass",
     "rank_correlation": "rank correlation with m",
 }
+_ALONE = {"skip": " with a right response too", "annotated_answer": ", with a right response or without"}
 _NOTES = """\
 Means over responses, with 95% intervals by bootstrap over prompts; a response in which a figure is not defined is left
 out of its mean. AUC: chance that a wrong token weighs more than a right one. Precision and recall are of the e heaviest
@@ -92,7 +93,7 @@ def write_page(lines: Sequence[Line], facts: Mapping[str, Any]) -> str:
 def _batch(facts: Mapping[str, Any]) -> str:
     told = (
         f"{facts['responses']} responses, {facts['right']} right. Audited: {facts['audited']} wrong ones to "
-        f"{facts['prompts']} prompts with a right response too, of {facts['tokens']:.1f} tokens, "
+        f"{facts['prompts']} prompts{_ALONE[facts['on_no_correct']]}, of {facts['tokens']:.1f} tokens, "
         f"{facts['wrong_tokens']:.1f} of them wrong. A pass of the policy: {facts['pass_seconds']:.1f} s."
     )
     if facts["repaired"] is None:

@@ -43,7 +43,7 @@ from verl_df.lab.weight_audit.sources import (
 from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.feedback import FeedbackConfig, GroupResult
 from verl_df.method.gates import GateConfig
-from verl_df.method.group import GroupConfig, GroupMode
+from verl_df.method.group import GroupConfig, GroupMode, OnNoCorrect
 from verl_df.token_weights.weigh import METHODS
 
 TOY_REWARD = "pkg://verl_df.lab.toy.reward"
@@ -106,7 +106,7 @@ def audit(arguments: argparse.Namespace, open_generator: OpenGenerator | None = 
             rows = sample_batch(out, policy, WORLDS[arguments.world], batch, opened, arguments.seed)
             reward = reward or TOY_REWARD
         config = FeedbackConfig(
-            GroupConfig(mode=GroupMode.GATE_ONLY),
+            GroupConfig(mode=GroupMode.GATE_ONLY, on_no_correct=OnNoCorrect(arguments.on_no_correct)),
             settings_from(arguments, AlignmentConfig, ALIGNMENT),
             settings_from(arguments, GateConfig, GATE),
         )
@@ -130,7 +130,7 @@ def _options(arguments: argparse.Namespace, kind: type) -> Any:
 
 
 def _write(out: Path, job: Job, given: str, sampling: Sampling, open_generator: OpenGenerator) -> str:
-    rows = audited(job.groups, job.threshold)
+    rows = audited(job.groups, job.config.group)
     sources, masks = all_sources(job, rows, sampling, open_generator)
     passes = Passes(job.policy, job.groups, job.rows.parent, job.seed)
     sources += [weight_source(kind, job.groups, passes, job.threshold) for kind in METHODS]
@@ -217,6 +217,7 @@ def _facts(
         "repair_model": job.repair_model,
         "rows": job.rows.name,
         "seed": job.seed,
+        "on_no_correct": job.config.group.on_no_correct.value,
         "alignment": dataclasses.asdict(job.config.alignment),
         "gate": dataclasses.asdict(job.config.gate),
         "sampling": dataclasses.asdict(sampling),

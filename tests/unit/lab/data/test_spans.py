@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -18,7 +19,7 @@ from verl_df.cli import main
 from verl_df.lab.data.spans.differences import differences
 from verl_df.lab.data.spans.reward import compute_score
 from verl_df.lab.data.spans.visualprocessbench import Steps, joined
-from verl_df.lab.explain.rows import RolloutRow, read_rows
+from verl_df.lab.explain.rows import ROWS, RolloutRow, read_rows
 
 WORLD = str(ROOT / "examples/toy/world/policy")
 RIGHT = "A man sits on a red chair. In the upper left, a glimpse of green foliage."
@@ -243,6 +244,20 @@ def test_masks_are_scored_against_the_spans(folder: Path, capsys: pytest.Capture
     steps_marked = ("--repairs", "sibling", "--level", "step", "--step-separator", "blank_line")
     assert main(["explain", str(folder / "out/visualprocessbench.jsonl"), *steps_marked]) == 0
     assert "wrong rollouts to repair" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("repair", [RIGHT, WRONG])
+def test_explain_judges_repairs_with_the_reward_of_the_source(
+    folder: Path, capsys: pytest.CaptureFixture[str], repair: str
+) -> None:
+    rows = converted(folder, "vicrit", pair(), options=("--no-right",))
+    assert "--reward-path pkg://verl_df.lab.data.spans.reward" in capsys.readouterr().out
+    path = folder / "out/given.jsonl"
+    path.write_text("".join(ROWS.dump(replace(row, repair=repair, repair_reward=None)) + "\n" for row in rows))
+    options = ("--on-no-correct", "annotated_answer", "--reward-path", "pkg://verl_df.lab.data.spans.reward")
+    assert main(["explain", str(path), *options]) == 0
+    told = capsys.readouterr().out
+    assert ("no repair: wrong" in told) == (repair == WRONG) and "reference answer" in told
 
 
 WORDS = st.lists(st.sampled_from(["a", "red", "car", " ", "\n", ",", "é", "7"]), max_size=12).map("".join)

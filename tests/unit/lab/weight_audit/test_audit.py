@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import ROOT
+from tests.unit.lab.data.support import picture, write_lines
 from verl_df.cli import main
 from verl_df.lab.explain.rows import Group, make_groups, read_rows
 from verl_df.lab.explain.units import open_units
@@ -25,6 +26,7 @@ from verl_df.lab.weight_audit.passes import Passes
 from verl_df.lab.weight_audit.run import audit
 from verl_df.lab.weight_audit.settings import BatchSettings
 from verl_df.lab.weight_audit.sources import CONTROLS, token_columns
+from verl_df.method.group import GroupConfig
 from verl_df.token_weights.settings import WeightKind
 
 POLICY, REPAIR = (str(ROOT / "examples/toy/world" / name) for name in ("policy", "repair"))
@@ -92,13 +94,37 @@ def test_the_same_rows_give_the_same_figures(first: tuple[Path, dict[str, dict[s
 def test_a_batch_is_sampled_with_its_truth(first: tuple[Path, dict[str, dict[str, Any]]], groups: list[Group]) -> None:
     tokenizer = open_units(POLICY, None, ids_only=True)._tokenizer  # type: ignore[attr-defined]
     by_key = {rollout.key: (group, rollout) for group in groups for rollout in group.request.rollouts}
-    rows = audited(groups, 1.0)
+    rows = audited(groups, GroupConfig())
     for row in rows:
         group, rollout = by_key[row.key]
         assert rollout.reward == 0 and any(one.reward == 1 for one in group.request.rollouts)
         assert (error_mask(rollout.token_ids, group.first.extra_info, tokenizer) == row.wrong).all()
     with pytest.raises(ValueError, match="nothing can be compared"):
-        audited([group for group in groups if all(one.reward == 1 for one in group.request.rollouts)], 1.0)
+        audited([group for group in groups if all(one.reward == 1 for one in group.request.rollouts)], GroupConfig())
+
+
+def test_solutions_of_public_data_are_audited_without_right_siblings(tmp_path: Path) -> None:
+    """Rows of `verl-df data spans`: texts, with wrong characters, and one response to each question."""
+    (tmp_path / "7.png").write_bytes(picture(7))
+    solutions = [
+        {
+            "image": ["7.png"],
+            "question": f"How many in row {number}?",
+            "answer": "3",
+            "response": {"steps": [f"Row {number} has 3.", "So the answer is 4."], "process_correctness": [1, -1]},
+        }
+        for number in (1, 2, 3)
+    ]
+    source = write_lines(tmp_path / "test.jsonl", solutions)
+    assert main(["data", "spans", "visualprocessbench", "--from", str(source), "--out", str(tmp_path / "steps")]) == 0
+    rows = ["--rows", str(tmp_path / "steps/visualprocessbench.jsonl")]
+    with pytest.raises(ValueError, match="--on-no-correct annotated_answer"):
+        audited_lines(tmp_path / "refused", *rows)
+    lines = audited_lines(tmp_path / "audit", *rows, "--on-no-correct", "annotated_answer")
+    assert set(lines) == {"sibling", *KINDS, "oracle", "position"}
+    assert all(line["auc"]["responses"] == 3 for line in lines.values())
+    assert lines["oracle"]["auc"]["estimate"] == 1 and lines["sibling"]["auc"]["estimate"] == 0.5
+    assert "3 prompts, with a right response or without" in (tmp_path / "audit/audit.md").read_text()
 
 
 def test_passes_score_the_tokens_that_were_sampled(tmp_path: Path) -> None:
