@@ -171,6 +171,25 @@ def test_the_same_solution_twice_and_only_wrong_ones(folder: Path) -> None:
     assert 0 < summary["wrong_share"] < 1 and summary["licence"].startswith("MIT")
 
 
+def test_visualprocessbench_is_downloaded_and_its_archive_stays_packed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_lines(folder / "test.jsonl", [solution()])
+    asked = []
+
+    def download(name: str, file: str, **arguments: Any) -> str:
+        asked.append((name, file, arguments["revision"]))
+        return str(folder / file)
+
+    monkeypatch.setattr("verl_df.lab.data.inputs.commit_of", lambda name, revision: "c0ffee")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert run("spans", "visualprocessbench", "--out", folder / "out") == 0
+    assert asked == [("OpenGVLab/VisualProcessBench", file, "c0ffee") for file in ("test.jsonl", "images.zip")]
+    ((_, row),) = read_rows(folder / "out/visualprocessbench.jsonl")
+    assert (folder / "out" / row.images[0]).read_bytes() == picture(8)
+    assert json.loads((folder / "out/visualprocessbench.summary.json").read_text())["commit"] == "c0ffee"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
