@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from tests import ROOT
 from tests.unit.lab.data.support import picture, run, write_lines, write_parquet
 from verl_df.cli import main
+from verl_df.lab.data.images import Files
+from verl_df.lab.data.reading import RawRow
 from verl_df.lab.data.spans.differences import differences
+from verl_df.lab.data.spans.options import SPAN_SOURCES
 from verl_df.lab.data.spans.reward import compute_score
 from verl_df.lab.data.spans.visualprocessbench import Steps, joined
 from verl_df.lab.explain.rows import ROWS, RolloutRow, read_rows
@@ -188,6 +191,26 @@ def test_visualprocessbench_is_downloaded_and_its_archive_stays_packed(
     ((_, row),) = read_rows(folder / "out/visualprocessbench.jsonl")
     assert (folder / "out" / row.images[0]).read_bytes() == picture(8)
     assert json.loads((folder / "out/visualprocessbench.summary.json").read_text())["commit"] == "c0ffee"
+
+
+def test_pairs_of_the_hub_need_a_folder_of_pictures(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("verl_df.lab.data.inputs.commit_of", lambda name, revision: "c0ffee")
+    monkeypatch.setattr(
+        "verl_df.lab.data.inputs.hub_rows",
+        lambda name, configs, split, commit: iter([RawRow(f"{name}, row 0", pair(), Files(None))]),
+    )
+    assert run("spans", "vicrit", "--out", folder / "out") == 1
+    assert "ViCrit-Train, row 0: the picture is a path, '/data/pixmo/images/7.png': --images" in capsys.readouterr().err
+    assert run("spans", "vicrit", "--out", folder / "out", "--images", folder) == 0
+
+
+def test_the_page_names_sources_and_licences() -> None:
+    page = (ROOT / "docs/known_errors.md").read_text(encoding="utf-8")
+    for source in SPAN_SOURCES.values():
+        assert f"| `{source.name}`, `{source.hub}` |" in page and f"data spans {source.name}" in page
+        assert f"--reward-path {source.reward}" in page
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ def picture_of(value: Any, files: Files) -> bytes:
     Of a path, the longest end that names a file counts: `/data/pixmo/7.jpg` may lie in the folder as `pixmo/7.jpg` or
     `7.jpg`.
 
-    Raises: RowError.
+    Raises:
+        RowError: it cannot be read.
+        ValueError: a path, and no folder.
     """
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
@@ -34,6 +36,8 @@ def picture_of(value: Any, files: Files) -> bytes:
 
 
 def _found(path: str, files: Files) -> bytes:
+    if files.root is None:
+        raise ValueError(f"the picture is a path, {path[:120]!r}: --images must name the folder that it lies in")
     parts = PurePosixPath(path.removeprefix("file://")).parts
     for first in range(len(parts)):
         try:
