@@ -48,6 +48,7 @@ class Variant:
     name: str
     algorithm: str
     overrides: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 STOCK = Variant("stock verl", "grpo")
@@ -75,7 +76,9 @@ def run(variant: Variant, steps: int) -> Steps:
     """Train for `steps` steps and one more. Raises: SystemExit where the run fails, with the end of its log."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"ALGO": variant.algorithm, "OUT": folder, "LR": "0", "STEPS": str(steps + 1)}
-        overrides = [one for one in (*QUIET, *variant.overrides) if variant is not STOCK or not one.startswith("df.")]
+        environment |= dict(variant.environment)
+        ours = variant.algorithm != STOCK.algorithm
+        overrides = [one for one in (*QUIET, *variant.overrides) if ours or not one.startswith("df.")]
         done = subprocess.run(["bash", str(SCRIPT), *overrides], env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{variant.name} failed:\n{(done.stdout + done.stderr)[-3000:]}")
