@@ -67,7 +67,7 @@ class Sizes:
 
 
 AXES: dict[str, tuple[Any, ...]] = {
-    "length": (32, 128, 192),
+    "length": (32, 128),
     "wrong": (0.25, 0.75),
     "repairs": (1, 4),
     "group": (4, 16),
