@@ -88,6 +88,7 @@ class AccountedTrainer(PPOTrainerSync):
     def on_train_begin(self) -> None:
         """verl's; a run that goes on although its budget is spent, or that is to stop already, does no step."""
         super().on_train_begin()
+        self._memory.find()  # here, where no step is timed
         if self._stop.made():
             self._stop.take()
             self.total_training_steps = self.global_steps - 1

@@ -48,13 +48,24 @@ def named_actors(part: str) -> list[ActorHandle]:
     return [ray.get_actor(name) for name in ray.util.list_named_actors() if part in name]
 
 
-def this_place(*_: Any) -> Place:
+def this_place() -> Place:
     """Of the process that calls it."""
     return Place(ray.get_runtime_context().get_node_id(), os.getpid())
 
 
-def take_device_peaks(*_: Any) -> DevicePeaks:
-    """Of the process that calls it; torch then counts anew."""
+def _asking_for_the_place() -> Callable[[Any], tuple[str, int]]:
+    """`this_place` for any actor. Ray sends a function that has no name in a module by value: by name it would have
+    every process import this module, and verl with it, which takes the processes of the data queue seconds.
+    """
+
+    def place(actor: Any) -> tuple[str, int]:
+        return ray.get_runtime_context().get_node_id(), os.getpid()
+
+    return place
+
+
+def take_device_peaks(actor: Any) -> DevicePeaks:
+    """Of the process of this actor, which calls it; torch then counts anew."""
     device = get_torch_device()
     peaks = DevicePeaks(device.max_memory_allocated(), device.max_memory_reserved())
     device.reset_peak_memory_stats()
@@ -62,7 +73,7 @@ def take_device_peaks(*_: Any) -> DevicePeaks:
 
 
 class RunMemory:
-    """Follows a run's processes; a step goes through `begin`, `end` of each phase and `take`.
+    """Follows a run's processes: `find` them, then a step goes through `begin`, `end` of each phase and `take`.
 
     Args:
         processes: gives the actors of the run by kind (`ledger.memory.KINDS`); the trainer itself is not among them.
@@ -83,7 +94,7 @@ class RunMemory:
             return
         try:
             if self._here is None:
-                self._find()
+                self.find()
             self._each_node("begin")
         except OSError as error:
             self._off = True  # as in some sandboxes; training does not depend on it
@@ -122,10 +133,10 @@ class RunMemory:
 
     # ---- whose memory ------------------------------------------------------------------------------------------------
 
-    def _find(self) -> None:
+    def find(self) -> None:
         """Ask each actor where it runs. Those that do not answer are left out: others look after the dead."""
         asked = [
-            (kind, actor, actor.__ray_call__.remote(this_place))
+            (kind, actor, actor.__ray_call__.remote(_asking_for_the_place()))
             for kind, actors in self._processes().items()
             for actor in actors
         ]
@@ -137,7 +148,7 @@ class RunMemory:
         for kind, actor, reference in asked:
             try:
                 if reference in ready:
-                    places.setdefault(ray.get(reference), (kind, actor))  # two kinds can share a process
+                    places.setdefault(Place(*ray.get(reference)), (kind, actor))  # two kinds can share a process
             except RayActorError:
                 continue
         self._found = [(kind, place, actor) for place, (kind, actor) in places.items()]

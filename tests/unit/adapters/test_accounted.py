@@ -28,6 +28,9 @@ class Memory:
     def __init__(self) -> None:
         self.phases: list[list[str]] = []
 
+    def find(self) -> None:
+        assert not self.phases
+
     def begin(self) -> None:
         self.phases.append([])
 

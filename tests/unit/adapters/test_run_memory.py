@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is asked for memory, when, and what becomes of the answers; Ray, `/proc` and torch's counters are replaced."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray import cloudpickle
 from ray.exceptions import ActorDiedError
 
 from verl_df.adapters import run_memory
@@ -61,10 +64,12 @@ class Actor:
     def _call(self, function: Callable[[Any], Any]) -> Any:
         if self.dead:
             return ActorDiedError()
+        here = SimpleNamespace(get_node_id=lambda: self.place.node)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(run_memory, "this_place", lambda *_: self.place)
+            patch.setattr(run_memory.ray, "get_runtime_context", lambda: here)
+            patch.setattr(run_memory.os, "getpid", lambda: self.place.pid)
             patch.setattr(run_memory, "get_torch_device", lambda: self.device)
-            return self.place if function.__name__ == "this_place" else function(self)
+            return function(self)
 
 
 class World:
@@ -74,12 +79,10 @@ class World:
         self.hosts: list[Host] = []
         monkeypatch.setattr(run_memory, "HostMemory", self._host)
         monkeypatch.setattr(run_memory, "_far_memory", lambda node, pids: self._far(pids))
-        place = lambda *_: Place(HERE, 1)  # noqa: E731
-        place.__name__ = "this_place"
-        monkeypatch.setattr(run_memory, "this_place", place)
+        monkeypatch.setattr(run_memory, "this_place", lambda: Place(HERE, 1))
         monkeypatch.setattr(run_memory, "get_device_name", lambda: device)
         wait = lambda asked, num_returns, timeout: (asked, [])  # noqa: E731
-        monkeypatch.setattr(run_memory, "ray", SimpleNamespace(get=self._get, wait=wait))
+        monkeypatch.setattr(run_memory, "ray", SimpleNamespace(get=self._get, wait=wait, get_runtime_context=None))
 
     def _host(self, pids: Sequence[int]) -> Host:
         self.hosts.append(Host(pids))
@@ -123,6 +126,17 @@ def test_each_process_on_each_node_by_phase(monkeypatch: pytest.MonkeyPatch) -> 
         assert {(one.kind, one.node, one.pid) for one in found} == expected and len(found) == 4
         assert all(one.host == peaks and one.device == {} for one in found)
     assert len(world.hosts) == 2  # found once
+
+
+def test_asking_for_the_place_imports_nothing_of_ours() -> None:
+    """Processes of the data queue have neither verl nor this package loaded."""
+    sent = cloudpickle.dumps(run_memory._asking_for_the_place())
+    code = (
+        "import pickle, sys; import ray; before = set(sys.modules); "
+        f"pickle.loads({sent!r}); print(sorted(one for one in set(sys.modules) - before if one.startswith('verl')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout == "[]\n"
 
 
 def test_after_a_death_processes_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
