@@ -59,7 +59,7 @@ def take(page: Page, address: str, pair: int, folder: Path) -> None:
     page.get_by_text("Table of the tokens of y", exact=True).click()
     keep(folder / "inspector_tokens.png", page, page.locator("details.figures").first, 560)
     page.get_by_role("link", name="The group of this pair").click()
-    page.locator("#groups .candidates summary").first.click()
+    page.locator("#groups .candidates summary", has_text="wrong").first.click()
     keep(folder / "inspector_group.png", page, page.locator("#groups"))
     page.goto(f"{address}#view=curves")
     page.get_by_role("heading", name="Memory", exact=True).wait_for()
