@@ -24,6 +24,7 @@ from verl_df.adapters.policy_training.trainer import DFTrainer
 from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
 from verl_df.settings.loss_config import LossConfig, LossKind
 from verl_df.token_weights.settings import WeightConfig
+from verl_df.token_weights.weigh import shows_a_response
 
 OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
 
@@ -55,6 +56,8 @@ class SweepTrainer(DFTrainer):
         in_loss = kind in list(LossKind)
         weight, loss = WeightConfig(kind="off" if in_loss else kind or "off"), LossConfig(kind if in_loss else "off")
         self.df = replace(self.df, weight=weight, loss=loss)
+        if shows_a_response(weight.kind):
+            self._shower = self._make_shower()
         return super().step(metrics, timing_raw)
 
     def _due(self, step: int) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tests.e2e.conftest import Run, merge, start_run
 from verl_df.settings.objectives import load_objectives
 from verl_df.token_weights.settings import WeightKind
-from verl_df.token_weights.weigh import hidden_share
+from verl_df.token_weights.weigh import hidden_share, shows_a_response
 
 PROMPTS = 8
 SIZES = {"PROMPTS": str(PROMPTS), "ROLLOUTS": "8", "MAIN": "tests.e2e.sweep"}
@@ -170,6 +170,7 @@ def test_weights_besides_the_gate(gate_only: Run) -> None:
     bounds = {"low_probability": (1, 1.2), "high_probability": (0.8, 1), "top_entropy": (0, 1), "entropy": (0, 2)}
     # with a pass without the picture; PGPO's are of mean 1, their largest less than the tokens of a response
     bounds |= {"vppo": (0.1, 7.3), "pgpo": (0.99, 64), "tor": (0.3, 1)}
+    bounds |= {"rlsd": (0.9, 1.1 + 1e-6)}  # of float32
     for name in WEIGHTED:
         low, high = bounds[name.partition("@")[2]]
         for step in steps_of(name):
@@ -177,6 +178,9 @@ def test_weights_besides_the_gate(gate_only: Run) -> None:
             assert low < mean < high and mean < largest <= high
             blind = hidden_share(WeightKind(name.partition("@")[2])) is not None
             assert blind == ("timing_s/df_blind_log_prob" in gate_only.metrics[step])
+            shown = shows_a_response(WeightKind(name.partition("@")[2]))
+            assert shown == ("timing_s/df_shown_log_prob" in gate_only.metrics[step])
+            assert not shown or 0 < gate_only.metrics[step]["df/weight/shown"] <= 1
     assert all("df/weight/mean" not in gate_only.metrics[step] for name in GATE_ONLY for step in steps_of(name))
 
 

@@ -18,6 +18,9 @@ PLACEHOLDERS = ("question", "response", "reference")
 # Of the control that answers again after the reference, without seeing the wrong response.
 ANSWER_AGAIN_FILE = Path(__file__).with_name("answer_again.txt")
 ANSWER_AGAIN_PLACEHOLDERS = ("question", "reference")
+# Put into a prompt where a pass of the policy is to see a right response.
+SHOWN_FILE = Path(__file__).with_name("shown.txt")
+SHOWN_PLACEHOLDERS = ("reference",)
 JUDGE_FILE = Path(__file__).with_name("judge.txt")
 JUDGE_PLACEHOLDERS = ("question", "ground_truth", "response")
 AUDITOR_FILE = Path(__file__).with_name("auditor.txt")

@@ -22,7 +22,7 @@ from verl_df.rows.check import RowRules
 from verl_df.rows.files import RowFile
 from verl_df.rows.special_tokens import SPECIAL_TOKENS, special_tokens
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
-from verl_df.settings.control_checks import check_control, check_loss, check_weight
+from verl_df.settings.control_checks import check_control, check_loss, check_shown, check_weight
 from verl_df.settings.endpoint_checks import check_judge, check_repair_endpoint
 from verl_df.settings.objectives import (
     ESTIMATORS,
@@ -37,6 +37,7 @@ from verl_df.settings.placement_checks import asks_model, check_placement, loads
 from verl_df.settings.speculation import check_speculation
 from verl_df.settings.verl_keys import check_kinds
 from verl_df.settings.videos import check_videos_allowed
+from verl_df.token_weights.weigh import shows_a_response
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
 FROM_YAML = "the default of df_trainer.yaml"
@@ -68,7 +69,8 @@ def check_run(config: DictConfig) -> DFConfig:
     if config.critic.enable:
         check_model_path("critic.model.path", config.critic.model.path)
     check_data_files(config, df.check.images)
-    if df.group.mode != "off" and df.group.reference == "preferred":
+    needs_reference = df.group.mode != "off" or shows_a_response(df.weight.kind)
+    if needs_reference and df.group.reference == "preferred":
         for key, file in data_files(config):
             if key == "data.train_files":
                 _check_preferred(key, file)
@@ -104,6 +106,8 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
     check_control(df)
     check_loss(df, config.data.train_batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs)
     check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
+    limit = rollout.log_prob_max_token_len_per_gpu if rollout.log_prob_use_dynamic_bsz else None
+    check_shown(df, config.data.max_prompt_length, config.data.max_response_length, limit)
     _check_references(rollout, df)
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError("distillation.enabled=True: DF's loss has no distillation term; set it to False")

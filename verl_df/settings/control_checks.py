@@ -6,7 +6,7 @@ from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
 from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.settings import WeightKind
-from verl_df.token_weights.weigh import hidden_share
+from verl_df.token_weights.weigh import hidden_share, shows_a_response
 
 
 def check_control(df: DFConfig) -> None:
@@ -43,6 +43,29 @@ def check_weight(df: DFConfig, bypass: bool) -> None:
         raise ConfigError(
             f"{who} needs the policy's own log-probabilities and entropies: set "
             "algorithm.rollout_correction.bypass_mode=False"
+        )
+
+
+# The words around a response that is shown, in tokens at most.
+SHOWN_WORDS = 64
+
+
+def check_shown(df: DFConfig, prompt: int, response: int, longest: int | None) -> None:
+    """Refuse a pass that shows a response to prompts which then are longer than a micro-batch.
+
+    Args:
+        df: the `df:` block.
+        prompt, response: their longest, in tokens.
+        longest: tokens of a micro-batch of log-probabilities; None: no limit.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    wanted = prompt + 2 * response + SHOWN_WORDS
+    if shows_a_response(df.weight.kind) and longest is not None and longest < wanted:
+        raise ConfigError(
+            f"df.weight.kind={df.weight.kind} shows a response in the prompt of another one, which can have {wanted} "
+            f"tokens together, and actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu={longest}: raise it"
         )
 
 

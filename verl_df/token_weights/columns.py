@@ -19,6 +19,9 @@ class TokenColumns:
         uids: of each row's prompt; None for padding rows.
         blind_log_probs: as `log_probs`, of the same tokens where π_old does not see `Method.hidden` of the picture;
             None where no pass without it was made.
+        shown_log_probs: as `log_probs`, of the same tokens after a prompt that shows a right response; equal to
+            `log_probs` in a row to which none could be shown. None where no such pass was made.
+        advantages: before gate and weights, float [rows, T]; None where they are not known yet.
     """
 
     log_probs: np.ndarray
@@ -27,6 +30,8 @@ class TokenColumns:
     right: np.ndarray
     uids: Sequence[str | None]
     blind_log_probs: np.ndarray | None = None
+    shown_log_probs: np.ndarray | None = None
+    advantages: np.ndarray | None = None
 
     @property
     def log_ratio(self) -> np.ndarray:

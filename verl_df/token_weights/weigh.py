@@ -10,6 +10,7 @@ from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.entropy import entropy
 from verl_df.token_weights.pgpo import pgpo
 from verl_df.token_weights.probability import high_probability, low_probability
+from verl_df.token_weights.rlsd import rlsd
 from verl_df.token_weights.settings import Mass, WeightConfig, WeightKind
 from verl_df.token_weights.top_entropy import top_entropy
 from verl_df.token_weights.tor import tor
@@ -30,12 +31,14 @@ class Method:
         neutral: keys of `df.weight` under which every weight is 1.
         hidden: the share of the picture's patches that is black in the pass that leaves `blind_log_probs`; None: no
             such pass is made.
+        shown: whether a pass is made that shows a right response, which leaves `shown_log_probs`.
     """
 
     weigh: Weigh
     columns: tuple[str, ...]
     neutral: Mapping[str, float] = field(default_factory=lambda: {"strength": 0.0})
     hidden: float | None = None
+    shown: bool = False
 
 
 # A new method is a file beside this one, a kind in settings.py and a row here.
@@ -59,12 +62,22 @@ METHODS: Mapping[WeightKind, Method] = {
         {"share": 1.0},
         hidden=1.0,
     ),
+    WeightKind.RLSD: Method(
+        lambda c, config, rng: rlsd(c, config.value, config.within),
+        ("log_probs", "shown_log_probs", "advantages"),
+        shown=True,
+    ),
 }
 
 
 def hidden_share(kind: WeightKind) -> float | None:
     """Of the picture's patches, in the pass that these weights need; None: they need none."""
     return METHODS[kind].hidden if kind in METHODS else None
+
+
+def shows_a_response(kind: WeightKind) -> bool:
+    """Whether these weights need a pass that shows a right response."""
+    return kind in METHODS and METHODS[kind].shown
 
 
 def token_weights(columns: TokenColumns, config: WeightConfig, *, step: int) -> np.ndarray:

@@ -104,6 +104,12 @@ FILTER = {"algorithm.filter_groups.enable": True}
 ANSWER = {"df.group.on_no_correct": "annotated_answer"}
 PREFERRED = {"df.group.reference": "preferred"}
 GATED = {"df.gate.normalizer": "gated"}
+# 512 + 2 x 512 tokens, and the words around them
+SHOWN = {
+    "df.weight.kind": "rlsd",
+    "actor_rollout_ref.rollout.log_prob_use_dynamic_bsz": True,
+    "actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu": 1599,
+}
 
 
 @pytest.mark.parametrize(
@@ -170,6 +176,10 @@ GATED = {"df.gate.normalizer": "gated"}
         ({"df.group.reference": "prefered"}, "did you mean 'preferred'?"),
         (FILTER | ANSWER, "df.group.on_no_correct=annotated_answer would have no effect"),
         (GATED | {AGGREGATION: "seq-mean-token-sum"}, "loss_agg_mode=seq-mean-token-sum has no mean over tokens"),
+        (
+            SHOWN | {"df.group.mode": "off"},
+            "which can have 1600 tokens together, and actor_rollout_ref.rollout.log_prob_max",
+        ),
     ],
 )
 def test_contradicting_settings_are_refused(run, changes: dict, message: str) -> None:
@@ -218,6 +228,9 @@ def test_an_estimator_is_refused_outside_its_group_modes(run, estimator: str, mo
         {"actor_rollout_ref.rollout.temperature": 0, "df.repair.temperature": 0.7},
         {"actor_rollout_ref.rollout.full_determinism": True, "df.group.mode": "off"},
         {"data.train_batch_size": 12},
+        SHOWN | {"actor_rollout_ref.rollout.log_prob_max_token_len_per_gpu": 1600},
+        SHOWN | {"actor_rollout_ref.rollout.log_prob_use_dynamic_bsz": False},
+        SHOWN | {"df.weight.kind": "tor"},
     ],
 )
 def test_settings_that_only_look_contradictory_pass(run, changes: dict) -> None:
@@ -459,6 +472,8 @@ def test_a_row_without_preferred_response_is_refused_where_it_is_the_reference(
         check_run(run(PREFERRED | changes))
     check_run(run(changes))
     check_run(run(PREFERRED | changes | {"df.group.mode": "off"}))
+    with pytest.raises(ConfigError, match="sibling needs no such"):
+        check_run(run(PREFERRED | changes | {"df.group.mode": "off", "df.weight.kind": "rlsd"}))
 
 
 N, BATCH, MINI = "actor_rollout_ref.rollout.n", "data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size"

@@ -12,8 +12,16 @@ from hypothesis.extra import numpy as arrays
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.entropy import LEAST_ENTROPY
 from verl_df.token_weights.pgpo import BETA, THRESHOLD
+from verl_df.token_weights.rlsd import right_siblings, rlsd
 from verl_df.token_weights.settings import WeightConfig, WeightKind
-from verl_df.token_weights.weigh import LARGEST_FACTOR, METHODS, hidden_share, token_weights, weight_metrics
+from verl_df.token_weights.weigh import (
+    LARGEST_FACTOR,
+    METHODS,
+    hidden_share,
+    shows_a_response,
+    token_weights,
+    weight_metrics,
+)
 
 KINDS = [kind for kind in WeightKind if kind is not WeightKind.OFF]
 
@@ -33,6 +41,8 @@ def batches(draw):
         right=np.array(draw(st.lists(st.booleans(), min_size=rows, max_size=rows))),
         uids=uids,
         blind_log_probs=-draw(arrays.arrays(np.float32, shape, elements=st.floats(0, 100, width=32))),
+        shown_log_probs=-draw(arrays.arrays(np.float32, shape, elements=st.floats(0, 100, width=32))),
+        advantages=draw(arrays.arrays(np.float32, shape, elements=st.floats(-3, 3, width=32))),
     )
 
 
@@ -171,14 +181,65 @@ def test_tor_is_one_for_reasoning_and_a_half_for_perception_alone(columns, share
         assert change[drawn == 0.5].min() >= change[columns.mask & (drawn == 0)].max()
 
 
+@given(batches(), st.floats(0, 1), st.floats(0.05, 0.5))
+def test_rlsd_follows_the_formula(columns, strength, clip):
+    drawn = weights(columns, kind="rlsd", strength=strength, clip=clip)
+    for row, at in np.argwhere(columns.mask):
+        advantage = float(columns.advantages[row, at])
+        gain = float(columns.shown_log_probs[row, at]) - float(columns.log_probs[row, at])
+        ratio = math.exp(min(gain, 50) if advantage > 0 else min(-gain, 50)) if advantage else 1.0
+        expected = (1 - strength) + strength * min(max(ratio, 1 - clip), 1 + clip)
+        assert drawn[row, at] == pytest.approx(expected, rel=1e-4)
+
+
+def test_rlsd_turns_with_the_sign_of_the_advantage():
+    """A token that the policy would rather avoid once it has seen a right response: on a wrong row, and a right one."""
+    ones = np.ones((3, 1), dtype=np.float32)
+    columns = TokenColumns(
+        -ones,
+        ones,
+        ones.astype(bool),
+        np.array([False, True, True]),
+        ["a"] * 3,
+        shown_log_probs=-1.1 * ones,
+        advantages=np.array([[-1.0], [1.0], [0.0]], dtype=np.float32),
+    )
+    drawn = weights(columns, kind="rlsd", strength=1.0)[:, 0]
+    assert drawn == pytest.approx([math.exp(0.1), math.exp(-0.1), 1.0])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.booleans()), max_size=12),
+    st.integers(0, 100),
+)
+def test_what_is_shown_is_another_right_row_of_the_prompt(rows, seed):
+    uids, right = [uid for uid, _ in rows], np.array([is_right for _, is_right in rows], dtype=bool)
+    drawn = right_siblings(uids, right, np.random.default_rng(seed))
+    assert drawn == right_siblings(uids, right, np.random.default_rng(seed))
+    for row, sibling in enumerate(drawn):
+        others = [one for one, uid in enumerate(uids) if uid == uids[row] and right[one] and one != row]
+        assert sibling in others if others and uids[row] is not None else sibling is None
+
+
+def test_every_right_sibling_can_be_drawn():
+    drawn = [right_siblings(["a"] * 5, np.arange(5) != 3, np.random.default_rng(seed)) for seed in range(60)]
+    assert {one[3] for one in drawn} == {0, 1, 2, 4} and {one[0] for one in drawn} == {1, 2, 4}
+
+
 def test_a_missing_column_is_named():
     ones = np.ones((1, 2), dtype=np.float32)
     columns = TokenColumns(-ones, ones, ones.astype(bool), np.ones(1, dtype=bool), ["a"])
     for kind in KINDS:
         assert (hidden_share(kind) is not None) == ("blind_log_probs" in METHODS[kind].columns)
+        assert shows_a_response(kind) == ("shown_log_probs" in METHODS[kind].columns)
         if hidden_share(kind) is not None:
             with pytest.raises(ValueError, match=f"kind={kind} is computed from blind_log_probs, which"):
                 weights(columns, kind=kind)
+        if shows_a_response(kind):
+            with pytest.raises(ValueError, match=f"kind={kind} is computed from shown_log_probs, advantages, which"):
+                weights(columns, kind=kind)
+    with pytest.raises(ValueError, match="these weights need advantages, and shown_log_probs"):
+        rlsd(columns, 0.5, 0.2)
     with pytest.raises(ValueError, match="these weights need blind_log_probs"):
         _ = columns.log_ratio
 
@@ -197,9 +258,10 @@ def test_a_column_that_is_not_finite_is_named():
         ({"kind": "top_entropy", "strength": 0.5}, "has no effect with kind=top_entropy"),
         ({"kind": "entropy", "share": 0.5}, "df.weight.share=0.5 has no effect with kind=entropy"),
         ({"kind": "pgpo", "scope": "batch"}, "df.weight.scope=batch has no effect with kind=pgpo"),
+        ({"kind": "tor", "clip": 0.1}, "df.weight.clip=0.1 has no effect with kind=tor: it is for rlsd"),
         *(
             ({"kind": kind, "strength": 1.5}, f"with {kind} at most 1, no weight below 0")
-            for kind in ("high_probability", "vppo", "pgpo")
+            for kind in ("high_probability", "vppo", "pgpo", "rlsd")
         ),
     ],
 )

@@ -52,9 +52,10 @@ class GatedEstimator:
             response_mask=response_mask,
             **self._arguments(fields, config, others),
         )
+        gate = fields.gate if fields.weigh is None else fields.gate * fields.weigh(advantages)
         if fields.see_advantages is not None:
-            fields.see_advantages(advantages)
-        return advantages * fields.gate.to(advantages.dtype), returns
+            fields.see_advantages(advantages, gate)
+        return advantages * gate.to(advantages.dtype), returns
 
     def _arguments(self, fields: RowFields, config: Any, others: dict[str, Any]) -> dict[str, Any]:
         """What verl's `compute_advantage` gives `gae` and `grpo` by their own names only, and any other base."""

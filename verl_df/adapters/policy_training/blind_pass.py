@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from tensordict import NonTensorStack, TensorDict
 from verl.utils import tensordict_utils as tu
-from verl.workers.utils.padding import response_from_nested
 
-from verl_df.adapters import data_plane
 from verl_df.adapters.data_plane import Batch
+from verl_df.adapters.policy_training.further_pass import further_pass
 
 BLIND_LOG_PROBS = "df_blind_log_probs"
 # Rides with the batch to the workers.
@@ -106,14 +105,4 @@ def add_blind_log_probs(workers: Any, batch: Batch, hiding: Hiding, temperature:
         hiding: what is hidden.
         temperature: of the log-probabilities, that of the rollouts.
     """
-    asked = {"calculate_entropy": False, "compute_loss": False, "temperature": temperature, HIDING: hiding}
-    batch.extra_info.update(asked)
-    workers.compute_blind_log_prob(batch)
-    del batch.extra_info[HIDING]
-    data = data_plane.read(batch, batch.keys, [BLIND_LOG_PROBS, "response_mask"])
-    nested = [
-        torch.nested.as_nested_tensor(data[name], layout=torch.jagged) for name in (BLIND_LOG_PROBS, "response_mask")
-    ]
-    of_responses = response_from_nested(*nested).unbind()
-    rows = zip(batch.keys, of_responses, strict=True)
-    data_plane.write(batch, {key: {BLIND_LOG_PROBS: row} for key, row in rows})
+    further_pass(workers.compute_blind_log_prob, batch, BLIND_LOG_PROBS, temperature, **{HIDING: hiding})

@@ -30,18 +30,22 @@ class RowFields:
         gate: what multiplies the advantage, float32 [rows, response_length], zero on padding: g in [0, 1] of Eq. 20,
             or more than 1 where `df.gate.normalizer` makes up for tokens without a gate. None in the actor's workers,
             whose advantages are gated already.
+        weigh: advantages before the gate, float [rows, response_length] -> weights of another method, float32 of the
+            same shape, which multiply them besides the gate; None: there are none.
         values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
         loss: what another method changes in the loss; the trainer's estimators do not look at it.
-        see_advantages: called by an estimator with the advantages before the gate, float [rows, response_length].
+        see_advantages: called by an estimator with the advantages before the gate, and with what multiplies them, both
+            float [rows, response_length].
         see_ratio: called by a loss with log-probability, ratio and whether the ratio is outside the clip range, each
             [rows, response_length], detached.
     """
 
     is_repair: torch.Tensor
     gate: torch.Tensor | None = None
+    weigh: Callable[[torch.Tensor], torch.Tensor] | None = None
     values: torch.Tensor | None = None
     loss: LossConfig = LossConfig()
-    see_advantages: Callable[[torch.Tensor], None] | None = None
+    see_advantages: Callable[[torch.Tensor, torch.Tensor], None] | None = None
     see_ratio: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None] | None = None
 
 

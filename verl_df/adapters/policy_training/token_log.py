@@ -41,27 +41,22 @@ class TokenLog(StepLog[TokenArrays]):
         """Whether a pair of this step is to be logged."""
         return bool(self._pairs)
 
-    def mark(self, batch: Batch, weights: np.ndarray) -> None:
+    def mark(self, batch: Batch) -> None:
         """Tell the loss by a column which rows are logged, by their place in the batch.
 
         To be called before verl writes the advantages: the update reads the columns that were there by then.
-
-        Args:
-            batch: of the step.
-            weights: what multiplies its advantages, float [rows, response_length].
         """
         if not self.wanted:
             return
         self._places = {key: place for place, key in enumerate(batch.keys)}
-        self._weights = weights
         wanted = {key for pair in self._pairs for key in (pair, repair_key(pair))}
         numbers = {key: place if key in wanted else -1 for key, place in self._places.items()}
         data_plane.write(batch, {key: {LOGGED: torch.tensor([number])} for key, number in numbers.items()})
 
-    def see_advantages(self, advantages: torch.Tensor) -> None:
-        """advantages: of the batch's rows before the gate, float [rows, response_length]."""
+    def see_advantages(self, advantages: torch.Tensor, weights: torch.Tensor) -> None:
+        """advantages: of the batch's rows before the gate. weights: what multiplies them. [rows, response_length]."""
         if self.wanted:
-            self._advantages = advantages.float().cpu().numpy()
+            self._advantages, self._weights = advantages.float().cpu().numpy(), weights.float().cpu().numpy()
 
     def write(self, step: int, batch: Batch, updates: Iterable[RowUpdates]) -> None:
         """Write one record per pair.

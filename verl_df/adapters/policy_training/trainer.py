@@ -33,6 +33,7 @@ from verl_df.adapters.policy_training.loss import LOSS
 from verl_df.adapters.policy_training.pair_log import PairLog, log_folder
 from verl_df.adapters.policy_training.placement import Placement, Site
 from verl_df.adapters.policy_training.placements.registry import place
+from verl_df.adapters.policy_training.references import add_shown_log_probs, read_references
 from verl_df.adapters.policy_training.repair_client import end_token_ids
 from verl_df.adapters.policy_training.repair_server import ENGINE_NAME
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
@@ -48,6 +49,7 @@ from verl_df.adapters.policy_training.rows import (
     write_groups,
 )
 from verl_df.adapters.policy_training.self_test import run_self_test
+from verl_df.adapters.policy_training.shown_pass import SHOWN_LOG_PROBS, Shower
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.adapters.run_memory import named_actors
@@ -63,7 +65,7 @@ from verl_df.settings.config import load_df_config
 from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.columns import TokenColumns
 from verl_df.token_weights.settings import WeightKind
-from verl_df.token_weights.weigh import hidden_share, token_weights, weight_metrics
+from verl_df.token_weights.weigh import hidden_share, shows_a_response, token_weights, weight_metrics
 
 logger = logging.getLogger(__name__)
 logger.setLevel(os.getenv("VERL_LOGGING_LEVEL", "INFO"))
@@ -122,6 +124,8 @@ class DFTrainer(AccountedTrainer):
         self._group_log.start_after(self.global_steps)
         self._token_log.start_after(self.global_steps)
         self._end_ids = end_token_ids(omega_conf_to_dataclass(self.config.actor_rollout_ref.model))
+        if shows_a_response(self.df.weight.kind):
+            self._shower = self._make_shower()
         if self._uses_repairs:
             pool = self.resource_pool_manager.get_resource_pool(self._actor_role)
             self._use(place(Site(self.config, self.df.repair, pool, self.llm_server_manager), self.df.control.kind))
@@ -261,7 +265,24 @@ class DFTrainer(AccountedTrainer):
                 hiding = hiding_of(self.processor, hidden, (self.df.weight.seed, self.global_steps))
                 temperature = self.config.actor_rollout_ref.rollout.temperature
                 add_blind_log_probs(self.actor_rollout_wg, batch, hiding, temperature)
+        if shows_a_response(self.df.weight.kind):
+            with marked_timer("df_shown_log_prob", self.timing_raw, color="blue"):
+                self._show_responses(batch, metrics)
         return batch
+
+    def _make_shower(self) -> Shower:
+        arguments = self.config.data.get("apply_chat_template_kwargs") or {}
+        return Shower(self.tokenizer, self.processor, arguments)
+
+    def _show_responses(self, batch: Batch, metrics: dict) -> None:
+        rng = np.random.default_rng([self.df.weight.seed, self.global_steps])
+        decode = partial(self.tokenizer.decode, skip_special_tokens=True)
+        uids = self._uids(batch)
+        references = read_references(batch, uids, self._right(batch), self.df.group, decode, rng)
+        of_rows = [text is not None for text, uid in zip(references, uids, strict=True) if uid is not None]
+        metrics["df/weight/shown"] = float(np.mean(of_rows))
+        temperature = self.config.actor_rollout_ref.rollout.temperature
+        add_shown_log_probs(self.actor_rollout_wg, batch, references, self._shower, temperature)
 
     @property
     def _hidden(self) -> float | None:
@@ -289,6 +310,8 @@ class DFTrainer(AccountedTrainer):
             fields.append("values")
         if self._hidden is not None:
             fields.append(BLIND_LOG_PROBS)
+        if shows_a_response(self.df.weight.kind):
+            fields.append(SHOWN_LOG_PROBS)
         data = data_plane.read_padded(batch, fields)
         metrics.update(log_prob_metrics(data))
         weights = gate_weights(
@@ -297,17 +320,20 @@ class DFTrainer(AccountedTrainer):
             normalizer=self.df.gate.normalizer,
             loss_agg_mode=self.config.actor_rollout_ref.actor.loss_agg_mode,
         )
-        if self.df.weight.kind is not WeightKind.OFF:
-            columns = self._token_columns(batch, data)
-            of_tokens = token_weights(columns, self.df.weight, step=self.global_steps)
-            metrics.update(weight_metrics(of_tokens, columns.mask))
-            weights = weights * of_tokens
         if self._weighs_prompts:
             weights = weights * prompt_weights(self._uids(batch))
-        self._token_log.mark(batch, weights)
+
+        def weigh(advantages: torch.Tensor) -> torch.Tensor:
+            columns = self._token_columns(batch, data, advantages)
+            of_tokens = token_weights(columns, self.df.weight, step=self.global_steps)
+            metrics.update(weight_metrics(of_tokens, columns.mask))
+            return torch.from_numpy(of_tokens)
+
+        self._token_log.mark(batch)
         columns_of_rows = RowFields(
             is_repair=data[IS_REPAIR],
             gate=torch.from_numpy(weights),
+            weigh=None if self.df.weight.kind is WeightKind.OFF else weigh,
             values=data["values"] if self.use_critic else None,
             see_advantages=self._token_log.see_advantages,
         )
@@ -317,17 +343,26 @@ class DFTrainer(AccountedTrainer):
             self._look_at_errors(batch, metrics)
         return batch
 
-    def _token_columns(self, batch: Batch, data: TensorDict) -> TokenColumns:
+    def _right(self, batch: Batch) -> np.ndarray:
+        """Whether r_task of each row reaches the threshold, bool [rows]."""
+        return np.array(read_task_rewards(batch)) >= self.df.group.reward_threshold
+
+    def _token_columns(self, batch: Batch, data: TensorDict, advantages: torch.Tensor) -> TokenColumns:
         uids = self._uids(batch)
         trained = np.array([uid is not None for uid in uids])
-        r_task = np.array(read_task_rewards(batch))
+
+        def optional(name: str) -> np.ndarray | None:
+            return data[name].float().numpy() if name in data.keys() else None
+
         return TokenColumns(
             log_probs=data["old_log_probs"].float().numpy(),
             entropy=data["entropy"].float().numpy(),
             mask=data["response_mask"].bool().numpy() & trained[:, None],
-            right=r_task >= self.df.group.reward_threshold,
+            right=self._right(batch),
             uids=uids,
-            blind_log_probs=data[BLIND_LOG_PROBS].float().numpy() if BLIND_LOG_PROBS in data.keys() else None,
+            blind_log_probs=optional(BLIND_LOG_PROBS),
+            shown_log_probs=optional(SHOWN_LOG_PROBS),
+            advantages=advantages.float().numpy(),
         )
 
     @property

@@ -11,6 +11,7 @@ from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, hide_pictures
 from verl_df.adapters.policy_training.loss import RowUpdates, df_ppo_loss
+from verl_df.adapters.policy_training.shown_pass import SHOWN_LOG_PROBS, show_responses
 
 # Rows of a mini-batch over all ranks, verl's empty ones included, and the mean number of those that are trained on.
 MINI_BATCH_ROWS = "df_mini_batch_rows"
@@ -38,16 +39,24 @@ class DFActorRolloutRefWorker(ActorRolloutRefWorker):
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
     def compute_blind_log_prob(self, data: TensorDict) -> TensorDict | None:
-        """verl's `compute_log_prob` with the pictures hidden, in a column of its own (see `blind_pass`).
+        """verl's `compute_log_prob` with the pictures hidden, in a column of its own (see `blind_pass`)."""
+        return self._further_pass(hide_pictures(data), BLIND_LOG_PROBS)
 
-        A router's choices are those of this pass, and are not recorded for the update.
+    @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))
+    def compute_shown_log_prob(self, data: TensorDict) -> TensorDict | None:
+        """verl's `compute_log_prob` after prompts that show a right response, in a column of its own: of whole
+        sequences, which are longer than the rows' own (see `shown_pass`).
         """
+        return self._further_pass(show_responses(data), SHOWN_LOG_PROBS)
+
+    def _further_pass(self, data: TensorDict, column: str) -> TensorDict | None:
+        """A router's choices are those of this pass, and are not recorded for the update."""
         if self.enable_routing_replay:
             tu.assign_non_tensor(data, enable_routing_replay=False)
-        output = self.actor.infer_batch(hide_pictures(data))
+        output = self.actor.infer_batch(data)
         if output is None:
             return None
-        output[BLIND_LOG_PROBS] = output.pop("log_probs")
+        output[column] = output.pop("log_probs")
         return output.cpu()
 
     @register(dispatch_mode=make_nd_compute_dataproto_dispatch_fn(mesh_name="actor"))

@@ -34,12 +34,12 @@ def prompt_inputs(processor: ProcessorMixin, prompt: Prompt) -> dict[str, torch.
 
 
 def with_response(inputs: dict[str, torch.Tensor], row: TokenRow) -> dict[str, torch.Tensor]:
-    """The inputs of a prompt, continued by the response."""
+    """The inputs of a prompt, continued by the response; of a longer prompt, if text alone was put in after media."""
     ids = torch.tensor([row.input_ids], device=inputs["input_ids"].device)
     longer = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     for name in ("mm_token_type_ids", "token_type_ids"):  # 0: text
         if name in inputs:
-            longer[name] = torch.cat([inputs[name], torch.zeros_like(ids[:, : row.response])], dim=1)
+            longer[name] = torch.cat([inputs[name], torch.zeros_like(ids[:, inputs[name].shape[1] :])], dim=1)
     return inputs | longer
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What weights are computed from: the policy's log-probabilities of its responses, with and without the picture."""
+"""What weights are computed from: the policy's log-probabilities of its responses, with and without the picture, and
+after a prompt that shows a right response.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 
 from verl_df.adapters.policy_training.blind_pass import Hiding, hiding_of
+from verl_df.adapters.policy_training.shown_pass import Shower
 from verl_df.io.pictures import patch_size_of
 from verl_df.lab.checkpoint.lora import load_model
 from verl_df.lab.checkpoint.sequences import TokenRow, log_probs, with_response
@@ -58,18 +61,30 @@ class Passes:
         """A pass in which the share `hidden` of the picture's patches is black. Each is made once."""
         if hidden not in self._done:
             hiding = hiding_of(self._processor, hidden, (self.seed, 0)) if hidden else None
-            self._done[hidden] = self._pass(hiding)
+            self._done[hidden] = self._pass(hiding, {})
         return self._done[hidden]
 
+    def shown(self, references: Mapping[str, str]) -> Scores:
+        """A pass in which the prompts of these responses, by key, show a reference."""
+        return self._pass(None, references)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """A response as text, without special tokens."""
+        return self._processor.tokenizer.decode(token_ids, skip_special_tokens=True)
+
     @torch.no_grad()
-    def _pass(self, hiding: Hiding | None) -> Scores:
+    def _pass(self, hiding: Hiding | None, references: Mapping[str, str]) -> Scores:
         started = time.perf_counter()
         found: dict[str, np.ndarray] = {}
         entropies: dict[str, np.ndarray] = {}
+        shower = Shower(self._processor.tokenizer, self._processor, {}) if references else None
         for group in self.groups:
             inputs = self._inputs(group)
             for rollout in group.request.rollouts:
-                prompt = tuple(inputs["input_ids"][0].tolist())
+                prompt = inputs["input_ids"][0].tolist()
+                if shower is not None and rollout.key in references:
+                    place = shower.place(prompt)
+                    prompt[place:place] = shower.tokens(references[rollout.key])
                 row = TokenRow((*prompt, *rollout.token_ids), len(rollout.token_ids))
                 whole = with_response(inputs, row)
                 if hiding is not None:

@@ -29,11 +29,11 @@ out of its mean. AUC: chance that a wrong token weighs more than a right one. Pr
 tokens, e being how many are wrong; tokens without weight are not chosen. Lift: weight on wrong tokens over their share
 of the tokens. Mass: mean weight, which acts like a learning rate. m: the mask of the repair. Seconds: besides the pass
 of π_old that training makes anyway; for `df` sampling, judging and aligning repairs, for `vppo`, `pgpo` and `tor` the
-pass without the picture.
+pass without the picture, for `rlsd` the one that shows a right response.
 
 Low and high probability, entropy, `top_entropy`, `vppo`, `pgpo` and `tor` do not claim to find wrong tokens. `fipo` is
 absent: its weights exist only after the first optimiser step of a batch. A response without a right repair keeps
-weights of 1, as in training.
+weights of 1, as in training. `rlsd` is shown a right response, as `sibling` is.
 """
 
 

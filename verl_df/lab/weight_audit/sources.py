@@ -3,7 +3,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from verl_df.lab.weight_audit.passes import Passes
 from verl_df.method.feedback import GroupResult
 from verl_df.method.group import MemberKind
 from verl_df.token_weights.columns import TokenColumns
+from verl_df.token_weights.rlsd import right_siblings
 from verl_df.token_weights.settings import WeightConfig, WeightKind
 from verl_df.token_weights.weigh import METHODS, token_weights
 
@@ -98,9 +99,12 @@ def weight_source(kind: WeightKind, groups: Sequence[Group], passes: Passes, thr
     """Another method's weights with its published settings, over the whole batch as in training without a gate."""
     hidden = METHODS[kind].hidden
     columns, keys = token_columns(groups, passes, hidden, threshold)
+    seconds = 0.0 if hidden is None else passes.scores(hidden).seconds
+    if METHODS[kind].shown:
+        columns, seconds = with_shown(columns, keys, groups, passes)
     started = time.perf_counter()
     weights = token_weights(columns, WeightConfig(kind=kind), step=0)
-    seconds = time.perf_counter() - started + (0.0 if hidden is None else passes.scores(hidden).seconds)
+    seconds += time.perf_counter() - started
     lengths = columns.mask.sum(axis=1)
     right = weights[columns.right]
     mass = float((right.sum(axis=1) / lengths[columns.right]).mean()) if len(right) else None
@@ -120,19 +124,39 @@ def token_columns(
         threshold: a rollout with at least this reward is right.
     """
     rollouts = [(group.request.uid, rollout) for group in groups for rollout in group.request.rollouts]
-    longest = max(len(rollout.token_ids) for _, rollout in rollouts)
     keys = [rollout.key for _, rollout in rollouts]
-
-    def padded(values: ByKey) -> np.ndarray:
-        return np.stack([np.pad(values[key], (0, longest - len(values[key]))) for key in keys])
-
     scores = passes.scores()
+    masks = {rollout.key: np.asarray(rollout.loss_mask, dtype=bool) for _, rollout in rollouts}
     columns = TokenColumns(
-        log_probs=padded(scores.log_probs),
-        entropy=padded(scores.entropy),
-        mask=padded({rollout.key: np.asarray(rollout.loss_mask, dtype=bool) for _, rollout in rollouts}),
+        log_probs=_padded(scores.log_probs, keys),
+        entropy=_padded(scores.entropy, keys),
+        mask=_padded(masks, keys),
         right=np.array([rollout.reward >= threshold for _, rollout in rollouts]),
         uids=[uid for uid, _ in rollouts],
-        blind_log_probs=None if hidden is None else padded(passes.scores(hidden).log_probs),
+        blind_log_probs=None if hidden is None else _padded(passes.scores(hidden).log_probs, keys),
     )
     return columns, keys
+
+
+def with_shown(
+    columns: TokenColumns, keys: Sequence[str], groups: Sequence[Group], passes: Passes
+) -> tuple[TokenColumns, float]:
+    """The columns with those of a pass that shows each response a right one of its prompt, and the pass's seconds.
+
+    The advantages are GRPO's but for their size: a response's reward less the mean of its prompt's.
+    """
+    by_key = {rollout.key: rollout for group in groups for rollout in group.request.rollouts}
+    siblings = right_siblings(columns.uids, columns.right, np.random.default_rng([passes.seed, 0]))
+    shown = {key: by_key[keys[row]] for key, row in zip(keys, siblings, strict=True) if row is not None}
+    scores = passes.shown({key: passes.decode(rollout.token_ids) for key, rollout in shown.items()})
+    log_probs = {**passes.scores().log_probs, **{key: scores.log_probs[key] for key in shown}}
+    means = {group.request.uid: np.mean([one.reward for one in group.request.rollouts]) for group in groups}
+    advantages = [by_key[key].reward - means[uid] for key, uid in zip(keys, columns.uids, strict=True)]
+    spread = np.asarray(advantages)[:, None] * columns.mask
+    return replace(columns, shown_log_probs=_padded(log_probs, keys), advantages=spread), scores.seconds
+
+
+def _padded(values: ByKey, keys: Sequence[str]) -> np.ndarray:
+    """Rows of these keys, with zeros at their ends: [rows, longest]."""
+    longest = max(len(values[key]) for key in keys)
+    return np.stack([np.pad(values[key], (0, longest - len(values[key]))) for key in keys])

@@ -32,6 +32,7 @@ from verl_df.adapters.policy_training.placement import Hours
 from verl_df.adapters.policy_training.reward_manager import DFRewardManager
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, LOGGED
 from verl_df.adapters.policy_training.rows import repair_key
+from verl_df.adapters.policy_training.shown_pass import SHOWN, SHOWN_LOG_PROBS
 from verl_df.adapters.policy_training.trainer import DFTrainer, _NothingToTrain
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS
 from verl_df.ledger.spent import Ledger, read_rows
@@ -42,7 +43,7 @@ from verl_df.method.token_arrays import TOKEN_ARRAYS, TOKEN_ARRAYS_FILE
 from verl_df.settings.config import RepairConfig
 from verl_df.settings.objectives import ESTIMATORS, gated
 from verl_df.token_weights.settings import WeightKind
-from verl_df.token_weights.weigh import METHODS, hidden_share
+from verl_df.token_weights.weigh import METHODS, hidden_share, shows_a_response
 
 WORDS = Words(["two", "and", "make", "four", "five", "so"])
 RIGHT, WRONG = "two and two make four", "two and two make five"
@@ -469,6 +470,57 @@ def test_the_blind_pass_leaves_the_responses_log_probabilities(queue, tmp_path, 
     assert "df_hiding" not in batch.extra_info and one.timing_raw["df_blind_log_prob"] > 0
 
 
+class WordsShower:
+    """Puts what is shown before the prompt's last word."""
+
+    def place(self, prompt: Sequence[int]) -> int:
+        return len(prompt) - 1
+
+    def tokens(self, reference: str) -> list[int]:
+        return list(WORDS.ids(reference)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        # a right row is shown the other one, never itself; nothing is right in the second prompt
+        ((), {"u_0_0": "four " + RIGHT, "u_1_0": RIGHT, "v_0_0": None, "v_1_0": None}),
+        (("df.group.on_no_correct=annotated_answer",), {"u_0_0": "four " + RIGHT, "v_0_0": "four", "v_1_0": "four"}),
+        (("df.group.reference=preferred",), {"u_0_0": "so so", "u_2_0": "so so", "v_1_0": "so so"}),
+    ],
+)
+def test_the_pass_that_shows_a_right_response(queue, tmp_path, monkeypatch, overrides, shown) -> None:
+    """The worker answers for whole sequences, whose prompts are longer, shifted by one token."""
+    one = made(composed(*BASE, "df.weight.kind=rlsd", "df.group.mode=off", *overrides), tmp_path, monkeypatch)
+    one._shower = WordsShower()
+    sample = sampled(queue, {"u": (RIGHT, "four " + RIGHT, WRONG), "v": (WRONG, "so so")})
+    for key in sample.keys:
+        queue.rows[key]["extra_info"] = {"preferred_response": "so so"}
+    batch, metrics = one._balance_batch(sample, {}), {}
+
+    def compute_shown_log_prob(batch: KVBatchMeta) -> None:
+        lengths = {key: len(queue.rows[key]["input_ids"]) + len(queue.rows[key][SHOWN]) - 1 for key in batch.keys}
+        data_plane.write(batch, {key: {SHOWN_LOG_PROBS: -torch.arange(lengths[key]).float()} for key in batch.keys})
+
+    one.actor_rollout_wg.compute_shown_log_prob = compute_shown_log_prob
+    with_log_probs(queue, batch.keys)
+    monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda _, batch, metrics: batch)
+    one.config.actor_rollout_ref.rollout.calculate_log_probs = False
+    one._compute_old_log_prob(batch, metrics)
+    for key, text in shown.items():
+        place, *tokens = queue.rows[key][SHOWN].tolist()
+        assert (place, tokens) == ((3, []) if text is None else (2, list(WORDS.ids(text)[:-1])))
+        first = 2 + len(tokens)
+        length = len(queue.rows[key]["responses"])
+        expected = [-2.0] * length if text is None else [-float(first + place) for place in range(length)]
+        assert queue.rows[key][SHOWN_LOG_PROBS].tolist() == expected
+    assert metrics["df/weight/shown"] == (1 if overrides else 3 / 5) and one.timing_raw["df_shown_log_prob"] > 0
+    padding = [key for key in batch.keys if key.startswith("pad")]
+    assert padding and all(len(queue.rows[key][SHOWN]) == 1 for key in padding)
+    one._compute_advantage(batch, metrics)
+    assert metrics["df/weight/mean"] < 1 and metrics["df/weight/max"] <= 1.1 + 1e-6
+
+
 def test_without_repairs_the_engines_log_probabilities_stay(queue, tmp_path, monkeypatch) -> None:
     one = made(composed(*BASE, "df.group.mode=gate_only"), tmp_path, monkeypatch)
     batch = one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), {})
@@ -627,9 +679,9 @@ def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monke
         config = composed(*BASE, f"df.group.mode={mode}", *overrides)
         one = made(config, tmp_path, monkeypatch, dp_size=3, folder=str(len(overrides)))
         batch = one._balance_batch(sampled(queue, UNEQUAL), {})
-        with_log_probs(
-            queue, batch.keys, **({} if hidden_share(one.df.weight.kind) is None else {BLIND_LOG_PROBS: -3.0})
-        )
+        further = {} if hidden_share(one.df.weight.kind) is None else {BLIND_LOG_PROBS: -3.0}
+        further |= {SHOWN_LOG_PROBS: -2.1} if shows_a_response(one.df.weight.kind) else {}
+        with_log_probs(queue, batch.keys, **further)
         one._compute_advantage(batch, {})
         return column(queue, batch.keys, "advantages")
 
