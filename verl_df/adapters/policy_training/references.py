@@ -52,19 +52,15 @@ def read_references(
     return found
 
 
-def add_shown_log_probs(
-    workers: Any, batch: Batch, references: Sequence[str | None], shower: Shower, temperature: float
-) -> None:
-    """Write the column `df_shown_log_probs`, float32 [response_length], of every row of a batch.
+def write_shown(batch: Batch, references: Sequence[str | None], shower: Shower) -> None:
+    """Write the column `df_shown` of every row of a batch.
 
-    A row without a reference takes its old log-probabilities, to the bit.
+    To be called before verl writes the old log-probabilities: the workers read the columns that were there by then.
 
     Args:
-        workers: the policy's worker group.
         batch: its rows.
         references: what each row is shown.
         shower: of the policy's prompts.
-        temperature: of the log-probabilities, that of the rollouts.
 
     Raises:
         ValueError: as `Shower.place`.
@@ -75,6 +71,19 @@ def add_shown_log_probs(
         for key, prompt, reference in zip(batch.keys, prompts, references, strict=True)
     }
     data_plane.write(batch, columns)
+
+
+def add_shown_log_probs(workers: Any, batch: Batch, references: Sequence[str | None], temperature: float) -> None:
+    """Write the column `df_shown_log_probs`, float32 [response_length], of every row of a batch.
+
+    A row without a reference takes its old log-probabilities, to the bit.
+
+    Args:
+        workers: the policy's worker group.
+        batch: its rows, whose column `df_shown` is written.
+        references: what each row is shown.
+        temperature: of the log-probabilities, that of the rollouts.
+    """
     further_pass(workers.compute_shown_log_prob, batch, SHOWN_LOG_PROBS, temperature)
     nothing = [key for key, reference in zip(batch.keys, references, strict=True) if reference is None]
     if nothing:

@@ -33,7 +33,7 @@ from verl_df.adapters.policy_training.loss import LOSS
 from verl_df.adapters.policy_training.pair_log import PairLog, log_folder
 from verl_df.adapters.policy_training.placement import Placement, Site
 from verl_df.adapters.policy_training.placements.registry import place
-from verl_df.adapters.policy_training.references import add_shown_log_probs, read_references
+from verl_df.adapters.policy_training.references import add_shown_log_probs, read_references, write_shown
 from verl_df.adapters.policy_training.repair_client import end_token_ids
 from verl_df.adapters.policy_training.repair_server import ENGINE_NAME
 from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFields, use_row_fields
@@ -256,33 +256,35 @@ class DFTrainer(AccountedTrainer):
         return count_mini_batches(wanted, self._rows)
 
     def _compute_old_log_prob(self, batch: Batch, metrics: dict) -> Batch:
+        shows = shows_a_response(self.df.weight.kind)
+        references = self._write_references(batch, metrics) if shows else []
         batch = super()._compute_old_log_prob(batch, metrics)
         if self.config.actor_rollout_ref.rollout.calculate_log_probs:
             self._replace_rollout_log_probs(batch, metrics)
-        hidden = self._hidden
+        hidden, temperature = self._hidden, self.config.actor_rollout_ref.rollout.temperature
         if hidden is not None:
             with marked_timer("df_blind_log_prob", self.timing_raw, color="blue"):
                 hiding = hiding_of(self.processor, hidden, (self.df.weight.seed, self.global_steps))
-                temperature = self.config.actor_rollout_ref.rollout.temperature
                 add_blind_log_probs(self.actor_rollout_wg, batch, hiding, temperature)
-        if shows_a_response(self.df.weight.kind):
+        if shows:
             with marked_timer("df_shown_log_prob", self.timing_raw, color="blue"):
-                self._show_responses(batch, metrics)
+                add_shown_log_probs(self.actor_rollout_wg, batch, references, temperature)
         return batch
 
     def _make_shower(self) -> Shower:
         arguments = self.config.data.get("apply_chat_template_kwargs") or {}
         return Shower(self.tokenizer, self.processor, arguments)
 
-    def _show_responses(self, batch: Batch, metrics: dict) -> None:
+    def _write_references(self, batch: Batch, metrics: dict) -> list[str | None]:
+        """What each row is shown in one more pass of the policy, written where the workers find it."""
         rng = np.random.default_rng([self.df.weight.seed, self.global_steps])
         decode = partial(self.tokenizer.decode, skip_special_tokens=True)
         uids = self._uids(batch)
         references = read_references(batch, uids, self._right(batch), self.df.group, decode, rng)
         of_rows = [text is not None for text, uid in zip(references, uids, strict=True) if uid is not None]
         metrics["df/weight/shown"] = float(np.mean(of_rows))
-        temperature = self.config.actor_rollout_ref.rollout.temperature
-        add_shown_log_probs(self.actor_rollout_wg, batch, references, self._shower, temperature)
+        write_shown(batch, references, self._shower)
+        return references
 
     @property
     def _hidden(self) -> float | None:

@@ -504,7 +504,12 @@ def test_the_pass_that_shows_a_right_response(queue, tmp_path, monkeypatch, over
 
     one.actor_rollout_wg.compute_shown_log_prob = compute_shown_log_prob
     with_log_probs(queue, batch.keys)
-    monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", lambda _, batch, metrics: batch)
+
+    def old_log_prob(_: DFTrainer, batch: KVBatchMeta, metrics: dict) -> KVBatchMeta:
+        assert all(SHOWN in queue.rows[key] for key in batch.keys)  # verl's batch names the columns of this moment
+        return batch
+
+    monkeypatch.setattr(PPOTrainerSync, "_compute_old_log_prob", old_log_prob)
     one.config.actor_rollout_ref.rollout.calculate_log_probs = False
     one._compute_old_log_prob(batch, metrics)
     for key, text in shown.items():
