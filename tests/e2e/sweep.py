@@ -4,7 +4,8 @@
 On two cores Ray and two vLLM engines take minutes to start, an objective's step seconds. So a run goes through a list
 of objectives, one name per step: their files of `recipe/df/config/objective` are laid over its config, in the trainer
 and in the actor's workers. The reward manager and the group mode stay those that the run was started with. NAME@KIND
-is an objective under the weights `df.weight.kind=KIND`, or with `df.loss.kind=KIND`.
+is an objective under the weights `df.weight.kind=KIND`, with `df.loss.kind=KIND`, or with one of the controls that are
+the trainer's, `df.control.kind=KIND`.
 """
 
 from dataclasses import replace
@@ -22,8 +23,10 @@ import recipe.df.main_df as main_df
 from verl_df.adapters.policy_training.loss import df_ppo_loss
 from verl_df.adapters.policy_training.trainer import DFTrainer
 from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
+from verl_df.controls.settings import IMITATES, Control
+from verl_df.settings.control_checks import LIKELIHOOD
 from verl_df.settings.loss_config import LossConfig, LossKind
-from verl_df.token_weights.settings import WeightConfig
+from verl_df.token_weights.settings import WeightConfig, WeightKind
 from verl_df.token_weights.weigh import shows_a_response
 
 OBJECTIVES = main_df.CONFIG_FOLDER / "objective"
@@ -44,18 +47,20 @@ class SweepTrainer(DFTrainer):
     def __init__(self, config: DictConfig):
         self._first = OmegaConf.to_container(config)
         super().__init__(config)
+        self._control = self.df.control
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
         self.role_worker_mapping[self._actor_role] = ray.remote(SweepWorker)
 
     def step(self, metrics: dict, timing_raw: dict) -> KVBatchMeta:
-        (before, _), (name, kind) = (self._due(max(1, self.global_steps - 1)), self._due(self.global_steps))
-        if name != before:
-            self._switch_to(name)
-        in_loss = kind in list(LossKind)
-        weight, loss = WeightConfig(kind="off" if in_loss else kind or "off"), LossConfig(kind if in_loss else "off")
-        self.df = replace(self.df, weight=weight, loss=loss)
+        before, (name, kind) = self._due(max(1, self.global_steps - 1)), self._due(self.global_steps)
+        if (name, kind in IMITATES) != (before[0], before[1] in IMITATES):
+            self._switch_to(name, kind in IMITATES)
+        weight = WeightConfig(kind=kind if kind in list(WeightKind) else "off")
+        loss = LossConfig(kind if kind in list(LossKind) else "off")
+        control = replace(self._control, kind=kind) if kind in list(Control) else self._control
+        self.df = replace(self.df, weight=weight, loss=loss, control=control)
         if shows_a_response(weight.kind):
             self._shower = self._make_shower()
         return super().step(metrics, timing_raw)
@@ -65,10 +70,12 @@ class SweepTrainer(DFTrainer):
         name, _, kind = self.config.sweep[step - 1].partition("@")
         return name, kind
 
-    def _switch_to(self, objective: str) -> None:
+    def _switch_to(self, objective: str, imitates: bool) -> None:
         changes = OmegaConf.load(OBJECTIVES / f"{objective}.yaml")
         assert changes.df.group.mode == self.df.group.mode, f"{objective}: the mode cannot change within a run"
         actor = OmegaConf.merge(self._first["actor_rollout_ref"]["actor"], changes.actor_rollout_ref.actor)
+        if imitates:
+            actor.policy_loss.loss_mode = LIKELIHOOD
         with open_dict(self.config):
             self.config.algorithm = OmegaConf.merge(self._first["algorithm"], changes.algorithm)
             self.config.actor_rollout_ref.actor = actor

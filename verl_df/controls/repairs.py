@@ -24,10 +24,13 @@ def control_candidates(
 
     Returns:
         None: ask the repair model, as without a control. With `sibling` every right rollout of the group is a
-        candidate, so that the nearest one becomes the repair, of equals the first sampled.
+        candidate, so that the nearest one becomes the repair, of equals the first sampled. With `imitate_right` there
+        is none.
     """
     if kind is Control.SIBLING:
         return [RepairSample(sibling.token_ids, sibling.finished, False) for sibling in plan.correct]
+    if kind is Control.IMITATE_RIGHT:
+        return []
     if kind in USES_EXACT_REPAIR:
         repaired = exact_repair(rollout.token_ids)
         return None if repaired is None else [RepairSample(tuple(repaired), True, False)]

@@ -15,6 +15,7 @@ class Control(Choice):
     NO_GATE = "no_gate"  # C1
     RANDOM = "random"  # C2
     RANDOM_SPANS = "random_spans"  # C2s
+    OTHER_ROW = "other_row"  # C2p
     COMPLEMENT = "complement"  # C3
     COMPLEMENT_RANDOM = "complement_random"  # C3d
     ORACLE_MASK = "oracle_mask"  # C4
@@ -22,6 +23,9 @@ class Control(Choice):
     ANSWER_AFTER_REFERENCE = "answer_after_reference"  # C6a
     ANSWER_AGAIN = "answer_again"  # C6b
     SIBLING = "sibling"  # C7
+    IMITATE_REPAIRS = "imitate_repairs"  # C8
+    IMITATE_REPAIRS_MASKED = "imitate_repairs_masked"  # C8m
+    IMITATE_RIGHT = "imitate_right"  # C8r
     ERRORS_ONLY = "errors_only"  # C9
     REPAIRS_ONLY = "repairs_only"  # C10
     GATE_ON_ERRORS = "gate_on_errors"  # C11
@@ -34,7 +38,13 @@ class Control(Choice):
 
 USES_EXACT_REPAIR = frozenset({Control.ORACLE_REPAIR, Control.DEGRADED_ORACLE})
 # Their repairs come from elsewhere: no repair model is loaded.
-NEVER_ASKS = USES_EXACT_REPAIR | {Control.SIBLING}
+NEVER_ASKS = USES_EXACT_REPAIR | {Control.SIBLING, Control.IMITATE_RIGHT}
+# No reinforcement: the negative log-likelihood of right responses, each with the mode that has their rows.
+IMITATES = {
+    Control.IMITATE_REPAIRS: "repair_pairs",
+    Control.IMITATE_REPAIRS_MASKED: "repair_pairs",
+    Control.IMITATE_RIGHT: "gate_only",
+}
 # Repairs are answers of the policy that do not see y.
 ANSWERS_AGAIN = frozenset({Control.ANSWER_AFTER_REFERENCE, Control.ANSWER_AGAIN})
 USES_TRUTH = USES_EXACT_REPAIR | {Control.ORACLE_MASK, Control.FIRST_ERROR, Control.FROM_FIRST_ERROR}
@@ -46,15 +56,18 @@ class ControlConfig:
 
     Attributes:
         kind: `off`: the method. Other gates on the same rows: `no_gate` g = 1; `random` as many marked tokens,
-            anywhere; `random_spans` the same segments, anywhere; `complement` the tokens that are not marked;
-            `complement_random` as many of these as are marked; `errors_only` and `repairs_only` g = 0 on the other
-            side; `gate_on_errors` and `gate_on_repairs` g = 1 on the other side; `shifted` the mask moved by `shift`.
+            anywhere; `random_spans` the same segments, anywhere; `other_row` the mask of another repaired pair of the
+            batch, scaled to the length; `complement` the tokens that are not marked; `complement_random` as many of
+            these as are marked; `errors_only` and `repairs_only` g = 0 on the other side; `gate_on_errors` and
+            `gate_on_repairs` g = 1 on the other side; `shifted` the mask moved by `shift`.
             Other repairs: `sibling` the nearest right rollout of the group; with `df.repair.placement=policy`,
             `answer_again` fresh answers of the policy to the question alone, `answer_after_reference` to the question
-            with the reference, neither sees the wrong response. With a known truth (`df.truth`):
-            `oracle_mask` the wrong tokens of y; `first_error` their first segment; `from_first_error` every token from
-            there on; `oracle_repair` the exact repair; `degraded_oracle` that repair with a mask of `recall` and
-            `precision`.
+            with the reference, neither sees the wrong response.
+            No reinforcement, on the loss `df_gpg`: `imitate_repairs` −log π of all tokens of right repairs,
+            `imitate_repairs_masked` of their marked tokens, `imitate_right` of right rollouts.
+            With a known truth (`df.truth`): `oracle_mask` the wrong tokens of y; `first_error` their first segment;
+            `from_first_error` every token from there on; `oracle_repair` the exact repair; `degraded_oracle` that
+            repair with a mask of `recall` and `precision`.
         seed: of random draws, together with the step, the prompt and the rollout.
         shift: tokens by which `shifted` moves a mask; negative: to the left.
         recall: share of the marked tokens that `degraded_oracle` keeps, in expectation.

@@ -6,7 +6,7 @@ Counts are always present. A mean or a rate over nothing is left out rather than
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -93,6 +93,21 @@ class GroupOutcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Gated:
+    """One side of a repaired pair that is trained on.
+
+    Attributes:
+        gate: float32 [T].
+        loss_mask: bool [T], False for tool and observation tokens.
+        truth: the truly wrong tokens of an error, bool [T]; None where they are not known.
+    """
+
+    gate: np.ndarray
+    loss_mask: np.ndarray
+    truth: np.ndarray | None
+
+
 _COUNTS: dict[str, Callable[[GroupOutcome], float]] = {
     "df/rollouts": lambda group: group.n_rollouts,
     "df/erroneous": lambda group: group.n_erroneous,
@@ -149,8 +164,7 @@ def summarize_group(
     truth = truth or {}
     alignments = [selection.alignment for selection in selections.values() if selection.alignment is not None]
     reasons = [reason for selection in selections.values() for reason in selection.rejections]
-    known = [mask_truth(z.gate, truth[z.key]) for z in errors if z.key in truth]
-    return GroupOutcome(
+    outcome = GroupOutcome(
         n_rollouts=len(rollouts),
         n_erroneous=len(plan.erroneous),
         n_truncated=sum(not rollout.finished for rollout in rollouts),
@@ -164,18 +178,28 @@ def summarize_group(
         skip=plan.skip,
         group_of_one=group_of_one,
         edit_ratios=tuple(alignment.edit_ratio for alignment in alignments),
-        error_densities=tuple(_density(z) for z in errors),
-        repair_densities=tuple(_density(z) for z in repaired),
-        empty_masks=sum(not z.gate.any() for z in paired),
         n_candidates=len(reasons),
         rejections=Counter(reason for reason in reasons if reason is not None),
-        truth=sum(known, MaskTruth()) if known else None,
         n_truth_known=len(truth),
         rows_error=sum(z.kind is MemberKind.ERROR for z in members),
         rows_repair=sum(z.kind is MemberKind.REPAIR for z in members),
         rows_correct=sum(z.kind is MemberKind.CORRECT for z in members),
         work=work,
         seconds=seconds,
+    )
+    sides = [[Gated(z.gate, np.asarray(z.loss_mask), truth.get(z.key)) for z in side] for side in (errors, repaired)]
+    return regated(outcome, *sides)
+
+
+def regated(outcome: GroupOutcome, errors: Sequence[Gated], repairs: Sequence[Gated]) -> GroupOutcome:
+    """The outcome with what is counted of the gates of its repaired pairs, by side."""
+    known = [mask_truth(one.gate, one.truth) for one in errors if one.truth is not None]
+    return replace(
+        outcome,
+        error_densities=tuple(map(_density, errors)),
+        repair_densities=tuple(map(_density, repairs)),
+        empty_masks=sum(not one.gate.any() for one in (*errors, *repairs)),
+        truth=sum(known, MaskTruth()) if known else None,
     )
 
 
@@ -236,7 +260,7 @@ def _put_mean(metrics: dict[str, float], name: str, values: Sequence[float]) -> 
         metrics[name] = float(np.mean(values))
 
 
-def _density(member: GroupMember) -> float:
-    """Share of the member's trainable tokens with a gate above 0; 0 where it has none."""
-    gate = member.gate[np.asarray(member.loss_mask, dtype=bool)]
+def _density(side: Gated) -> float:
+    """Share of its trainable tokens with a gate above 0; 0 where it has none."""
+    gate = side.gate[np.asarray(side.loss_mask, dtype=bool)]
     return float((gate > 0).mean()) if gate.size else 0.0

@@ -103,7 +103,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
             "reward.reward_model.enable=True: verl's reward model is not supported with DF; use a reward function"
         )
     _check_mini_batches(config, df)
-    check_control(df)
+    check_control(df, actor.policy_loss.loss_mode)
     check_loss(df, config.data.train_batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs)
     check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
     limit = rollout.log_prob_max_token_len_per_gpu if rollout.log_prob_use_dynamic_bsz else None

@@ -1,25 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a control of the experiment, or another method's weights, need."""
 
-from verl_df.controls.settings import ANSWERS_AGAIN, USES_TRUTH, Control
+from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, USES_TRUTH, Control
 from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
 from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.settings import WeightKind
 from verl_df.token_weights.weigh import hidden_share, shows_a_response
 
+# verl's loss without a ratio.
+LIKELIHOOD = "df_gpg"
 
-def check_control(df: DFConfig) -> None:
-    """Refuse a control that could change nothing.
+
+def check_control(df: DFConfig, loss_mode: str) -> None:
+    """Refuse a control that could change nothing, or would be another one.
+
+    Args:
+        df: the `df:` block.
+        loss_mode: verl's `actor_rollout_ref.actor.policy_loss.loss_mode`.
 
     Raises:
-        ConfigError: it replaces a part that is switched off, or needs a truth that is not there.
+        ConfigError: it replaces a part that is switched off, needs a truth that is not there, or another loss or mode.
     """
     kind = df.control.kind
     if kind is not Control.OFF and df.group.mode is GroupMode.OFF:
         raise ConfigError(f"df.control.kind={kind} replaces a part of DF, which df.group.mode=off switches off")
     if kind in USES_TRUTH and not df.truth.path:
         raise ConfigError(f"df.control.kind={kind} needs to know which tokens are wrong: set df.truth.path")
+    if kind in IMITATES and loss_mode != LIKELIHOOD:
+        raise ConfigError(
+            f"df.control.kind={kind} trains on the negative log-likelihood, and actor_rollout_ref.actor.policy_loss."
+            f"loss_mode={loss_mode} is none: set it to {LIKELIHOOD}, whose loss is −A·log π"
+        )
+    if kind in IMITATES and df.group.mode != IMITATES[kind]:
+        raise ConfigError(
+            f"df.control.kind={kind} has no rows to imitate with df.group.mode={df.group.mode}: set it to "
+            f"{IMITATES[kind]}"
+        )
     if kind in ANSWERS_AGAIN and df.repair.placement != "policy":
         raise ConfigError(
             f"df.control.kind={kind} takes answers of the policy for repairs, and df.repair.placement="

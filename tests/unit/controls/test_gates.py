@@ -9,12 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from verl_df.controls.gates import control_gates
-from verl_df.controls.settings import ANSWERS_AGAIN, USES_EXACT_REPAIR, USES_TRUTH, Control, ControlConfig
+from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, USES_EXACT_REPAIR, USES_TRUTH, Control, ControlConfig
 from verl_df.method.gates import segments
 from verl_df.method.group import GroupMember, MemberKind
 
 LENGTH = 12
-ROWS_ONLY = (Control.OFF, Control.SIBLING, Control.ORACLE_REPAIR, *sorted(ANSWERS_AGAIN))
+# they leave a group's gates, or change them when all groups of a step are known
+ROWS_ONLY = (
+    Control.OFF,
+    Control.SIBLING,
+    Control.ORACLE_REPAIR,
+    Control.OTHER_ROW,
+    *sorted(ANSWERS_AGAIN),
+    *sorted(IMITATES),
+)
 BITS = st.lists(st.booleans(), min_size=1, max_size=30)
 
 

@@ -54,3 +54,8 @@ def test_the_exact_repair_is_the_only_candidate():
 def test_without_an_exact_repair_the_model_is_asked():
     with pytest.raises(AssertionError, match="the repair model was asked"):
         feedback(Control.ORACLE_REPAIR)
+
+
+def test_where_right_rollouts_are_imitated_nothing_is_asked():
+    result = feedback(Control.IMITATE_RIGHT)
+    assert result.outcome.n_repaired == 0 and result.outcome.n_candidates == 0

@@ -5,36 +5,45 @@ from itertools import product
 
 import pytest
 
-from verl_df.controls.settings import ANSWERS_AGAIN, NEVER_ASKS, USES_TRUTH, Control
+from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, NEVER_ASKS, USES_TRUTH, Control
 from verl_df.settings.config import ConfigError, load_df_config
-from verl_df.settings.control_checks import check_control, check_weight
+from verl_df.settings.control_checks import LIKELIHOOD, check_control, check_weight
 from verl_df.settings.placement_checks import asks_model, loads_model
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Control if kind is not Control.OFF])
 def test_a_control_without_df_is_refused(kind: Control) -> None:
     with pytest.raises(ConfigError, match=f"df.control.kind={kind} replaces a part of DF, which df.group.mode=off"):
-        check_control(load_df_config({"control": {"kind": kind}, "group": {"mode": "off"}}))
+        check_control(load_df_config({"control": {"kind": kind}, "group": {"mode": "off"}}), LIKELIHOOD)
 
 
 @pytest.mark.parametrize("kind", list(Control))
 def test_only_controls_with_a_truth_need_one(kind: Control) -> None:
-    policy = {"repair": {"placement": "policy"}}
+    policy = {"repair": {"placement": "policy"}, "group": {"mode": IMITATES.get(kind, "repair_pairs")}}
     df = load_df_config({"control": {"kind": kind}, **policy})
     if kind in USES_TRUTH:
         with pytest.raises(ConfigError, match="set df.truth.path"):
-            check_control(df)
+            check_control(df, LIKELIHOOD)
     else:
-        check_control(df)
-    check_control(
-        load_df_config({"control": {"kind": kind}, "truth": {"path": "pkg://verl_df.lab.toy.truth"}, **policy})
-    )
+        check_control(df, LIKELIHOOD)
+    known = {"control": {"kind": kind}, "truth": {"path": "pkg://verl_df.lab.toy.truth"}, **policy}
+    check_control(load_df_config(known), LIKELIHOOD)
+
+
+@pytest.mark.parametrize("kind", sorted(IMITATES))
+def test_imitation_needs_the_likelihood_and_the_rows(kind: Control) -> None:
+    mode = IMITATES[kind]
+    with pytest.raises(ConfigError, match="loss_mode=df_vanilla is none: set it to df_gpg"):
+        check_control(load_df_config({"control": {"kind": kind}, "group": {"mode": mode}}), "df_vanilla")
+    other = "gate_only" if mode == "repair_pairs" else "repair_pairs"
+    with pytest.raises(ConfigError, match=f"no rows to imitate with df.group.mode={other}: set it to {mode}"):
+        check_control(load_df_config({"control": {"kind": kind}, "group": {"mode": other}}), LIKELIHOOD)
 
 
 @pytest.mark.parametrize("kind", sorted(ANSWERS_AGAIN))
 def test_answers_again_are_the_policys(kind: Control) -> None:
     with pytest.raises(ConfigError, match="set df.repair.placement=policy and leave df.repair.model_path out"):
-        check_control(load_df_config({"control": {"kind": kind}}))
+        check_control(load_df_config({"control": {"kind": kind}}), "df_vanilla")
 
 
 @pytest.mark.parametrize("kind", list(Control))

@@ -52,6 +52,8 @@ class GatedEstimator:
             response_mask=response_mask,
             **self._arguments(fields, config, others),
         )
+        if fields.imitates:
+            advantages = response_mask.to(advantages.dtype)
         gate = fields.gate if fields.weigh is None else fields.gate * fields.weigh(advantages)
         if fields.see_advantages is not None:
             fields.see_advantages(advantages, gate)

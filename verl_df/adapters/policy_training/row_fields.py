@@ -32,6 +32,7 @@ class RowFields:
             whose advantages are gated already.
         weigh: advantages before the gate, float [rows, response_length] -> weights of another method, float32 of the
             same shape, which multiply them besides the gate; None: there are none.
+        imitates: whether every token's advantage is 1, whatever its reward: no reinforcement.
         values: the critic's, float32 [rows, response_length]; None without a critic, and in the actor's workers.
         loss: what another method changes in the loss; the trainer's estimators do not look at it.
         see_advantages: called by an estimator with the advantages before the gate, and with what multiplies them, both
@@ -43,6 +44,7 @@ class RowFields:
     is_repair: torch.Tensor
     gate: torch.Tensor | None = None
     weigh: Callable[[torch.Tensor], torch.Tensor] | None = None
+    imitates: bool = False
     values: torch.Tensor | None = None
     loss: LossConfig = LossConfig()
     see_advantages: Callable[[torch.Tensor, torch.Tensor], None] | None = None

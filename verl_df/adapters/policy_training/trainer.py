@@ -26,6 +26,7 @@ from verl_df.adapters.accounted import AFTER_SAMPLING, REPAIRS_IN_SAMPLING, Acco
 from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training import advantage  # noqa: F401  registers the estimators in the trainer's process
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, add_blind_log_probs, hiding_of
+from verl_df.adapters.policy_training.control_answers import control_answers
 from verl_df.adapters.policy_training.group_exchange import GroupRow
 from verl_df.adapters.policy_training.group_log import GroupLog
 from verl_df.adapters.policy_training.group_stream import GroupStream, watch
@@ -53,6 +54,7 @@ from verl_df.adapters.policy_training.shown_pass import SHOWN_LOG_PROBS, Shower
 from verl_df.adapters.policy_training.token_log import TokenLog
 from verl_df.adapters.policy_training.worker import MEAN_ROWS, MINI_BATCH_ROWS, DFActorRolloutRefWorker
 from verl_df.adapters.run_memory import named_actors
+from verl_df.controls.settings import IMITATES
 from verl_df.ledger.rows import RepairTime
 from verl_df.method.checks import preferred_response
 from verl_df.method.feedback import GroupRequest
@@ -196,6 +198,7 @@ class DFTrainer(AccountedTrainer):
         """The batch of optimised groups; None when every prompt is skipped, and the sampled rows stay as they are."""
         self._send_groups(batch)
         rows, answers, waited = self._stream.collect(dict.fromkeys(map(uid_of, batch.keys)))
+        answers = control_answers(rows, answers, self.df.control, self.df.group.reward_threshold, self.global_steps)
         metrics.update(waited)
         metrics.update(self._placement.metrics())
         metrics.update(aggregate(answer.outcome for answer in answers))
@@ -207,7 +210,7 @@ class DFTrainer(AccountedTrainer):
         every = self.df.log.table_every
         if every and self.global_steps % every == 0:
             self.logger.log_pairs(records, self.global_steps)
-        return write_groups(batch, answers) if any(answer.gates for answer in answers) else None
+        return write_groups(batch, answers) if any(one.gates or one.repairs for one in answers) else None
 
     def _group_row(self, prompt: PromptRows) -> GroupRow:
         rollouts = tuple(
@@ -335,6 +338,7 @@ class DFTrainer(AccountedTrainer):
         columns_of_rows = RowFields(
             is_repair=data[IS_REPAIR],
             gate=torch.from_numpy(weights),
+            imitates=self.df.control.kind in IMITATES,
             weigh=None if self.df.weight.kind is WeightKind.OFF else weigh,
             values=data["values"] if self.use_critic else None,
             see_advantages=self._token_log.see_advantages,

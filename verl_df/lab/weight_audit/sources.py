@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from verl_df.controls.borrowed import donors, scaled
 from verl_df.controls.gates import control_gates
 from verl_df.controls.settings import Control, ControlConfig
 from verl_df.lab.explain.rows import Group
@@ -24,6 +25,7 @@ ByKey = Mapping[str, np.ndarray]
 CONTROLS = {
     Control.RANDOM: "as many tokens as the mask, anywhere",
     Control.RANDOM_SPANS: "the segments of the mask, anywhere",
+    Control.OTHER_ROW: "the mask of another pair, of another prompt",
     Control.COMPLEMENT: "the tokens outside the mask",
     Control.NO_GATE: "equal weights",
 }
@@ -62,12 +64,27 @@ def repair_masks(results: Sequence[GroupResult]) -> dict[str, np.ndarray]:
 
 def control_source(kind: Control, results: Sequence[GroupResult], seed: int) -> Source:
     """The gates of a control on the pairs of the method; as there, a response without a repair keeps its gate."""
+    if kind is Control.OTHER_ROW:
+        return Source(kind.value, CONTROLS[kind], other_gates(results, np.random.default_rng(seed)), None)
     gates, config = {}, ControlConfig(kind=kind, seed=seed)
     for result in results:
         for member in control_gates(result.members, config, seed=f"{seed}-{result.uid}", truths={}):
             if member.kind is MemberKind.ERROR:
                 gates[member.key] = member.gate
     return Source(kind.value, CONTROLS[kind], gates, None)
+
+
+def other_gates(results: Sequence[GroupResult], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Gates of the wrong rollouts by key, those of repaired ones taken from other pairs."""
+    gates = repair_gates(results)
+    pairs = [(result.uid, attempt.key) for result in results for attempt in result.attempts if attempt.repair]
+    drawn = donors([uid for uid, _ in pairs], rng)
+    moved = {
+        key: scaled(gates[pairs[place][1]], len(gates[key]))
+        for (_, key), place in zip(pairs, drawn, strict=True)
+        if place is not None
+    }
+    return gates | moved
 
 
 def oracle(rows: Sequence[Audited]) -> Source:

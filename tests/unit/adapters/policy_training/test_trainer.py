@@ -418,6 +418,71 @@ def test_the_number_of_mini_batches_stays_whatever_the_number_of_rows(
     assert metrics == ({} if mode == "off" else {"df/mini_batches": 2})
 
 
+# ---- controls beyond one group ---------------------------------------------------------------------------------------
+
+
+def under_control(queue, tmp_path, monkeypatch, kind: str, *overrides: str, sizes: dict | None = None):
+    """A step's batch under a control, its metrics, gates by key, and the pairs that were logged."""
+    one = made(composed(*BASE, f"df.control.kind={kind}", *overrides), tmp_path, monkeypatch, folder=kind)
+    metrics: dict = {}
+    batch = one._balance_batch(sampled(queue, sizes or {"u": (RIGHT, WRONG), "v": (RIGHT, "so so so")}), metrics)
+    gates = dict(zip(batch.keys, column(queue, batch.keys, GATE), strict=True))
+    return one, batch, metrics, gates, {pair.key: pair for pair in PAIRS.read(tmp_path / kind / "pairs.jsonl")}
+
+
+@pytest.mark.parametrize("mode", ["repair_pairs", "gate_only"])
+def test_each_pair_gets_the_mask_of_the_other(queue, tmp_path, monkeypatch, mode: str) -> None:
+    _, _, own, before, _ = under_control(queue, tmp_path, monkeypatch, "off", f"df.group.mode={mode}")
+    *_, metrics, gates, pairs = under_control(queue, tmp_path, monkeypatch, "other_row", f"df.group.mode={mode}")
+    # "two and two make five END" against "... four END", and "so so so END": 6 tokens and 4
+    assert before["u_1_0"] == [0, 0, 0, 0, 1, 0] and before["v_1_0"] == [1, 1, 1, 0]
+    assert gates["u_1_0"] == [1, 1, 1, 1, 1, 0] and gates["v_1_0"] == [0, 0, 0, 1]
+    assert tuple(pairs["u_1_0"].error.gate) == (1, 1, 1, 1, 1, 0)
+    assert tuple(pairs["u_1_0"].error.mask) == (0, 0, 0, 0, 1, 0)
+    if mode == "repair_pairs":
+        assert (before["u_1000001_0"], before["v_1000001_0"]) == ([0, 0, 0, 0, 1, 0], [1, 1, 1, 1, 1, 0])
+        assert (gates["u_1000001_0"], gates["v_1000001_0"]) == ([1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 1, 0])
+    assert own["df/mask_density/error"] == pytest.approx((1 / 6 + 3 / 4) / 2)
+    assert metrics["df/mask_density/error"] == pytest.approx((5 / 6 + 1 / 4) / 2)
+
+
+def test_a_pair_that_is_alone_keeps_its_mask(queue, tmp_path, monkeypatch) -> None:
+    *_, gates, _ = under_control(queue, tmp_path, monkeypatch, "other_row", sizes={"u": (RIGHT, WRONG)})
+    assert gates["u_1_0"] == [0, 0, 0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_repairs_alone_are_imitated(queue, tmp_path, monkeypatch, masked: bool) -> None:
+    kind = "imitate_repairs_masked" if masked else "imitate_repairs"
+    one, batch, metrics, gates, _ = under_control(queue, tmp_path, monkeypatch, kind)
+    assert sorted(key for key in batch.keys if key[0] in "uv") == ["u_1000001_0", "v_1000001_0"]
+    assert (metrics["df/rows/error"], metrics["df/rows/repair"]) == (0, 2)
+    assert set(queue.rows) == set(batch.keys)
+    with_log_probs(queue, batch.keys)
+    one._compute_advantage(batch, {})
+    advantages = column(queue, ["u_1000001_0", "v_1000001_0"], "advantages")
+    expected = [[0, 0, 0, 0, 1, 0], [1, 1, 1, 1, 1, 0]] if masked else [[1] * 6, [1] * 6]
+    assert advantages == expected == [gates["u_1000001_0"], gates["v_1000001_0"]]
+
+
+def test_right_rollouts_alone_are_imitated(queue, tmp_path, monkeypatch) -> None:
+    sizes = {"u": (RIGHT, WRONG), "v": ("so so", WRONG), "w": (RIGHT, RIGHT)}
+    config = composed(*BASE, "df.control.kind=imitate_right", "df.group.mode=gate_only", "df.group.weight=row")
+    one, metrics = made(config, tmp_path, monkeypatch), {}
+    batch = one._balance_batch(sampled(queue, sizes), metrics)
+    assert sorted(key for key in batch.keys if key[0] in "uvw") == ["u_0_0", "w_0_0", "w_1_0"]
+    assert (metrics["df/rows/error"], metrics["df/rows/correct"], metrics["df/candidates"]) == (0, 3, 0)
+    with_log_probs(queue, batch.keys)
+    one._compute_advantage(batch, {})
+    assert column(queue, ["u_0_0", "w_1_0"], "advantages") == [[1] * 6] * 2
+
+
+def test_a_step_without_a_row_to_imitate_is_skipped(queue, tmp_path, monkeypatch) -> None:
+    config = composed(*BASE, "df.control.kind=imitate_right", "df.group.mode=gate_only")
+    with pytest.raises(_NothingToTrain):
+        made(config, tmp_path, monkeypatch)._balance_batch(sampled(queue, {"v": ("so so", WRONG)}), {})
+
+
 # ---- log-probabilities and advantages --------------------------------------------------------------------------------
 
 

@@ -73,6 +73,7 @@ def test_every_source_is_compared_with_the_truth(first: tuple[Path, dict[str, di
     assert lines["df"]["auc"]["low"] > lines["random"]["auc"]["high"]
     assert lines["df"]["auc"]["estimate"] > 0.9
     assert lines["df"]["mass"]["estimate"] == pytest.approx(lines["random"]["mass"]["estimate"])
+    assert lines["other_row"]["auc"]["estimate"] < lines["df"]["auc"]["low"]
     for source, line in lines.items():
         assert set(MEASURES) < set(line)
         assert all(line[name] is None or line[name]["responses"] <= facts["audited"] for name in MEASURES), source
