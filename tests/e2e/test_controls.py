@@ -66,12 +66,15 @@ def test_repairs_are_imitated_without_reinforcement(siblings: Run, step: int, ma
     assert (values["df/mask_density/repair"] == 1) != masked
 
 
-def test_the_policy_answers_again(world: Path, tmp_path: Path) -> None:
-    more = (
-        "df.control.kind=answer_after_reference",
-        "df.repair.placement=policy",
-        "actor_rollout_ref.rollout.max_model_len=1024",
-    )
+def test_the_policy_answers_again_and_what_it_mends_is_rewarded(world: Path, tmp_path: Path) -> None:
+    """IBPO on the policy's engine; the toy's policy was never taught to repair, so it answers again (C6a)."""
+    more = ("method=ibpo", "df.control.kind=answer_after_reference", "actor_rollout_ref.rollout.max_model_len=1024")
     run: Run = start_run(world, tmp_path, *SETTINGS, *more, **SIZES)
     assert "repair model ready: Policy" in run.log
-    check_steps(run, 1, 2)
+    for step in (1, 2):
+        values = run.metrics[step]
+        assert values["df/asked"] > 0 and values["df/repaired"] == values["df/shaped"] <= values["df/asked"]
+        assert values["df/skipped_steps"] == 0 and values["actor/grad_norm"] > 0
+        rewards = values["df/rows/correct"] + 0.3 * values["df/shaped"]
+        assert values["critic/rewards/mean"] == pytest.approx(rewards / values["df/rollouts"], abs=1e-5)
+    assert sum(run.series("df/shaped")) > 0

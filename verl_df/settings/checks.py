@@ -22,7 +22,7 @@ from verl_df.rows.check import RowRules
 from verl_df.rows.files import RowFile
 from verl_df.rows.special_tokens import SPECIAL_TOKENS, special_tokens
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
-from verl_df.settings.control_checks import check_control, check_loss, check_shown, check_weight
+from verl_df.settings.control_checks import check_control, check_loss, check_shaping, check_shown, check_weight
 from verl_df.settings.endpoint_checks import check_judge, check_repair_endpoint
 from verl_df.settings.objectives import (
     ESTIMATORS,
@@ -104,6 +104,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
         )
     _check_mini_batches(config, df)
     check_control(df, actor.policy_loss.loss_mode)
+    check_shaping(df)
     check_loss(df, config.data.train_batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs)
     check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
     limit = rollout.log_prob_max_token_len_per_gpu if rollout.log_prob_use_dynamic_bsz else None

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from verl_df.controls.settings import ControlConfig
+from verl_df.controls.shaping import ShapingConfig
 from verl_df.io.validation import annotation_at, block_of, checked, described, nearest
 from verl_df.judges.endpoint import ServerConfig
 from verl_df.judges.llm_judge import JudgeConfig
@@ -29,7 +30,7 @@ from verl_df.token_weights.settings import WeightConfig
 T = TypeVar("T")
 
 # Config groups of `recipe/df/config`: a folder of files each, one of which is chosen with GROUP=NAME.
-CONFIG_GROUPS = ("objective", "run", "baseline")
+CONFIG_GROUPS = ("objective", "run", "baseline", "method")
 # What makes Hydra look for them elsewhere too.
 _OTHER_FOLDERS = ("--config-dir", "-cd", "--config-path", "-cp", "hydra.searchpath")
 # The repair model of both stages with every component (paper, table 2, last row).
@@ -238,6 +239,7 @@ class DFConfig:
         truth: optional ground truth of which tokens are wrong.
         weight: weights of another method, besides the gate.
         loss: what another method changes inside the policy loss.
+        shaping: what is added to the reward of a wrong rollout that has a right repair (IBPO).
         control: replaces one part of the method, for an experiment.
         log: what a run leaves on disk.
         budget: what a run may spend.
@@ -254,6 +256,7 @@ class DFConfig:
     truth: TruthConfig = field(default_factory=TruthConfig)
     weight: WeightConfig = field(default_factory=WeightConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    shaping: ShapingConfig = field(default_factory=ShapingConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)

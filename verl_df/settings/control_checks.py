@@ -45,6 +45,15 @@ def check_control(df: DFConfig, loss_mode: str) -> None:
         )
 
 
+def check_shaping(df: DFConfig) -> None:
+    """Refuse shaped rewards that nothing shapes. Raises: ConfigError."""
+    if df.shaping.bonus and df.group.mode is GroupMode.OFF:
+        raise ConfigError(
+            f"df.shaping.strength={df.shaping.strength} rewards wrong rollouts that have a right repair, and with "
+            "df.group.mode=off nothing is repaired: set it to gate_only"
+        )
+
+
 def check_weight(df: DFConfig, bypass: bool) -> None:
     """Refuse weights without the columns that they are computed from.
 

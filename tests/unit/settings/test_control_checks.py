@@ -7,7 +7,7 @@ import pytest
 
 from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, NEVER_ASKS, USES_TRUTH, Control
 from verl_df.settings.config import ConfigError, load_df_config
-from verl_df.settings.control_checks import LIKELIHOOD, check_control, check_weight
+from verl_df.settings.control_checks import LIKELIHOOD, check_control, check_shaping, check_weight
 from verl_df.settings.placement_checks import asks_model, loads_model
 
 
@@ -60,3 +60,13 @@ def test_weights_need_a_pass_of_the_policy() -> None:
         check_weight(weighted, bypass=True)
     check_weight(weighted, bypass=False)
     check_weight(load_df_config({}), bypass=True)
+
+
+def test_shaped_rewards_need_repairs() -> None:
+    shaping = {"shaping": {"strength": 0.6}}
+    with pytest.raises(ConfigError, match="with df.group.mode=off nothing is repaired: set it to gate_only"):
+        check_shaping(load_df_config({**shaping, "group": {"mode": "off"}}))
+    check_shaping(load_df_config(shaping))
+    check_shaping(load_df_config({"group": {"mode": "off"}}))
+    with pytest.raises(ConfigError, match="as good as a right one: keep their product below 1"):
+        load_df_config({"shaping": {"strength": 2.0}})

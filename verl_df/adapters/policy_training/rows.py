@@ -135,6 +135,14 @@ def _put_gates(batch: Batch, gates: Mapping[str, torch.Tensor]) -> None:
     data_plane.write(batch, {key: {GATE: gate, IS_REPAIR: flags[key]} for key, gate in gates.items()})
 
 
+def add_to_rewards(batch: Batch, keys: Sequence[str], bonus: float) -> None:
+    """Add to the reward of these rows, which is on the last token of a response. r_task stays."""
+    if keys:
+        scores = data_plane.read(batch, keys, ["rm_scores"])["rm_scores"]
+        raised = [torch.cat([row[:-1], row[-1:] + bonus]) for row in scores]
+        data_plane.write(batch, {key: {"rm_scores": row} for key, row in zip(keys, raised, strict=True)})
+
+
 def put_constant_gates(batch: Batch, positions: Sequence[int], value: float) -> None:
     """Give rows a gate that is `value` on every token (1: verl's objective; 0: synthetic padding rows)."""
     lengths = {batch.keys[position]: batch.tags[position]["response_len"] for position in positions}

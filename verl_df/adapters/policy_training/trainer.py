@@ -41,6 +41,7 @@ from verl_df.adapters.policy_training.row_fields import GATE, IS_REPAIR, RowFiel
 from verl_df.adapters.policy_training.row_metrics import log_prob_metrics, ratio_metrics
 from verl_df.adapters.policy_training.rows import (
     PromptRows,
+    add_to_rewards,
     is_repair_key,
     put_constant_gates,
     read_prompts,
@@ -167,6 +168,10 @@ class DFTrainer(AccountedTrainer):
             if groups is None:
                 raise _NothingToTrain(batch)
             batch = groups
+            if self.df.shaping.bonus:
+                mended = [key for key in batch.keys if key in self._repaired]
+                add_to_rewards(batch, mended, self.df.shaping.bonus)
+                metrics["df/shaped"] = len(mended)
         else:
             refuse_several_outputs(batch.keys)
             put_constant_gates(batch, range(len(batch.keys)), 1.0)

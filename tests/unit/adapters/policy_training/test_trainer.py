@@ -23,7 +23,7 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from tests.unit.adapters.support import MemoryQueue, Words, composed
 from verl_df.adapters import data_plane
-from verl_df.adapters.policy_training import group_stream, rows
+from verl_df.adapters.policy_training import group_stream, rows, trainer
 from verl_df.adapters.policy_training.blind_pass import BLIND_LOG_PROBS, Hiding
 from verl_df.adapters.policy_training.group_log import GroupLog
 from verl_df.adapters.policy_training.loss import RATIO_SUMS
@@ -481,6 +481,39 @@ def test_a_step_without_a_row_to_imitate_is_skipped(queue, tmp_path, monkeypatch
     config = composed(*BASE, "df.control.kind=imitate_right", "df.group.mode=gate_only")
     with pytest.raises(_NothingToTrain):
         made(config, tmp_path, monkeypatch)._balance_batch(sampled(queue, {"v": ("so so", WRONG)}), {})
+
+
+# ---- shaped rewards --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["ibpo", "ibpo_shape_only", "ibpo_mask_only"])
+def test_wrong_rollouts_that_can_be_mended_are_punished_less(queue, tmp_path, monkeypatch, method: str) -> None:
+    """Of four rollouts one is mended and one is not: the fake repair model knows one right text only."""
+    one, metrics = made(composed(*BASE, f"method={method}"), tmp_path, monkeypatch, folder=method), {}
+    sizes = {"u": (RIGHT, WRONG, RIGHT), "v": ("so so", WRONG)}
+    batch = one._balance_batch(sampled(queue, sizes), metrics)
+    shaped = method != "ibpo_mask_only"
+    assert metrics.get("df/shaped") == (1 if shaped else None)
+    rewards = {key: sum(queue.rows[key]["rm_scores"].tolist()) for key in batch.keys if key[0] in "uv"}
+    mended = pytest.approx(0.3 if shaped else 0.0)
+    assert rewards == {"u_0_0": 1, "u_1_0": mended, "u_2_0": 1, "v_0_0": 0, "v_1_0": 0}
+    assert column(queue, ["u_1_0"], GATE) == [[1] * 6 if method == "ibpo_shape_only" else [0, 0, 0, 0, 1, 0]]
+    assert queue.rows["u_1_0"]["extra_fields"]["reward_extra_info"]["r_task"] == 0
+    with_log_probs(queue, batch.keys)
+    one._compute_advantage(batch, {})
+    values = np.array([1.0, 0.3 if shaped else 0.0, 1.0])
+    expected = (values[1] - values.mean()) / (values.std(ddof=1) + 1e-6)
+    # every response of this prompt counts the same, and each prompt: groups of 3 and 2 rows
+    assert column(queue, ["u_1_0"], "advantages")[0][4] == pytest.approx(expected * 2.5 / 3, rel=1e-4)
+
+
+def test_without_a_strength_no_reward_is_touched(queue, tmp_path, monkeypatch) -> None:
+    one = made(composed(*BASE, "method=ibpo", "df.shaping.strength=0"), tmp_path, monkeypatch)
+    touched: list = []
+    monkeypatch.setattr(trainer, "add_to_rewards", lambda *arguments: touched.append(arguments))
+    metrics: dict = {}
+    one._balance_batch(sampled(queue, {"u": (RIGHT, WRONG)}), metrics)
+    assert not touched and "df/shaped" not in metrics
 
 
 # ---- log-probabilities and advantages --------------------------------------------------------------------------------
