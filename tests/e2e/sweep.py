@@ -4,8 +4,8 @@
 On two cores Ray and two vLLM engines take minutes to start, an objective's step seconds. So a run goes through a list
 of objectives, one name per step: their files of `recipe/df/config/objective` are laid over its config, in the trainer
 and in the actor's workers. The reward manager and the group mode stay those that the run was started with. NAME@KIND
-is an objective under the weights `df.weight.kind=KIND`, with `df.loss.kind=KIND`, or with one of the controls that are
-the trainer's, `df.control.kind=KIND`.
+is an objective under the weights `df.weight.kind=KIND`, with `df.loss.kind=KIND`, with one of the controls that are
+the trainer's, `df.control.kind=KIND`, or with half of Durian's divisor (`@durian`).
 """
 
 from dataclasses import replace
@@ -26,6 +26,7 @@ from verl_df.adapters.policy_training.worker import DFActorRolloutRefWorker
 from verl_df.controls.settings import IMITATES, Control
 from verl_df.settings.control_checks import LIKELIHOOD
 from verl_df.settings.loss_config import LossConfig, LossKind
+from verl_df.token_weights.durian import DurianConfig
 from verl_df.token_weights.settings import WeightConfig, WeightKind
 from verl_df.token_weights.weigh import shows_a_response
 
@@ -60,7 +61,8 @@ class SweepTrainer(DFTrainer):
         weight = WeightConfig(kind=kind if kind in list(WeightKind) else "off")
         loss = LossConfig(kind if kind in list(LossKind) else "off")
         control = replace(self._control, kind=kind) if kind in list(Control) else self._control
-        self.df = replace(self.df, weight=weight, loss=loss, control=control)
+        durian = DurianConfig(group=0.5, reasoning=0.5, buckets=2) if kind == "durian" else DurianConfig()
+        self.df = replace(self.df, weight=weight, loss=loss, control=control, durian=durian)
         if shows_a_response(weight.kind):
             self._shower = self._make_shower()
         return super().step(metrics, timing_raw)

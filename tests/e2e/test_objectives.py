@@ -137,7 +137,7 @@ GATE_ONLY = (
 
 
 WEIGHTED = tuple(f"grpo_gate_only@{kind}" for kind in WeightKind if kind is not WeightKind.OFF)
-CHANGED = ("grpo_gate_only@fipo", "grpo_gate_only@papo")
+CHANGED = ("grpo_gate_only@fipo", "grpo_gate_only@papo", "grpo_gate_only@durian")
 NAMES = GATE_ONLY + WEIGHTED + CHANGED
 
 
@@ -195,6 +195,13 @@ def test_papo_measures_how_much_the_policy_looks(gate_only: Run) -> None:
     for step in steps_of("grpo_gate_only@papo"):
         assert 0 < gate_only.metrics[step]["actor/papo/dependence"] < 10
         assert gate_only.metrics[step]["timing_s/df_blind_log_prob"] > 0
+
+
+def test_durian_divides_by_the_deviation_of_prompts_that_are_as_difficult(gate_only: Run) -> None:
+    for step in steps_of("grpo_gate_only@durian"):
+        mean, largest = (gate_only.metrics[step][f"df/durian/{one}"] for one in ("mean", "max"))
+        assert 0.5 < mean < largest < 2
+    assert "df/durian/mean" not in gate_only.metrics[1]
 
 
 def test_a_random_gate_has_the_size_of_the_mask_in_another_place(gate_only: Run) -> None:

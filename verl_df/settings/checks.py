@@ -5,6 +5,7 @@ A wrong path or a broken image found here costs a second; found by a vLLM worker
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,14 @@ from verl_df.rows.check import RowRules
 from verl_df.rows.files import RowFile
 from verl_df.rows.special_tokens import SPECIAL_TOKENS, special_tokens
 from verl_df.settings.config import ConfigError, DFConfig, RepairConfig, load_df_config
-from verl_df.settings.control_checks import check_control, check_loss, check_shaping, check_shown, check_weight
+from verl_df.settings.control_checks import (
+    check_control,
+    check_durian,
+    check_loss,
+    check_shaping,
+    check_shown,
+    check_weight,
+)
 from verl_df.settings.endpoint_checks import check_judge, check_repair_endpoint
 from verl_df.settings.objectives import (
     ESTIMATORS,
@@ -37,6 +45,7 @@ from verl_df.settings.placement_checks import asks_model, check_placement, loads
 from verl_df.settings.speculation import check_speculation
 from verl_df.settings.verl_keys import check_kinds
 from verl_df.settings.videos import check_videos_allowed
+from verl_df.token_weights.durian import VISUAL_ENTROPY
 from verl_df.token_weights.weigh import shows_a_response
 
 _FROM_OBJECTIVE = "choose it with objective=NAME, see recipe/df/config/objective"
@@ -74,6 +83,10 @@ def check_run(config: DictConfig) -> DFConfig:
         for key, file in data_files(config):
             if key == "data.train_files":
                 _check_preferred(key, file)
+    if df.durian.perception:
+        for key, file in data_files(config):
+            if key == "data.train_files":
+                _check_visual_entropy(key, file)
     return df
 
 
@@ -105,6 +118,7 @@ def check_choices(config: DictConfig, df: DFConfig) -> None:
     _check_mini_batches(config, df)
     check_control(df, actor.policy_loss.loss_mode)
     check_shaping(df)
+    check_durian(df, config.algorithm)
     check_loss(df, config.data.train_batch_size // actor.ppo_mini_batch_size * actor.ppo_epochs)
     check_weight(df, bool((config.algorithm.get("rollout_correction") or {}).get("bypass_mode", False)))
     limit = rollout.log_prob_max_token_len_per_gpu if rollout.log_prob_use_dynamic_bsz else None
@@ -500,6 +514,23 @@ def _check_preferred(key: str, file: str) -> None:
                 raise ConfigError(
                     f"{key}: {file}, row {row}: {error} (df.group.reference=preferred; sibling needs no such column)"
                 ) from error
+            row += 1
+
+
+def _check_visual_entropy(key: str, file: str) -> None:
+    """Raise ConfigError unless each row has its picture's complexity; what is no parquet is left to the trainer."""
+    path = Path(file).expanduser()
+    if path.suffix != ".parquet" or "://" in file:
+        return
+    row = 0
+    for batch in pq.ParquetFile(path).iter_batches(columns=[f"extra_info.{VISUAL_ENTROPY}"]):
+        for values in batch.to_pylist():
+            found = (values.get("extra_info") or {}).get(VISUAL_ENTROPY)
+            if not isinstance(found, float) or not math.isfinite(found):
+                raise ConfigError(
+                    f"{key}: {file}, row {row}: extra_info.{VISUAL_ENTROPY} is {found}, and df.durian.perception needs "
+                    "the complexity of each picture: verl-df data visual-entropy writes it"
+                )
             row += 1
 
 

@@ -25,6 +25,7 @@ from verl_df.method.alignment import AlignmentConfig
 from verl_df.method.gates import GateConfig
 from verl_df.method.group import GroupConfig
 from verl_df.settings.loss_config import LossConfig
+from verl_df.token_weights.durian import DurianConfig
 from verl_df.token_weights.settings import WeightConfig
 
 T = TypeVar("T")
@@ -239,6 +240,7 @@ class DFConfig:
         truth: optional ground truth of which tokens are wrong.
         weight: weights of another method, besides the gate.
         loss: what another method changes inside the policy loss.
+        durian: by what spreads of rewards GRPO's advantages are divided (Durian).
         shaping: what is added to the reward of a wrong rollout that has a right repair (IBPO).
         control: replaces one part of the method, for an experiment.
         log: what a run leaves on disk.
@@ -256,6 +258,7 @@ class DFConfig:
     truth: TruthConfig = field(default_factory=TruthConfig)
     weight: WeightConfig = field(default_factory=WeightConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    durian: DurianConfig = field(default_factory=DurianConfig)
     shaping: ShapingConfig = field(default_factory=ShapingConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a control of the experiment, or another method's weights, need."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, USES_TRUTH, Control
 from verl_df.method.group import GroupMode
 from verl_df.settings.config import ConfigError, DFConfig
@@ -51,6 +54,24 @@ def check_shaping(df: DFConfig) -> None:
         raise ConfigError(
             f"df.shaping.strength={df.shaping.strength} rewards wrong rollouts that have a right repair, and with "
             "df.group.mode=off nothing is repaired: set it to gate_only"
+        )
+
+
+def check_durian(df: DFConfig, algorithm: Mapping[str, Any]) -> None:
+    """Refuse other divisors of an advantage that is not GRPO's. algorithm: verl's block. Raises: ConfigError."""
+    if df.durian.neutral:
+        return
+    if algorithm["adv_estimator"] != "df_grpo" or not algorithm.get("norm_adv_by_std_in_grpo", True):
+        raise ConfigError(
+            f"df.durian divides GRPO's advantage by other deviations, and algorithm.adv_estimator="
+            f"{algorithm['adv_estimator']} with norm_adv_by_std_in_grpo="
+            f"{algorithm.get('norm_adv_by_std_in_grpo', True)} is divided by none of a group: choose an objective on "
+            "df_grpo with norm_adv_by_std_in_grpo=True"
+        )
+    if algorithm.get("use_kl_in_reward", False):
+        raise ConfigError(
+            "df.durian takes the deviations of rewards, and algorithm.use_kl_in_reward=True puts a penalty into them "
+            "that it does not see: use actor_rollout_ref.actor.use_kl_loss=True"
         )
 
 

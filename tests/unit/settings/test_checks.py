@@ -476,6 +476,17 @@ def test_a_row_without_preferred_response_is_refused_where_it_is_the_reference(
         check_run(run(PREFERRED | changes | {"df.group.mode": "off", "df.weight.kind": "rlsd"}))
 
 
+@pytest.mark.parametrize("value", [None, 2, "2.0", float("nan")])
+def test_the_complexity_of_pictures_is_in_the_data_where_it_is_asked_for(run, tmp_path: Path, value: object) -> None:
+    info = {"index": 0} | ({} if value is None else {"visual_entropy": value})
+    changes = {"data.train_files": [parquet(tmp_path / "mine.parquet", [row() | {"extra_info": info}])]}
+    with pytest.raises(ConfigError, match=f"row 0: extra_info.visual_entropy is {value}, and df.durian.perception"):
+        check_run(run(changes | {"df.durian.perception": 0.2}))
+    check_run(run(changes | {"df.durian.reasoning": 0.2}))
+    right = parquet(tmp_path / "right.parquet", [row() | {"extra_info": {"index": 0, "visual_entropy": 2.5}}])
+    check_run(run({"data.train_files": [right], "df.durian.perception": 0.2}))
+
+
 N, BATCH, MINI = "actor_rollout_ref.rollout.n", "data.train_batch_size", "actor_rollout_ref.actor.ppo_mini_batch_size"
 
 

@@ -7,7 +7,13 @@ import pytest
 
 from verl_df.controls.settings import ANSWERS_AGAIN, IMITATES, NEVER_ASKS, USES_TRUTH, Control
 from verl_df.settings.config import ConfigError, load_df_config
-from verl_df.settings.control_checks import LIKELIHOOD, check_control, check_shaping, check_weight
+from verl_df.settings.control_checks import (
+    LIKELIHOOD,
+    check_control,
+    check_durian,
+    check_shaping,
+    check_weight,
+)
 from verl_df.settings.placement_checks import asks_model, loads_model
 
 
@@ -70,3 +76,19 @@ def test_shaped_rewards_need_repairs() -> None:
     check_shaping(load_df_config({"group": {"mode": "off"}}))
     with pytest.raises(ConfigError, match="as good as a right one: keep their product below 1"):
         load_df_config({"shaping": {"strength": 2.0}})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ({"adv_estimator": "df_rloo"}, "algorithm.adv_estimator=df_rloo with norm_adv_by_std_in_grpo=True"),
+        ({"adv_estimator": "df_grpo", "norm_adv_by_std_in_grpo": False}, "norm_adv_by_std_in_grpo=False is divided"),
+        ({"adv_estimator": "df_grpo", "use_kl_in_reward": True}, "use actor_rollout_ref.actor.use_kl_loss=True"),
+    ],
+)
+def test_other_deviations_are_for_grpos_advantage(algorithm: dict, message: str) -> None:
+    df = load_df_config({"durian": {"reasoning": 0.2}})
+    with pytest.raises(ConfigError, match=message):
+        check_durian(df, algorithm)
+    check_durian(load_df_config({}), algorithm)
+    check_durian(df, {"adv_estimator": "df_grpo"})

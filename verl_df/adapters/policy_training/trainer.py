@@ -67,6 +67,7 @@ from verl_df.method.weights import prompt_weights
 from verl_df.settings.config import load_df_config
 from verl_df.settings.loss_config import LossKind
 from verl_df.token_weights.columns import TokenColumns
+from verl_df.token_weights.durian import VISUAL_ENTROPY, durian_factors
 from verl_df.token_weights.settings import WeightKind
 from verl_df.token_weights.weigh import hidden_share, shows_a_response, token_weights, weight_metrics
 
@@ -332,6 +333,10 @@ class DFTrainer(AccountedTrainer):
         )
         if self._weighs_prompts:
             weights = weights * prompt_weights(self._uids(batch))
+        if not self.df.durian.neutral:
+            factors = self._durian_factors(batch, data)
+            metrics.update({"df/durian/mean": float(factors.mean()), "df/durian/max": float(factors.max())})
+            weights = weights * factors[:, None]
 
         def weigh(advantages: torch.Tensor) -> torch.Tensor:
             columns = self._token_columns(batch, data, advantages)
@@ -353,6 +358,19 @@ class DFTrainer(AccountedTrainer):
         if self._uses_repairs:
             self._look_at_errors(batch, metrics)
         return batch
+
+    def _durian_factors(self, batch: Batch, data: TensorDict) -> np.ndarray:
+        columns = data_plane.read(batch, batch.keys, ["rm_scores", "extra_info"])
+        complexity = None
+        if self.df.durian.perception:
+            complexity = np.array([float(row[VISUAL_ENTROPY]) for row in columns["extra_info"]])
+        return durian_factors(
+            rewards=np.array([float(scores.sum()) for scores in columns["rm_scores"]]),
+            uids=self._uids(batch),
+            log_probs=(data["old_log_probs"] * data["response_mask"]).sum(dim=-1).double().numpy(),
+            complexity=complexity,
+            config=self.df.durian,
+        )
 
     def _right(self, batch: Batch) -> np.ndarray:
         """Whether r_task of each row reaches the threshold, bool [rows]."""

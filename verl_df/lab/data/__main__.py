@@ -8,6 +8,7 @@
     verl-df data convert jsonl --from preferences.jsonl --name mine --preferred chosen --carry rejected --out data
     verl-df data check data/mine_train.parquet
     verl-df data spans visualprocessbench --out data/steps
+    verl-df data visual-entropy data/mine_train.parquet --model MODEL --out data/mine_train_durian.parquet
 
 `convert` writes DIR/SOURCE_SPLIT.parquet, .summary.json and .dropped.jsonl. A conversion that was ended goes on when
 the same command is given again. `spans` writes responses whose errors are known, for explain and audit-weights.
@@ -29,17 +30,22 @@ _DEFAULT = "(default: %(default)s)"
 
 def run(arguments: argparse.Namespace) -> None:
     """Run a command."""
-    print(
-        {"list": lambda _: table(), "convert": _convert, "check": _check, "spans": run_spans}[arguments.command](
-            arguments
-        )
-    )
+    commands = {"list": lambda _: table(), "convert": _convert, "check": _check, "spans": run_spans}
+    commands["visual-entropy"] = _visual_entropy
+    print(commands[arguments.command](arguments))
 
 
 def _check(arguments: argparse.Namespace) -> str:
     from verl_df.lab.data.truths import check_truths  # seconds of imports
 
     return "\n\n".join(check_truths(path) for path in arguments.files)
+
+
+def _visual_entropy(arguments: argparse.Namespace) -> str:
+    from verl_df.lab.data.visual_entropy import add_visual_entropy  # seconds of imports
+
+    rows, least, largest = add_visual_entropy(arguments.file, arguments.model, arguments.out)
+    return f"{arguments.out}: {rows} rows, extra_info.visual_entropy from {least:.3f} to {largest:.3f} nats"
 
 
 def _convert(arguments: argparse.Namespace) -> str:
@@ -101,6 +107,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="parquet file of verl's RL rows")
     spans = "responses whose wrong characters are known, as rollouts for explain and audit-weights"
     add_span_arguments(commands.add_parser("spans", help=spans))
+    entropy = commands.add_parser("visual-entropy", help="a copy with the complexity of each picture, for df.durian")
+    entropy.add_argument("file", type=Path, metavar="FILE", help="parquet file of verl's RL rows")
+    entropy.add_argument("--model", type=Path, required=True, metavar="DIR", help="Hugging Face folder of the policy")
+    entropy.add_argument("--out", type=Path, required=True, metavar="FILE", help="the copy")
     add = commands.add_parser("convert", help="write the rows of a source").add_argument
     add("source", choices=(*SOURCES, OWN), metavar="SOURCE", help="its name, or jsonl for your own file")
     add("--from", dest="where", metavar="WHERE", help="file, folder or hub name (default: the source's on the hub)")

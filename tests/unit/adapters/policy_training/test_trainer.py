@@ -796,6 +796,35 @@ def test_weights_of_other_methods_multiply_the_advantages(queue, tmp_path, monke
     assert weighted != plain or kind in (WeightKind.ENTROPY, WeightKind.PGPO)
 
 
+@pytest.mark.parametrize("coefficients", [(1, 0, 0), (0.5, 0, 0.5), (0, 1, 0)])
+def test_deviations_of_prompts_that_are_as_difficult(queue, tmp_path, monkeypatch, coefficients) -> None:
+    def advantages(*overrides: str) -> dict[str, list[float]]:
+        config = composed(*BASE, "df.group.mode=off", "df.gate.normalizer=response", *overrides)
+        one = made(config, tmp_path, monkeypatch, dp_size=3, folder=str(len(overrides)))
+        batch, metrics = one._balance_batch(sampled(queue, UNEQUAL), {}), {}
+        for key in batch.keys:
+            queue.rows[key]["extra_info"] = {"index": 0, "visual_entropy": 2.0}
+        with_log_probs(queue, batch.keys)
+        one._compute_advantage(batch, metrics)
+        assert ("df/durian/mean" in metrics) == bool(overrides and coefficients != (1, 0, 0))
+        keys = [key for key in batch.keys if not key.startswith("pad")]
+        return dict(zip(keys, column(queue, keys, "advantages"), strict=True))
+
+    names = ("group", "perception", "reasoning")
+    keys = [f"df.durian.{name}={value}" for name, value in zip(names, coefficients, strict=True)]
+    plain, other = advantages(), advantages(*keys, "df.durian.buckets=1")
+    if coefficients == (1, 0, 0):
+        assert other == plain
+        return
+    # rewards 1, 0 and 1, 0, 0, 0: all in one bucket of perception, and of reasoning
+    own = {"u": 0.5**0.5, "v": 0.5}
+    pooled = np.std([1, 0, 1, 0, 0, 0], ddof=1)
+    group, perception, reasoning = coefficients
+    for key in ("u_0_0", "u_1_0", "v_0_0", "v_2_0"):
+        factor = group + (perception + reasoning) * own[key[0]] / pooled
+        assert other[key] == pytest.approx([factor * value for value in plain[key]], rel=1e-4)
+
+
 @pytest.mark.parametrize("clamp", [False, True])
 def test_errors_that_are_better_than_their_group_are_counted(queue, tmp_path, monkeypatch, clamp: bool) -> None:
     one, metrics = made(composed(*BASE, f"df.gate.clamp_errors={clamp}"), tmp_path, monkeypatch), {}
