@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are stopped on their way and go on."""
+"""One run that is stopped by Ctrl-C, then killed with SIGKILL in each phase of a step, and goes on each time.
+
+It records what its policy samples, and a second run, which nobody interrupts, replays that: from there on every number
+is computed on the same rows in the same order, and equality is exact. Repairs are sampled, by seeds that follow from
+the step and the row.
+"""
 
 import json
 import os
@@ -7,27 +12,59 @@ import re
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import torch
 
-from tests.e2e.conftest import SCRIPT
+from tests.e2e.conftest import SCRIPT, STEPS, rollout_record
+from tests.e2e.phases import PHASES, STOP_READY, WORKERS
 from verl_df.platform import warm
 
-STEPS = 3
-SIZES = {"STEPS": str(STEPS), "PROMPTS": "4", "ROLLOUTS": "4"}
-OVERRIDES = (f"trainer.save_freq={STEPS}", "trainer.val_before_train=False", "trainer.test_freq=-1")
+STOPPED, KILLED = 1, 2  # the steps in which it happens
+SIZES = {"STEPS": str(STEPS), "PROMPTS": "8", "ROLLOUTS": "8", "LR": "1e-3"}
+OVERRIDES = (
+    "trainer.save_freq=2",  # not after the step in which the run is stopped
+    "trainer.max_actor_ckpt_to_keep=3",
+    "trainer.val_before_train=False",
+    "trainer.test_freq=-1",
+    "df.log.pairs_per_step=-1",
+)
+# what the phases behind generation work on is recorded: the worker of the agent loops comes before them
+HITS = (PHASES[0], *WORKERS, *PHASES[1:])
 TRACKER = "latest_checkpointed_iteration.txt"
-TRAINS = "Training Progress:"
 ACTOR = re.compile(r"\((?:\w|:)+ pid=(\d+)\)")
+BY_CHANCE = ("uid", "key")
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a run.
+
+    last: step of the newest checkpoint when it had ended. saved: the folders of checkpoints then. watched: how many of
+    its processes were known, and left: those of them that had not ended.
+    """
+
+    status: int
+    said: str
+    last: int
+    saved: list[str]
+    watched: int
+    left: list[psutil.Process]
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The run and its starts. logged: its metrics when it was stopped. killed: by phase, and by worker."""
+
+    out: Path
+    stopped: Attempt
+    logged: list[dict[str, Any]]
+    killed: dict[str, Attempt]
+    finished: Attempt
 
 
 def hear_ctrl_c() -> None:
@@ -35,24 +72,25 @@ def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start(world: Path, out: Path, output: Path, *overrides: str) -> subprocess.Popen:
-    """A run on its way; its output goes to a file."""
+def start(world: Path, out: Path, rollouts: Path, hit: str = "") -> tuple[subprocess.Popen, Path]:
+    """A run on its way, and the file that its output goes to."""
+    out.mkdir(exist_ok=True)
+    output = out / "output"
     environment = {**os.environ, **SIZES, "WORLD": str(world), "OUT": str(out)}
+    environment |= {"VERL_USE_EXTERNAL_MODULES": "tests.e2e.phases", "HIT": hit, "TRAINED": str(out / "trained.jsonl")}
+    argv = ["bash", str(SCRIPT), *OVERRIDES, *rollout_record(rollouts)]
     with output.open("w") as file:
-        return subprocess.Popen(
-            ["bash", str(SCRIPT), *OVERRIDES, *overrides],
-            env=environment,
-            stdout=file,
-            stderr=file,
-            preexec_fn=hear_ctrl_c,
-        )
+        run = subprocess.Popen(argv, env=environment, stdout=file, stderr=file, preexec_fn=hear_ctrl_c)
+    return run, output
 
 
-def wait_for(text: str, run: subprocess.Popen, output: Path) -> None:
-    """Until the run has said it. Raises: AssertionError: it has ended before."""
-    while text not in output.read_text(errors="replace"):
-        assert run.poll() is None, output.read_text(errors="replace")[-6000:]
-        time.sleep(0.02)
+def end(out: Path, run: subprocess.Popen, output: Path, processes: list[psutil.Process]) -> Attempt:
+    status = run.wait()
+    checkpoints = out / "checkpoints"
+    tracker, saved = checkpoints / TRACKER, sorted(path.name for path in checkpoints.glob("global_step_*"))
+    last = int(tracker.read_text()) if tracker.exists() else 0
+    left = [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return Attempt(status, output.read_text(errors="replace"), last, saved, len(processes), left)
 
 
 def processes_of(run: subprocess.Popen, output: Path) -> list[psutil.Process]:
@@ -65,31 +103,127 @@ def processes_of(run: subprocess.Popen, output: Path) -> list[psutil.Process]:
     return found + [psutil.Process(int(pid)) for pid in set(ACTOR.findall(output.read_text(errors="replace")))]
 
 
-def steps_logged(out: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+def stop(world: Path, out: Path, rollouts: Path) -> Attempt:
+    """A run that gets Ctrl-C in the step STOPPED, before its update."""
+    run, output = start(world, out, rollouts, hit=f"stop:{STOPPED}")
+    while STOP_READY not in output.read_text(errors="replace"):
+        assert run.poll() is None, output.read_text(errors="replace")[-6000:]
+        time.sleep(0.02)
+    processes = processes_of(run, output)
+    run.send_signal(signal.SIGINT)
+    return end(out, run, output, processes)
 
 
-def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(world: Path, out: Path, tmp_path: Path) -> None:
-    output, checkpoints = tmp_path / "output", out / "checkpoints"
-    with start(world, out, output) as run:
-        wait_for(TRAINS, run, output)
-        processes = processes_of(run, output)
-        run.send_signal(signal.SIGINT)
-    said = output.read_text(errors="replace")
-    assert run.returncode == 128 + signal.SIGINT, said[-6000:]
-    left = [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
-    assert len(processes) > 5 and left == []
+@pytest.fixture(scope="module")
+def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rollouts")
 
-    last = int((checkpoints / TRACKER).read_text())
-    assert last < STEPS and f"the run stops after step {last}, with a checkpoint" in said
-    assert "Ctrl-C: will stop after this step with a checkpoint; press Ctrl-C again to end now\n" in said
-    assert "stopped by Ctrl-C, in good order" in said and "Traceback" not in said
-    assert [path.name for path in checkpoints.glob("global_step_*")] == [f"global_step_{last}"]
-    assert steps_logged(out) == list(range(1, last + 1))
 
-    with start(world, out, output) as again:
-        pass
-    said = output.read_text(errors="replace")
-    assert again.returncode == 0, said[-6000:]
-    assert f"going on after step {last} of {STEPS}" in said
-    assert steps_logged(out) == list(range(1, STEPS + 1))
+@pytest.fixture(scope="module")
+def interrupted(world: Path, rollouts: Path, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    out = tmp_path_factory.mktemp("interrupted")
+    stopped = stop(world, out, rollouts)
+    logged = lines(out / "metrics.jsonl")
+    killed = {}
+    for phase in HITS:
+        run, output = start(world, out, rollouts, hit=f"{phase}:{KILLED}")
+        killed[phase] = end(out, run, output, [])
+    run, output = start(world, out, rollouts)
+    return Interrupted(out, stopped, logged, killed, end(out, run, output, []))
+
+
+@pytest.fixture(scope="module")
+def whole(world: Path, rollouts: Path, interrupted: Interrupted, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the run that nobody interrupts."""
+    out = tmp_path_factory.mktemp("whole")
+    attempt = end(out, *start(world, out, rollouts), [])
+    assert attempt.status == 0, attempt.said[-6000:]
+    return out
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(interrupted: Interrupted) -> None:
+    stopped = interrupted.stopped
+    assert stopped.status == 128 + signal.SIGINT, stopped.said[-6000:]
+    assert stopped.last == STOPPED and stopped.saved == [f"global_step_{STOPPED}"]
+    assert [line["step"] for line in interrupted.logged] == list(range(1, STOPPED + 1))
+    assert "Ctrl-C: will stop after this step with a checkpoint; press Ctrl-C again to end now\n" in stopped.said
+    assert f"the run stops after step {STOPPED}, with a checkpoint" in stopped.said
+    assert "stopped by Ctrl-C, in good order" in stopped.said and "Traceback" not in stopped.said
+    assert stopped.watched > 5 and stopped.left == []
+
+
+def test_each_phase_was_hit(interrupted: Interrupted) -> None:
+    hits = [(line["step"], line["hit"]) for line in lines(interrupted.out / "trained.jsonl") if "hit" in line]
+    assert hits == [(KILLED, phase) for phase in HITS]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_killed_trainer_ends_the_run_and_leaves_its_last_checkpoint(interrupted: Interrupted, phase: str) -> None:
+    killed = interrupted.killed[phase]
+    assert killed.status not in (0, None)
+    assert "a Ray worker died (TaskRunnerV1)" in killed.said, killed.said[-6000:]
+    assert f"going on after step {STOPPED} of {STEPS}" in killed.said
+    assert killed.last == STOPPED
+
+
+@pytest.mark.parametrize(("worker", "named"), zip(WORKERS, ("AgentLoopWorkerTQ", "RewardLoopWorker"), strict=True))
+def test_a_killed_worker_ends_the_run(interrupted: Interrupted, worker: str, named: str) -> None:
+    """verl alone waits for the prompts of an agent loop's worker for good."""
+    killed = interrupted.killed[worker]
+    assert killed.status not in (0, None, 124), killed.said[-6000:]
+    assert "a Ray worker died" in killed.said and named in killed.said
+    assert killed.last == STOPPED
+
+
+def test_the_run_comes_to_its_end(interrupted: Interrupted) -> None:
+    finished = interrupted.finished
+    assert finished.status == 0 and finished.last == STEPS, finished.said[-6000:]
+    assert f"going on after step {STOPPED} of {STEPS}" in finished.said
+    logged = lines(interrupted.out / "metrics.jsonl")
+    assert [line["step"] for line in logged] == list(range(1, STEPS + 1))
+    assert logged[:STOPPED] == interrupted.logged
+
+
+def test_it_has_trained_on_the_same_rows_in_the_same_order(interrupted: Interrupted, whole: Path) -> None:
+    """The prompts of the data loader, and the rows that go into the update with their advantages, at every attempt."""
+    ours, theirs = lines(interrupted.out / "trained.jsonl"), lines(whole / "trained.jsonl")
+    for kind in ("prompts", "rows"):
+        expected = {line["step"]: line[kind] for line in theirs if kind in line}
+        assert sorted(expected) == list(range(1, STEPS + 1))
+        assert len({str(one) for one in expected.values()}) == STEPS
+        found = [line for line in ours if kind in line]
+        assert {line["step"] for line in found} == set(expected)
+        assert [line[kind] for line in found] == [expected[line["step"]] for line in found]
+    # killed in generation and repair, it had not come to the update
+    assert [line["step"] for line in ours if "rows" in line] == [STOPPED, KILLED, KILLED, *range(KILLED, STEPS + 1)]
+
+
+def test_pairs_are_those_of_the_uninterrupted_run(interrupted: Interrupted, whole: Path) -> None:
+    ours, theirs = (
+        [{name: value for name, value in pair.items() if name not in BY_CHANCE} for pair in lines(out / "pairs.jsonl")]
+        for out in (interrupted.out, whole)
+    )
+    assert ours == theirs and len(ours) > 0
+
+
+@pytest.mark.parametrize("part", ["model", "optim"])
+def test_weights_and_optimiser_are_equal(interrupted: Interrupted, whole: Path, part: str) -> None:
+    ours, theirs = (
+        torch.load(out / f"checkpoints/global_step_{STEPS}/actor/{part}_world_size_1_rank_0.pt", weights_only=False)
+        for out in (interrupted.out, whole)
+    )
+    left, right = (dict(tensors(one)) for one in (ours, theirs))
+    assert left.keys() == right.keys() and len(left) > 10
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def tensors(tree: Any, path: str = "") -> list[tuple[str, torch.Tensor]]:
+    """All tensors of nested dicts and lists, by path."""
+    if isinstance(tree, torch.Tensor):
+        return [(path, tree.full_tensor() if hasattr(tree, "full_tensor") else tree)]
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list | tuple) else ()
+    return [found for key, value in items for found in tensors(value, f"{path}/{key}")]
