@@ -6,7 +6,7 @@ HIT=agent_loop_worker:2  a worker of the agent loops is killed, as soon as all h
 HIT=reward_worker:2      one of rewards, while it waits for repairs
 HIT=stop:1      that step waits, before its update, until somebody asks the run to stop
 TRAINED=FILE    receives a line for each step's prompts, as the data loader gives them, one for its rows, as they go
-                into the update, and one for a hit
+                into the update, one for each rollout that is sent to the repair engine, and one for a hit
 """
 
 import functools
@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -104,6 +104,21 @@ def _update_actor(inner: Callable, trainer: Any, batch: Any, metrics: dict) -> A
     return batch
 
 
+def _prepare_data(inner: Callable, skip: Any, *, batch: Any, **where: Any) -> None:
+    """What is recorded in the order of sessions: verl numbers them anew by it, and the recorded run has to be the same
+    as one that replays it.
+    """
+    from verl_df.adapters import data_plane
+
+    order = sorted(range(len(batch.keys)), key=lambda row: (batch.keys[row].split("_")[0], _session(batch.keys[row])))
+    keys, tags = ([column[row] for row in order] for column in (batch.keys, batch.tags))
+    inner(skip, batch=data_plane.batch_of(batch, keys, tags), **where)
+
+
+def _session(key: str) -> int:
+    return int(key.split("_")[1])
+
+
 def _patch_trainer(module: ModuleType) -> None:
     for wrapper in (_next_train_batch, _submit_batch_to_rollout, _update_actor):
         _wrap(module.PPOTrainer, wrapper.__name__, wrapper)
@@ -120,11 +135,27 @@ def _patch_file_system(module: ModuleType) -> None:
     module.local_mkdir_safe = local_mkdir_safe
 
 
+def _sample(inner: Callable, model: Any, messages: list[dict], seeds: Sequence[int], session: str) -> Any:
+    text = "".join(item.get("text", "") for item in messages[-1]["content"])
+    _record(repair=[hashlib.sha256(text.encode()).hexdigest(), *seeds])
+    return inner(model, messages, seeds, session)
+
+
+def _patch_client(module: ModuleType) -> None:
+    _wrap(module.EngineRepairModel, "sample", _sample)
+
+
+def _patch_skip(module: ModuleType) -> None:
+    _wrap(module.RolloutTqSkip, "prepare_data", _prepare_data)
+
+
 def _patch_stream(module: ModuleType) -> None:
     _wrap(module.GroupStream, "_send", _send)
 
 
 if "TRAINED" in os.environ:  # a process of the run, not of its tests
     when_imported("verl.trainer.ppo.v1.trainer_base")(_patch_trainer)
+    when_imported("verl.utils.skip.rollout_skip")(_patch_skip)
+    when_imported("verl_df.adapters.policy_training.repair_client")(_patch_client)
     when_imported("verl.utils.fs")(_patch_file_system)
     when_imported("verl_df.adapters.policy_training.group_stream")(_patch_stream)
