@@ -128,6 +128,28 @@ def test_solutions_of_public_data_are_audited_without_right_siblings(tmp_path: P
     assert "3 prompts, with a right response or without" in (tmp_path / "audit/audit.md").read_text()
 
 
+def test_a_mask_of_whole_steps_finds_steps_labelled_wrong(tmp_path: Path) -> None:
+    """A mask of tokens finds what was edited in them."""
+    (tmp_path / "7.png").write_bytes(picture(7))
+    solution = {"image": ["7.png"], "question": "How many?", "answer": "3"}
+    ends = {-1: "So the answer is 4.", 1: "So the answer is 3."}
+    solutions = [
+        solution | {"response": {"steps": ["Row 1 has 3.", end], "process_correctness": [1, label]}}
+        for label, end in ends.items()
+    ]
+    source = write_lines(tmp_path / "test.jsonl", solutions)
+    assert main(["data", "spans", "visualprocessbench", "--from", str(source), "--out", str(tmp_path / "steps")]) == 0
+    rows = ["--rows", str(tmp_path / "steps/visualprocessbench.jsonl")]
+    of_steps = ["--level", "step", "--step-separator", "blank_line"]
+    tokens, steps = (
+        audited_lines(tmp_path / name, *rows, *options)["sibling"]
+        for name, options in (("tokens", []), ("of_steps", of_steps))
+    )
+    assert tokens["share"]["estimate"] == 1 and tokens["recall"]["estimate"] < 0.5
+    # the end token belongs to the last step and is not labelled
+    assert steps["recall"]["estimate"] > 0.9 and steps["auc"]["estimate"] > 0.9 > tokens["auc"]["estimate"]
+
+
 def test_passes_score_the_tokens_that_were_sampled(tmp_path: Path) -> None:
     """Of a greedy response every token is the likeliest, and −log p_max is at most the entropy."""
 
