@@ -62,7 +62,7 @@ def stage(out: Path) -> list[str]:
 def trainers(out: Path) -> list[psutil.Process]:
     """The processes of the SFT trainer that writes below a folder; started warm, they are nobody's descendants."""
     running = [(process, " ".join(process.info["cmdline"] or ())) for process in psutil.process_iter(["cmdline"])]
-    return [process for process, line in running if "verl.trainer.sft_trainer" in line and str(out) in line]
+    return [process for process, line in running if "recipe.df.main_repair_sft" in line and str(out) in line]
 
 
 def test_a_stopped_sft_is_ended_and_goes_on(tmp_path: Path) -> None:

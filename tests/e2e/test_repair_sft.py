@@ -14,13 +14,11 @@ from verl_df.ledger.spent import read_rows
 from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 
-STOCK, OURS = "verl.trainer.sft_trainer", "recipe.df.main_repair_sft"
-
 
 def train(world: Path, settings: SftSettings) -> None:
     """Up to `settings.steps`, from the last checkpoint."""
     command = sft_command(world / "init", world / "sft/policy.parquet", world / "checkpoints", settings)
-    command[command.index(STOCK)] = OURS
+    assert "recipe.df.main_repair_sft" in command
     environment = {**cpu_environment(), "PYTHON_EXEC": warm.python(), **os.environ}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The studies of the repository: what each arm's script would start is known to verl and to the `df:` block.
 
-And tables 3 and 4 have the paper's rows.
+And tables 2 to 4 have the paper's rows.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -106,6 +107,29 @@ def settings(study: str, launched) -> dict[str, DFConfig]:
     return found
 
 
+def test_table_2_has_the_papers_rows(launched) -> None:
+    rows = settings("table2", launched)
+    told = {
+        arm: (one.group.mode, one.alignment.method.value, one.gate.kind, one.repair.variant)
+        for arm, one in rows.items()
+    }
+    models = "outputs/toy/repair_models"
+    assert all(one.repair.path == f"{models}/{one.repair.variant}" for one in rows.values())
+    full = ("repair_pairs", "levenshtein", "binary", "full")
+    assert told == {
+        "gspo": ("off", *full[1:]),
+        "gspo_equal_steps": ("off", *full[1:]),
+        "lcs": ("repair_pairs", "lcs", "binary", "full"),
+        "soft": ("repair_pairs", "levenshtein", "soft", "full"),
+        "sft_only": (*full[:3], "sft"),
+        "no_edit_penalty": (*full[:3], "no_edit_penalty"),
+        "no_c1": (*full[:3], "no_c1"),
+        "full": full,
+    }
+    trained = (ROOT / "examples/toy/repair_models.sh").read_text()
+    assert all(one.repair.variant in trained for one in rows.values())
+
+
 def test_table_3_has_the_papers_values(launched) -> None:
     variants = {one.repair.variant for one in settings("table3", launched).values()}
     assert variants == {"lambda_0.2", "lambda_0.4", "full", "lambda_0.6", "lambda_0.8"}
@@ -119,3 +143,16 @@ def test_table_4_has_the_papers_values_at_equal_time(launched) -> None:
         3: EXAMPLE_BUDGET,
         4: EXAMPLE_BUDGET,
     }
+
+
+def test_figures_of_the_toys_training_are_those_that_were_measured() -> None:
+    card = (ROOT / "examples/toy/world/CARD.md").read_text()
+    measured = {float(number) for number in re.findall(r"^\| `\w+/` \| .* \| ([\d.]+) \|$", card, re.MULTILINE)}
+    used = {
+        one
+        for path in STUDIES
+        for arm in study_of(path.stem).rows.values()
+        for one in (arm.budget.plus if arm.budget else ())
+        if isinstance(one, float)
+    }
+    assert used and used <= measured

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run verl's own SFT trainer on the toy data, with one progress line instead of its log."""
+"""Run verl's own SFT trainer on the toy data, with one progress line instead of its log, and a ledger of its time."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ from safetensors import safe_open
 from tqdm import tqdm
 
 from verl_df.lab.toy.settings import SftSettings
+from verl_df.ledger.spent import LEDGER_FILE
 from verl_df.platform import warm
 from verl_df.platform.environment import cpu_environment
 
@@ -23,7 +24,7 @@ WEIGHTS = "model.safetensors"
 
 
 def sft_command(model: Path, data: Path, checkpoints: Path, settings: SftSettings) -> list[str]:
-    """Command line of `verl.trainer.sft_trainer` for one process on the CPU platform."""
+    """Command line of verl's SFT trainer with a ledger, for one process on the CPU platform."""
     overrides = {
         "data.train_files": data,
         "data.train_batch_size": settings.batch,
@@ -56,11 +57,11 @@ def sft_command(model: Path, data: Path, checkpoints: Path, settings: SftSetting
         "trainer.resume_mode": "auto",
     }
     launcher = [warm.python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"]
-    return [*launcher, "-m", "verl.trainer.sft_trainer", *(f"{key}={value}" for key, value in overrides.items())]
+    return [*launcher, "-m", "recipe.df.main_repair_sft", *(f"{key}={value}" for key, value in overrides.items())]
 
 
 def run_sft(model: Path, data: Path, out: Path, log: Path, settings: SftSettings) -> None:
-    """Train `model` on `data` and write the trained Hugging Face folder `out`.
+    """Train `model` on `data` and write the trained Hugging Face folder `out`, and what it took to `ledger_of(out)`.
 
     A run that was interrupted goes on from its last checkpoint, if it began with the same model, data and settings.
 
@@ -86,8 +87,15 @@ def run_sft(model: Path, data: Path, out: Path, log: Path, settings: SftSettings
             tail = show_progress(trainer.stdout, log_file, settings.steps, out.name, first)
         if trainer.returncode != 0:
             raise RuntimeError(f"SFT of {out.name} failed (exit code {trainer.returncode}, log: {log}):\n{tail}")
+    ledger_of(out).parent.mkdir(exist_ok=True)
+    shutil.copyfile(checkpoints / LEDGER_FILE, ledger_of(out))
     export(checkpoints / f"global_step_{settings.steps}" / "huggingface", model, out)
     shutil.rmtree(checkpoints)
+
+
+def ledger_of(model: Path) -> Path:
+    """The ledger of the training that wrote a model's folder: beside it, since a next training copies that folder."""
+    return model.parent / "ledgers" / f"{model.name}.jsonl"
 
 
 def _started(command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:

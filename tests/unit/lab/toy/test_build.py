@@ -147,9 +147,10 @@ def test_what_is_trained_is_only_exported(tmp_path, monkeypatch, inputs):
     folder = tmp_path / "policy.checkpoints"
     sft.prepare_checkpoints(folder, sft.sft_command(), inputs)
     (folder / "latest_checkpointed_iteration.txt").write_text(str(SFT.steps))
+    (folder / "ledger.jsonl").write_text("what it took")
     sft.run_sft(tmp_path / "init", inputs[1], tmp_path / "policy", tmp_path / "x.log", SFT)
     assert exported == [(folder / "global_step_3/huggingface", tmp_path / "init", tmp_path / "policy")]
-    assert not folder.exists()
+    assert not folder.exists() and (tmp_path / "ledgers/policy.jsonl").read_text() == "what it took"
 
 
 def test_no_checkpoint_at_the_end_of_an_epoch():
