@@ -38,6 +38,9 @@ class EveryPlacement:
     def metrics(self) -> dict[str, float]:
         return self._places["colocated"].metrics()
 
+    def settle(self, asked: int, unanswered: int) -> None:
+        """The servers are not to be mended."""
+
     def awake(self) -> Any:
         return nullcontext()
 

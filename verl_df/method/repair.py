@@ -42,7 +42,7 @@ class Rejection(StrEnum):
     IDENTICAL = "identical"  # right although it equals the wrong y: the reward is not a function of the tokens
     OBSERVATION = "observation"  # changes what a tool or an environment wrote
     PROMPT_TOO_LONG = "prompt_too_long"  # the repair model was not asked: question, y and a do not fit its context
-    NO_ANSWER = "no_answer"  # the endpoint that serves the repair model gave none, or not in time
+    NO_ANSWER = "no_answer"  # the repair engine gave none, or not in time
     OTHER_TOKENS = "other_tokens"  # token ids that the policy's tokenizer reads otherwise than the one that wrote them
 
 

@@ -97,8 +97,8 @@ class RepairConfig:
         max_concurrency: samples under way at the same time, of all reward workers together.
         self_test_tolerance: before training, a dedicated or remote engine is sent one prompt alone and many times at
             once: by how much the log-probabilities of its answers may differ, in nats.
-        timeout_s: seconds that the samples of one rollout may take, waiting for their turn included, before the run
-            fails; with `placement: remote` they are given up and counted.
+        timeout_s: seconds that the samples of one rollout may take, waiting for their turn included; then they are
+            given up and counted. A server of ours that takes longer to wake or to sleep is started anew.
         speculation: how the repair engine drafts what is likely to come next (docs/speculation.md): from the
             prompt, which holds the wrong response, with `ngram` (vLLM's) or `copy` (its drafts go on right after an
             edit); `suffix`, from earlier responses too, needs the package arctic-inference; `off`. Repairs have the

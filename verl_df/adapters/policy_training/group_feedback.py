@@ -53,11 +53,7 @@ class GroupFeedback:
         self._repair_model: RepairModel | None = None
 
     async def answer(self, row: GroupRow, connection: Connection) -> GroupAnswer:
-        """The optimised group of a prompt.
-
-        Raises:
-            TimeoutError: the repairs of a rollout took longer than `df.repair.timeout_s`.
-        """
+        """The optimised group of a prompt."""
         if self._repair_model is None:
             self._repair_model = connection.open(self._df.repair, self._max_concurrency)
         models = Models(

@@ -23,6 +23,7 @@ from verl_df.adapters.data_plane import Batch
 from verl_df.adapters.policy_training.group_exchange import CLIENT, GROUP, GroupAnswer, GroupRow
 from verl_df.adapters.policy_training.placement import Hours, Placement
 from verl_df.adapters.policy_training.rows import uid_of
+from verl_df.method.repair import Rejection
 
 if TYPE_CHECKING:  # verl's trainers import our trainer, which imports this module
     from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -36,7 +37,8 @@ class GroupStream:
     Args:
         workers: verl's `RewardLoopWorker`s, which take turns.
         placement: of the repair model; groups wait here while it is asleep.
-        timeout_s: seconds that collecting may take: a repair engine that died must end the run, not hang it.
+        timeout_s: seconds that collecting may take: a reward worker that hangs must end the run, not hang it too.
+            Rollouts that the repair engine has not answered are given up before.
     """
 
     def __init__(self, workers: Sequence[ActorHandle], placement: Placement, timeout_s: float):
@@ -82,6 +84,7 @@ class GroupStream:
                 if row.request.uid not in self._calls:
                     self._send(row)
             answers = self._get([self._calls[row.request.uid] for row in rows])
+            self._placement.settle(*_unanswered(answers))
         end = time.perf_counter()
         metrics = {
             "df/repair_seconds": self._waited + end - start,
@@ -112,9 +115,15 @@ class GroupStream:
         except GetTimeoutError as error:
             raise TimeoutError(
                 f"the repairs of {len(calls)} prompts took longer than {self._timeout_s:.0f} s, twice "
-                "df.repair.timeout_s: raise it, or look at the repair engine, which may have died"
+                "df.repair.timeout_s: raise it, or look at the reward workers, which may wait for a judge"
             ) from error
         return [answer[0][GROUP] for answer in answers]
+
+
+def _unanswered(answers: Sequence[GroupAnswer]) -> tuple[int, int]:
+    """Rollouts that were sent to the repair model, and those of them that it gave no answer for."""
+    attempts = [attempt for answer in answers for attempt in answer.attempts]
+    return len(attempts), sum(Rejection.NO_ANSWER in attempt.rejections for attempt in attempts)
 
 
 def watch(buffer: "ReplayBuffer", early: Callable[[Batch], object], full: Callable[[Batch], object]) -> None:

@@ -46,7 +46,6 @@ class RepairModel(Protocol):
 
         Raises:
             NoRepair: there are no samples for this prompt; it is counted, and the run goes on.
-            TimeoutError: the engine takes too long; the run ends.
         """
 
     async def probe(self, messages: list[dict[str, Any]]) -> Probe:
@@ -81,6 +80,17 @@ class Placement(Protocol):
 
     def metrics(self) -> dict[str, float]:
         """What its engines counted since the last call, `df/repair/*`."""
+
+    def settle(self, asked: int, unanswered: int) -> None:
+        """What came of a step's repairs, told inside `awake()`: a placement of our own mends its servers then.
+
+        Args:
+            asked: rollouts that were sent.
+            unanswered: those of them that were given up (`Rejection.NO_ANSWER`).
+
+        Raises:
+            RuntimeError: the engine does not answer any more.
+        """
 
     def awake(self) -> AbstractContextManager[None]:
         """Inside the block the model answers; the block stands where the policy's rollout engine is asleep."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
+from ray.exceptions import RayActorError, RayTaskError
 from verl.experimental.agent_loop.agent_loop import DictConfigWrap
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.utils.config import omega_conf_to_dataclass
@@ -23,8 +24,12 @@ from verl.workers.rollout.llm_server import LLMServerClient
 from verl.workers.rollout.replica import TokenOutput
 
 from verl_df.adapters.policy_training.placement import Probe
+from verl_df.adapters.policy_training.unanswered import Unanswered
 from verl_df.method.feedback import PromptTooLong, RepairSample
+from verl_df.method.repair import Rejection
 from verl_df.settings.config import RepairConfig
+
+_DEAD_ENGINE = "EngineDeadError"  # of vLLM, whose server outlives its engine; by name, for to import it takes seconds
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class EngineRepairModel:
 
     def __init__(self, client: LLMServerClient, repair: RepairConfig, max_concurrency: int):
         self._format = RepairFormat(client.config, client)
-        self._timeout_s = repair.timeout_s
+        self._timeout_s, self._unanswered = repair.timeout_s, Unanswered()
         self._slots = asyncio.Semaphore(max_concurrency)
         rollout = client.config.actor_rollout_ref.rollout
         self._sampling = {
@@ -151,13 +156,23 @@ class EngineRepairModel:
     async def sample(self, messages: list[dict[str, Any]], seeds: Sequence[int], session: str) -> list[RepairSample]:
         """See `RepairModel`. One request per sample: verl's server returns the first output of a request only.
 
+        All samples of a rollout or none: a choice among fewer would be another choice.
+
         Raises:
             PromptTooLong: the prompt is longer than the repair engine's prompt length.
-            TimeoutError: the samples took longer than `df.repair.timeout_s`.
+            NoRepair: the samples took longer than `df.repair.timeout_s`, or their engine died.
         """
-        async with asyncio.timeout(self._timeout_s):
-            prompt = await self._format.loop.prepare(messages)
-            return list(await asyncio.gather(*(self._one(prompt, seed, session) for seed in seeds)))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                prompt = await self._format.loop.prepare(messages)
+                return list(await asyncio.gather(*(self._one(prompt, seed, session) for seed in seeds)))
+        except TimeoutError as error:
+            late = TimeoutError(f"no samples in df.repair.timeout_s={self._timeout_s:g}")
+            raise self._unanswered.no_repair(Rejection.NO_ANSWER, late) from error
+        except (RayActorError, RayTaskError) as error:
+            if isinstance(error, RayTaskError) and type(error.cause).__name__ != _DEAD_ENGINE:
+                raise
+            raise self._unanswered.no_repair(Rejection.NO_ANSWER, error) from error
 
     async def _one(self, prompt: RepairPrompt, seed: int, session: str) -> RepairSample:
         start = time.perf_counter()

@@ -6,18 +6,20 @@ The repair model is frozen while the policy trains, so it never needs a weight s
 
 import asyncio
 import pickle
-from collections.abc import Coroutine
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from ray.actor import ActorHandle
 from verl.single_controller.ray.base import RayResourcePool, split_resource_pool
 from verl.workers.rollout.llm_server import LLMServerClient
-from verl.workers.rollout.replica import get_rollout_replica_class
+from verl.workers.rollout.replica import RolloutReplica, get_rollout_replica_class
 from verl.workers.rollout.router import get_router_handle
 
 from verl_df.adapters.policy_training.engine_counters import EngineCounters
 from verl_df.adapters.policy_training.repair_client import EngineRepairModel
+from verl_df.adapters.policy_training.replicas import LivingReplicas
+from verl_df.adapters.policy_training.unanswered import SilentSteps
 from verl_df.settings.config import RepairConfig
 from verl_df.settings.placement_checks import repair_prompt_length
 from verl_df.settings.speculation import speculate
@@ -113,7 +115,7 @@ class RepairServer:
         size = rollout.tensor_model_parallel_size * rollout.data_parallel_size * rollout.pipeline_model_parallel_size
         pools = split_resource_pool(resource_pool, split_size=size)
         replica_class = get_rollout_replica_class(rollout.name)
-        self._replicas = [
+        replicas = [
             replica_class(
                 replica_rank=rank,
                 config=rollout,
@@ -123,14 +125,26 @@ class RepairServer:
             )
             for rank in range(len(pools))
         ]
-        _run([replica.init_colocated(pool) for replica, pool in zip(self._replicas, pools, strict=True)])
-        handles = {replica.server_address: replica.server_handle for replica in self._replicas}
+        asyncio.run(_started(replicas, pools))
+        handles = {replica.server_address: replica.server_handle for replica in replicas}
         self._router = get_router_handle(servers=handles, router_config_path=rollout.get("router_config_path"))
-        self._counters = EngineCounters(handles) if repair.speculation != "off" else None
+        self._replicas = LivingReplicas(replicas, self._router, repair.timeout_s)
+        self._silent = SilentSteps(f"the repair engine ({name})")
+        self._counts_drafts = repair.speculation != "off"
+        self._read_counters()
 
     def metrics(self) -> dict[str, float]:
-        """What the engines counted since the last call, `df/repair/*`; nothing without speculation."""
-        return self._counters.metrics() if self._counters else {}
+        """Since the last call: `df/repair/restarts`, and with speculation what else the engines counted, but for those
+        that were started anew.
+        """
+        restarts, self._replicas.restarts = self._replicas.restarts, 0
+        if restarts:
+            self._read_counters()  # of other servers, which count from zero
+        counted = self._counters.metrics() if self._counters else {}
+        return {"df/repair/restarts": float(restarts), **counted}
+
+    def _read_counters(self) -> None:
+        self._counters = EngineCounters(self._replicas.addresses) if self._counts_drafts else None
 
     @property
     def connection(self) -> EngineConnection:
@@ -138,16 +152,24 @@ class RepairServer:
         return EngineConnection.to(self.config, self._router)
 
     def wake_up(self) -> None:
-        """Take weights and KV cache onto the device."""
-        _run([replica.wake_up() for replica in self._replicas])
+        """Take weights and KV cache onto the device. Raises: as `LivingReplicas.ask`, and so do the others."""
+        self._replicas.ask(lambda replica: replica.wake_up())
 
     def sleep(self) -> None:
         """Take them off it."""
-        _run([replica.sleep() for replica in self._replicas])
+        self._replicas.ask(lambda replica: replica.sleep())
+
+    def settle(self, asked: int, unanswered: int) -> None:
+        """See `Placement`. What is still decoded for rollouts that were given up is ended, wherever it can be."""
+        if unanswered:
+            self._replicas.ask(_end_requests)
+        self._silent.count(asked, unanswered)
 
 
-def _run(coroutines: list[Coroutine]) -> None:
-    async def gather() -> None:
-        await asyncio.gather(*coroutines)
+async def _started(replicas: Sequence[RolloutReplica], pools: Sequence[RayResourcePool]) -> None:
+    await asyncio.gather(*(replica.init_colocated(pool) for replica, pool in zip(replicas, pools, strict=True)))
 
-    asyncio.run(gather())
+
+async def _end_requests(replica: RolloutReplica) -> None:
+    await replica.abort_all_requests()
+    await replica.resume_generation()

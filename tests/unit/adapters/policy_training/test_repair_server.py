@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigKeyError
 from PIL import Image
+from ray.exceptions import ActorDiedError, RayTaskError
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.config import HFModelConfig, RolloutConfig
 from verl.workers.rollout.replica import TokenOutput
@@ -18,10 +19,13 @@ from tests.unit.adapters.support import composed
 from verl_df.adapters.policy_training.placements.colocated import Colocated
 from verl_df.adapters.policy_training.repair_client import EngineRepairModel, end_token_ids, placeholder_ids
 from verl_df.adapters.policy_training.repair_server import SEED_OFFSET, RepairServer, repair_run_config
+from verl_df.adapters.policy_training.replicas import LivingReplicas
+from verl_df.adapters.policy_training.unanswered import SilentSteps
 from verl_df.lab.toy.model import save_model
 from verl_df.lab.toy.settings import ModelSettings
 from verl_df.lab.toy.world import CELL, GRID
-from verl_df.method.feedback import PromptTooLong
+from verl_df.method.feedback import NoRepair, PromptTooLong
+from verl_df.method.repair import Rejection
 from verl_df.settings.config import RepairConfig
 from verl_df.settings.placement_checks import TEMPLATE_TOKENS
 from verl_df.settings.speculation import draft_room
@@ -83,8 +87,10 @@ def test_a_key_that_verl_does_not_know_is_refused() -> None:
 
 
 class Replica:
+    """Stands for verl's: notes what it is asked."""
+
     def __init__(self, calls: list[str], name: str) -> None:
-        self.calls, self.name = calls, name
+        self.calls, self.name, self.server_address, self.servers = calls, name, name, []
 
     async def wake_up(self) -> None:
         self.calls.append(f"wake {self.name}")
@@ -92,11 +98,23 @@ class Replica:
     async def sleep(self) -> None:
         self.calls.append(f"sleep {self.name}")
 
+    async def abort_all_requests(self) -> None:
+        self.calls.append(f"abort {self.name}")
+
+    async def resume_generation(self) -> None:
+        self.calls.append(f"resume {self.name}")
+
+
+def server(calls: list[str]) -> RepairServer:
+    made = RepairServer.__new__(RepairServer)
+    made._replicas = LivingReplicas([Replica(calls, "a"), Replica(calls, "b")], router=None, timeout_s=60.0)
+    made._silent, made._counts_drafts, made._counters = SilentSteps("the repair engine (a)"), False, None
+    return made
+
 
 def colocated(calls: list[str]) -> Colocated:
-    made, server = Colocated.__new__(Colocated), RepairServer.__new__(RepairServer)
-    server._replicas = [Replica(calls, "a"), Replica(calls, "b")]
-    made._server = server
+    made = Colocated.__new__(Colocated)
+    made._server = server(calls)
     return made
 
 
@@ -114,6 +132,22 @@ def test_a_failed_repair_leaves_the_device_free_and_is_not_hidden() -> None:
     assert calls[-2:] == ["sleep a", "sleep b"]
 
 
+def test_requests_of_rollouts_that_were_given_up_are_ended() -> None:
+    calls: list[str] = []
+    server(calls).settle(asked=4, unanswered=0)
+    assert calls == []
+    server(calls).settle(asked=4, unanswered=1)
+    assert sorted(calls) == ["abort a", "abort b", "resume a", "resume b"]
+    assert calls.index("abort a") < calls.index("resume a")
+
+
+def test_restarts_are_counted_since_the_last_call() -> None:
+    made = server([])
+    made._replicas.restarts = 2
+    assert made.metrics() == {"df/repair/restarts": 2}
+    assert made.metrics() == {"df/repair/restarts": 0}
+
+
 # ---- the model -------------------------------------------------------------------------------------------------------
 
 
@@ -129,14 +163,17 @@ def test_tokens_that_end_a_response(listed: Any, expected: set[int]) -> None:
 class Server:
     """Stands for the client of the repair server: returns the next of its answers to each request."""
 
-    def __init__(self, config: Any, answers: list[list[int]]) -> None:
+    def __init__(self, config: Any, answers: list[Any]) -> None:
         self.config, self.answers, self.requests = config, answers, []
 
     async def generate(self, **request: Any) -> TokenOutput:
         self.requests.append(request)
-        if self.answers == ["never"]:
+        answer = self.answers[len(self.requests) - 1]
+        if answer == "never":
             await asyncio.sleep(3600)
-        return TokenOutput(token_ids=self.answers[len(self.requests) - 1], stop_reason="completed")
+        if isinstance(answer, Exception):
+            raise answer
+        return TokenOutput(token_ids=answer, stop_reason="completed")
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +184,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(
-    folder: Path, answers: list[list[int]], n: int, image: bool = True, **repair: Any
+    folder: Path, answers: list[Any], n: int, image: bool = True, **repair: Any
 ) -> tuple[list, list[dict], EngineRepairModel]:
     settings = RepairConfig(model_path=str(folder), **repair)
     config = repair_run_config(composed(*LENGTHS), settings)
@@ -197,9 +234,25 @@ def test_a_repair_prompt_that_does_not_fit_is_refused(folder: Path, image: bool)
         asked(folder, [[1]], 1, image, max_prompt_length=20)
 
 
-def test_samples_that_take_too_long_end_the_run(folder: Path) -> None:
-    with pytest.raises(TimeoutError):
-        asked(folder, ["never"], 1, timeout_s=0.05)
+def of_engine(cause: Exception) -> RayTaskError:
+    return RayTaskError("generate", str(cause), cause).as_instanceof_cause()
+
+
+class EngineDeadError(Exception):
+    """As vLLM's."""
+
+
+@pytest.mark.parametrize("failure", ["never", ActorDiedError(), of_engine(EngineDeadError("its core died"))])
+def test_samples_that_do_not_come_are_given_up(folder: Path, failure: Any) -> None:
+    """All of a rollout, however many came."""
+    with pytest.raises(NoRepair) as none:
+        asked(folder, [[1], failure], 2, timeout_s=0.3)
+    assert none.value.reason is Rejection.NO_ANSWER
+
+
+def test_an_error_of_a_living_engine_ends_the_run(folder: Path) -> None:
+    with pytest.raises(ValueError, match="no such option"):
+        asked(folder, [of_engine(ValueError("no such option"))], 1)
 
 
 def test_placeholders_are_those_of_the_processor(folder: Path) -> None:

@@ -95,6 +95,9 @@ class Place:
     def metrics(self) -> dict[str, float]:
         return {}
 
+    def settle(self, asked: int, unanswered: int) -> None:
+        self.settled = (asked, unanswered)
+
     @contextmanager
     def awake(self) -> Iterator[None]:
         self.history.append("wake")

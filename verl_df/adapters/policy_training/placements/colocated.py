@@ -27,6 +27,10 @@ class Colocated:
         """Of its engines."""
         return self._server.metrics()
 
+    def settle(self, asked: int, unanswered: int) -> None:
+        """Servers that died or froze are started anew."""
+        self._server.settle(asked, unanswered)
+
     @contextmanager
     def awake(self) -> Iterator[None]:
         """Weights and KV cache on the device inside the block, off it outside (where the engine can sleep)."""

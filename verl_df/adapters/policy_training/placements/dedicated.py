@@ -29,6 +29,10 @@ class Dedicated:
         """Of its engines."""
         return self._server.metrics()
 
+    def settle(self, asked: int, unanswered: int) -> None:
+        """Servers that died or froze are started anew."""
+        self._server.settle(asked, unanswered)
+
     def awake(self) -> AbstractContextManager[None]:
         """It is."""
         return nullcontext()

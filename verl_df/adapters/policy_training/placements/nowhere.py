@@ -41,6 +41,9 @@ class Nowhere:
         """None: there is no engine."""
         return {}
 
+    def settle(self, asked: int, unanswered: int) -> None:
+        """Nothing: all are unanswered."""
+
     def awake(self) -> AbstractContextManager[None]:
         """Nothing to wake."""
         return nullcontext()

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from verl_df.adapters.policy_training.placement import Hours, Site
 from verl_df.adapters.policy_training.repair_server import EngineConnection, repair_run_config
+from verl_df.adapters.policy_training.unanswered import SilentSteps
 
 
 class Policy:
@@ -19,10 +20,15 @@ class Policy:
     def __init__(self, site: Site) -> None:
         config = repair_run_config(site.config, site.repair)
         self.connection = EngineConnection.to(config, site.rollout.global_load_balancer)
+        self._silent = SilentSteps("the policy's engine, which repairs (df.repair.placement=policy),")
 
     def metrics(self) -> dict[str, float]:
         """None of its own."""
         return {}
+
+    def settle(self, asked: int, unanswered: int) -> None:
+        """The servers are verl's, which does not start them anew. Raises: RuntimeError, as `SilentSteps`."""
+        self._silent.count(asked, unanswered)
 
     def awake(self) -> AbstractContextManager[None]:
         """All repairs have come by then."""

@@ -6,9 +6,7 @@ returns them, else text that the policy's tokenizer cuts. Whatever goes wrong wi
 """
 
 import asyncio
-import logging
 import pickle
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,17 +18,14 @@ from verl_df.adapters.policy_training.placement import Hours, Probe, Site
 from verl_df.adapters.policy_training.placements.chat import Reply, chat_messages, without_repeats
 from verl_df.adapters.policy_training.repair_client import RepairFormat, RepairPrompt
 from verl_df.adapters.policy_training.repair_server import repair_run_config
+from verl_df.adapters.policy_training.unanswered import Unanswered
 from verl_df.judges.endpoint import Endpoint, EndpointConfig, EndpointFailure
-from verl_df.method.feedback import NoRepair, RepairSample
+from verl_df.method.feedback import RepairSample
 from verl_df.method.repair import Rejection
 from verl_df.settings.config import RepairConfig
 
-logger = logging.getLogger(__name__)
-
 # vLLM's server takes sampling defaults from the model's folder; these are the ones that verl's engines are given.
 _VLLM_DEFAULTS = {"return_token_ids": True, "top_k": -1, "repetition_penalty": 1.0}
-
-_LOGGED = [10**power for power in range(9)]  # losses after which a line is written
 
 
 class Remote:
@@ -44,6 +39,9 @@ class Remote:
     def metrics(self) -> dict[str, float]:
         """None of its own."""
         return {}
+
+    def settle(self, asked: int, unanswered: int) -> None:
+        """Nothing: the endpoint has its own limits, and may come back at any time."""
 
     def awake(self) -> AbstractContextManager[None]:
         """It is, as far as we know."""
@@ -81,7 +79,7 @@ class RemoteRepairModel:
 
     def __init__(self, config: DictConfig, repair: RepairConfig, max_concurrency: int) -> None:
         self._format, self._repair = RepairFormat(config), repair
-        self._losses: Counter[Rejection] = Counter()
+        self._unanswered = Unanswered()
         rollout = config.actor_rollout_ref.rollout
         self._sampling = {"temperature": rollout.temperature, "top_p": rollout.top_p}
         # the endpoint bounds replies by it; token ids and log-probabilities are longer than the text
@@ -100,18 +98,12 @@ class RemoteRepairModel:
             answers = [TimeoutError(f"no samples in df.repair.timeout_s={self._repair.timeout_s:g}")]
         for answer in answers:
             if isinstance(answer, OtherTokens):
-                raise self._lost(Rejection.OTHER_TOKENS, answer)
+                raise self._unanswered.no_repair(Rejection.OTHER_TOKENS, answer)
             if isinstance(answer, EndpointFailure | TimeoutError):
-                raise self._lost(Rejection.NO_ANSWER, answer)
+                raise self._unanswered.no_repair(Rejection.NO_ANSWER, answer)
             if isinstance(answer, BaseException):
                 raise answer
         return [self._format.sample(answer) for answer in answers]  # type: ignore[arg-type]
-
-    def _lost(self, reason: Rejection, why: Exception) -> NoRepair:
-        self._losses[reason] += 1
-        if self._losses[reason] in _LOGGED:
-            logger.warning("%d rollouts got no repair so far (%s), the last one: %s", self._losses[reason], reason, why)
-        return NoRepair(reason, str(why))
 
     async def probe(self, messages: list[dict[str, Any]]) -> Probe:
         """See `RepairModel`. Raises: EndpointFailure, OtherTokens, ValueError."""

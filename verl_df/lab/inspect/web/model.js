@@ -18,7 +18,7 @@ export const REASONS = {
   identical: "the same tokens as the wrong response, judged right",
   observation: "changes what a tool or an environment wrote",
   prompt_too_long: "not asked: the prompt of the repair model is too long",
-  no_answer: "no answer of the repair endpoint, or not in time",
+  no_answer: "no answer of the repair engine, or not in time",
   other_tokens: "token ids that the policy's tokenizer reads otherwise",
 };
 export const SKIPS = {
