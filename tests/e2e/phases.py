@@ -4,6 +4,7 @@
 HIT=update:2    killed with SIGKILL in that phase of that step
 HIT=agent_loop_worker:2  a worker of the agent loops is killed, as soon as all have got their prompts
 HIT=reward_worker:2      one of rewards, while it waits for repairs
+HIT=kill_repair_engine:2, HIT=freeze_repair_engine:3  its server, when it has got the first prompts; several with commas
 HIT=stop:1      that step waits, before its update, until somebody asks the run to stop
 TRAINED=FILE    receives a line for each step's prompts, as the data loader gives them, one for its rows, as they go
                 into the update, one for each rollout that is sent to the repair engine, and one for a hit
@@ -87,6 +88,15 @@ def _send(inner: Callable, stream: Any, row: Any) -> None:
     if len(stream._calls) == 2:  # the repair engine has got the first prompts
         _kill("repair")
         _kill_worker("reward_worker", stream._workers[0])
+        _signal_engine("kill_repair_engine", stream, signal.SIGKILL)
+        _signal_engine("freeze_repair_engine", stream, signal.SIGSTOP)
+
+
+def _signal_engine(name: str, stream: Any, number: signal.Signals) -> None:
+    if _hit(name):
+        _record(hit=name)
+        (server,) = stream._placement._server._replicas.replicas[0].servers
+        os.kill(ray.get(server.__ray_call__.remote(_process)), number)
 
 
 def _update_actor(inner: Callable, trainer: Any, batch: Any, metrics: dict) -> Any:

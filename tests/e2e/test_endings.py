@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -100,7 +101,7 @@ def test_a_stopped_sft_is_ended_and_goes_on(tmp_path: Path) -> None:
 
 STEPS = 4
 # A run whose worker was killed fails at once or hangs, as it comes.
-SIZES = {"ALGO": "grpo", "STEPS": str(STEPS), "PROMPTS": "4", "ROLLOUTS": "4", "STALL_LIMIT": "150"}
+SIZES = {"STEPS": str(STEPS), "PROMPTS": "4", "ROLLOUTS": "4", "STALL_LIMIT": "150"}
 OVERRIDES = ("trainer.save_freq=1", "trainer.val_before_train=False", "trainer.test_freq=-1")
 WORKER = re.compile(r"\(vLLMHttpServer pid=(\d+)")
 
@@ -112,18 +113,20 @@ class Attempt:
 
 
 @contextmanager
-def started(world: Path, out: Path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """A run and the file that its output goes to."""
-    environment = {**os.environ, **SIZES, "WORLD": str(world), "OUT": str(out)}
+def started(
+    world: Path, out: Path, algo: str = "grpo", overrides: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen, Path]]:
+    """A run and the file that its output goes to. algo: grpo is stock verl."""
+    environment = {**os.environ, **SIZES, "ALGO": algo, "WORLD": str(world), "OUT": str(out)}
     output = out.with_name("output")
     with output.open("w") as file:
-        argv = ["bash", str(SCRIPT), *OVERRIDES]
+        argv = ["bash", str(SCRIPT), *OVERRIDES, *overrides]
         with subprocess.Popen(argv, env=environment, stdout=file, stderr=file) as run:
             yield run, output
 
 
-def attempt(world: Path, out: Path) -> Attempt:
-    with started(world, out) as (run, output):
+def attempt(world: Path, out: Path, **settings: Any) -> Attempt:
+    with started(world, out, **settings) as (run, output):
         status = run.wait()
     return Attempt(status, output.read_text(errors="replace"))
 
@@ -132,23 +135,34 @@ def steps_logged(out: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def check_told(run: Attempt, out: Path, found: str) -> None:
+def check_told(run: Attempt, out: Path, found: str, *overrides: str) -> None:
     rows = told(run.output)
     assert run.status not in (0, None), run.output[-6000:]
     assert found in rows["found"] and rows["log"] == str(out / "run.log")
-    assert f"OUT={out}" in rows["go on with"] and rows["go on with"].endswith(" ".join([str(SCRIPT), *OVERRIDES]))
+    assert f"OUT={out}" in rows["go on with"] and rows["go on with"].endswith(
+        " ".join([str(SCRIPT), *OVERRIDES, *overrides])
+    )
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, of 60 MB."""
-    folder = tmp_path / "out/checkpoints"
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """The folder on a disk of its own."""
     folder.mkdir(parents=True)
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], capture_output=True)
-    if mount.returncode != 0:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("only the administrator can mount a small disk")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on its disk. Returns: what takes it up."""
+    with (folder / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
+        while True:
+            filler.write(bytes(4096))
+    return folder / "filler"
 
 
 def test_a_killed_worker(world: Path, tmp_path: Path) -> None:
@@ -166,18 +180,36 @@ def test_a_killed_worker(world: Path, tmp_path: Path) -> None:
     assert steps_logged(out) == list(range(1, STEPS + 1))
 
 
-def test_a_full_disk(world: Path, small_disk: Path) -> None:
-    out = small_disk.parent
-    with started(world, out) as (run, output):
-        wait_for((out / "metrics.jsonl").is_file, run, output)
-        with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError):
-            while True:
-                filler.write(bytes(65536))
-        status = run.wait()
-    check_told(Attempt(status, output.read_text(errors="replace")), out, "the disk is full")
-    (small_disk / "filler").unlink()
-    first = int((small_disk / TRACKER).read_text())
-    again = attempt(world, out)
-    assert again.status == 0, again.output[-6000:]
-    assert f"going on after step {first} of {STEPS}" in again.output
-    assert steps_logged(out) == list(range(1, STEPS + 1))
+def test_a_full_disk(world: Path, tmp_path: Path) -> None:
+    """First that of the checkpoints, then that of the pairs."""
+    out = tmp_path / "out"
+    checkpoints, logs = out / "checkpoints", out / "logs"
+    settings = {"algo": "df_grpo", "overrides": (f"df.log.dir={logs}",)}
+    with small_disk(checkpoints, 60), small_disk(logs, 4):
+        with started(world, out, **settings) as (run, output):
+            wait_for((out / "metrics.jsonl").is_file, run, output)
+            filler = fill(checkpoints)
+            status = run.wait()
+        check_told(Attempt(status, output.read_text(errors="replace")), out, "the disk is full", *settings["overrides"])
+        filler.unlink()
+        first, pairs = int((checkpoints / TRACKER).read_text()), pairs_of(logs)
+        assert 0 < first < STEPS and first in pairs
+
+        filler = fill(logs)
+        full = attempt(world, out, **settings)
+        check_told(full, out, "the disk is full", *settings["overrides"])
+        assert int((checkpoints / TRACKER).read_text()) == first
+        filler.unlink()
+
+        again = attempt(world, out, **settings)
+        assert again.status == 0, again.output[-6000:]
+        assert f"going on after step {first} of {STEPS}" in again.output
+        assert steps_logged(out) == list(range(1, STEPS + 1))
+        last = pairs_of(logs)
+        assert sorted({*last}) == list(range(1, STEPS + 1))
+        assert [step for step in last if step <= first] == [step for step in pairs if step <= first]
+
+
+def pairs_of(folder: Path) -> list[int]:
+    """The step of each logged pair."""
+    return [json.loads(line)["step"] for line in (folder / "pairs.jsonl").read_text().splitlines() if line[-1:] == "}"]

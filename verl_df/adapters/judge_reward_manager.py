@@ -6,6 +6,7 @@ model's.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from omegaconf import DictConfig
@@ -18,6 +19,8 @@ from verl_df.adapters.reward_request import response_ids
 from verl_df.judges.llm_judge import JudgeConfig, LLMJudge
 from verl_df.settings.config import load_block
 
+logger = logging.getLogger(__name__)
+
 NAME = "df_judge"
 
 
@@ -28,6 +31,7 @@ class JudgeRewardManager(RewardManagerBase):
     def __init__(self, config: DictConfig, tokenizer: Any, compute_score: Any, **_: Any):
         super().__init__(config, tokenizer, compute_score)
         self._judge = LLMJudge(load_block(JudgeConfig, config.df.judge, "df.judge"))
+        self._failures = 0
 
     async def run_single(self, data: DataProto) -> dict:
         """r_task of one response.
@@ -44,5 +48,14 @@ class JudgeRewardManager(RewardManagerBase):
             self.tokenizer.decode(response_ids(data), skip_special_tokens=True),
             str(data.non_tensor_batch["reward_model"][-1]["ground_truth"]),
         )
+        if verdict.failure is not None:
+            self._note(verdict.failure)
         info = {"acc": verdict.r_task, "judge_failed": float(verdict.failure is not None)}
         return {"reward_score": verdict.r_task, "reward_extra_info": info}
+
+    def _note(self, why: str) -> None:
+        """A line at the first response that the judge said nothing of, the tenth, the hundredth, ..."""
+        self._failures += 1
+        if str(self._failures).strip("0") == "1":
+            by = self._judge.config.on_failure
+            logger.warning("%d responses not judged so far (%s): df.judge.on_failure=%s", self._failures, why, by)
