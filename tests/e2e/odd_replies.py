@@ -2,7 +2,6 @@
 """An endpoint whose repairs are odd, and that judges: by the toy's rule, until it is told to hang."""
 
 import asyncio
-import hashlib
 import json
 import re
 import threading
@@ -68,6 +67,7 @@ class OddReplies:
     sent: list[tuple[str, Rejection | None]] = field(default_factory=list)
     judge_hangs: threading.Event = field(default_factory=threading.Event)
     unjudged: int = 0
+    rollouts: dict[str, int] = field(default_factory=dict)
 
     async def __call__(self, endpoint: FakeEndpoint, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
@@ -102,10 +102,7 @@ class OddReplies:
         }
 
     async def _odd(self, request: web.Request, asked: dict, text: str, y: str, a: str) -> web.StreamResponse:
-        name = ALL[_number(text) % (4 * len(ALL))] if _number(text) % (4 * len(ALL)) < len(ALL) else ""
-        if name not in LOST:
-            kinds = ALL[: -len(LOST)]
-            name = kinds[_number(f"{asked['seed']}{text}") % len(kinds)]
+        name = self._name(text)
         if name in LOST:
             self.sent.append((name, Rejection.NO_ANSWER))
             return await _lost(name, request)
@@ -118,6 +115,14 @@ class OddReplies:
         reply["choices"][0]["finish_reason"] = reason
         self.sent.append((name, self._rule(given or "", reason == "stop", boxed_answer(a))))
         return web.json_response(reply)
+
+    def _name(self, text: str) -> str:
+        """Kinds take turns: every third rollout has lost its repairs, those of the others are odd one by one."""
+        number = self.rollouts.setdefault(text, len(self.rollouts))
+        if number % 3 == 0:
+            return LOST[number // 3 % len(LOST)]
+        kinds = ALL[: -len(LOST)]
+        return kinds[len(self.sent) % len(kinds)]
 
     def _rule(self, text: str, ended: bool, answer: str | None) -> Rejection | None:
         """What the docs say of such a repair (recipe/df/README.md), written out once more."""
@@ -138,10 +143,6 @@ class OddReplies:
         lost = sum(name in LOST for name, _ in self.sent)
         assert lost % samples == 0
         return kinds + Counter({Rejection.NO_ANSWER: lost // samples})
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4])
 
 
 async def _lost(name: str, request: web.Request) -> web.StreamResponse:
