@@ -70,7 +70,7 @@ def test_every_odd_reply_is_counted_by_its_rule(odd: tuple[Run, OddReplies]) -> 
 def test_the_batch_is_what_the_rules_make_of_it(odd: tuple[Run, OddReplies]) -> None:
     """A rollout without a right repair stays in, and no row comes of anything but a right repair."""
     run, _ = odd
-    groups = [json.loads(line) for line in (run.folder / "groups.jsonl").read_text().splitlines()]
+    groups = [json.loads(line) for line in (run.folder / "groups.jsonl").read_text().rstrip("\n").split("\n")]
     rollouts = [(group, one) for group in groups for one in group["rollouts"]]
     assert len(rollouts) == STEPS * PROMPTS * ROLLOUTS
     for group, one in rollouts:
