@@ -247,7 +247,7 @@ def estimate(
     data = DataProto(batch=TensorDict(columns, batch_size=len(case.rows)), non_tensor_batch={"uid": uids})
     keys = [f"{row.uid}_{session}_0" for session, row in enumerate(case.rows)]
     config = AlgoConfig(adv_estimator=estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std)
-    with use_row_fields(RowFields(case.is_repair, case.gate if gate is None else gate, case.values)):
+    with use_row_fields(RowFields(case.is_repair, case.gate if gate is None else gate, values=case.values)):
         data = compute_advantage_for_multi_trajectories(
             data, keys, estimator, gamma=GAMMA, lam=LAM, norm_adv_by_std_in_grpo=by_std, config=config
         )

@@ -476,7 +476,7 @@ def test_a_row_without_preferred_response_is_refused_where_it_is_the_reference(
         check_run(run(PREFERRED | changes | {"df.group.mode": "off", "df.weight.kind": "rlsd"}))
 
 
-@pytest.mark.parametrize("value", [None, 2, "2.0", float("nan")])
+@pytest.mark.parametrize("value", [None, 2, "2.0", float("inf")])
 def test_the_complexity_of_pictures_is_in_the_data_where_it_is_asked_for(run, tmp_path: Path, value: object) -> None:
     info = {"index": 0} | ({} if value is None else {"visual_entropy": value})
     changes = {"data.train_files": [parquet(tmp_path / "mine.parquet", [row() | {"extra_info": info}])]}

@@ -177,7 +177,7 @@ def test_the_gate_multiplies_the_bases_advantages_and_leaves_returns_alone(base:
 @given(case=float32_cases)
 def test_no_argument_is_changed_in_place(base: str, case: Case) -> None:
     rewards, mask = case.padded([row.rewards for row in case.rows]), case.mask
-    fields = RowFields(case.is_repair, case.gate, case.values)
+    fields = RowFields(case.is_repair, case.gate, values=case.values)
     given_tensors = [rewards, mask, fields.gate, fields.is_repair, fields.values]
     before = [one.clone() for one in given_tensors]
     uids = np.array([row.uid for row in case.rows], dtype=object)

@@ -14,7 +14,7 @@ SPAN_SOURCES = {source.name: source for source in (*vicrit.SOURCES, *visualproce
 def add_span_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     add = parser.add_argument
-    add("source", choices=SPAN_SOURCES, help="the data set")
+    add("source", choices=tuple(SPAN_SOURCES), help="the data set")
     add("--from", dest="where", metavar="WHERE", help="file, folder or hub name (default: the source's on the hub)")
     add("--images", metavar="DIR", help="folder of the pictures that rows name by path (default: that of the file)")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the result")
